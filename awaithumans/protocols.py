@@ -1,0 +1,323 @@
+"""The seams: what strangers implement, and what adapters may call.
+
+A conformance suite in `awaithumans.testing` checks every promise made here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from awaithumans.types import (
+    Actor,
+    Cancel,
+    Change,
+    Claim,
+    Command,
+    Delivery,
+    Entry,
+    Human,
+    JsonObject,
+    Leased,
+    Notice,
+    Query,
+    Reassign,
+    Release,
+    Submit,
+    Task,
+    TaskSpec,
+    Verdict,
+    VerificationContext,
+)
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class Clock(Protocol):
+    """The time, and waiting for it."""
+
+    def now(self) -> datetime:
+        """Return the present moment, timezone-aware."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` have passed on this clock."""
+        ...
+
+
+class Store(Protocol):
+    """Where tasks live. The truth: everything else is derived or a hint.
+
+    Every method is safe to call from any number of coroutines, threads and
+    processes at once. A method that returned has made its writes durable; one
+    that raised, or whose caller was cancelled, has written all of them or none.
+    Values come back equal to what was written, keys of newer releases included
+    (`Task.unknown`).
+    """
+
+    async def setup(self) -> None:
+        """Prepare the place where tasks are kept; harmless when it is ready.
+
+        Any number of processes may call it at the same time. Raises
+        `StoreSchemaError` if a newer, incompatible release has been here.
+        """
+        ...
+
+    async def create(self, change: Change) -> Task:
+        """Write a new task with its entries and effects, once per key.
+
+        Returns the task that holds the idempotency key after the call: the one
+        given, or, with nothing written, an earlier one. A key is held for ever
+        with `KeyScope.FOREVER`, and until `collected_at` is set with
+        `KeyScope.CALL`; both scopes share one name space. Of any number of
+        concurrent creates with one key, all return the same task.
+
+        Raises `TaskGoneError` if the key's task was purged.
+        """
+        ...
+
+    async def get(self, task_id: str) -> Task | None:
+        """Return the task at its latest version; None if unknown or purged."""
+        ...
+
+    async def find(self, query: Query) -> list[Task]:
+        """Return the tasks that fit `query`, in its order."""
+        ...
+
+    async def apply(self, change: Change) -> bool:
+        """Write the next version of a task, if nobody was faster.
+
+        Writes `change.task`, its entries and its effects in one transaction if
+        the stored version is `change.task.version - 1`; else writes nothing
+        and returns False. Effects whose id is already stored are left as they
+        are. Of any number of concurrent calls for one version, exactly one
+        returns True. Setting `collected_at` gives a `KeyScope.CALL` key free.
+        """
+        ...
+
+    async def trail(self, task_id: str) -> list[Entry]:
+        """Return the task's audit trail by `seq`; empty if unknown or purged."""
+        ...
+
+    async def deliveries(self, task_id: str) -> list[Delivery]:
+        """Return the task's effects by due time, settled ones included."""
+        ...
+
+    async def lease(self, now: datetime, until: datetime, limit: int) -> Leased:
+        """Hand out up to `limit` effects to perform before `until`.
+
+        An effect qualifies if it is not settled, its due time (or the retry
+        time set since) is at or before `now`, no lease on it runs past `now`,
+        and no other unsettled effect of its lane has an earlier `due` (ties go
+        by the order of writing). Earliest first. No effect is handed out twice
+        under running leases. Each is returned with a fresh `token`, `attempts`
+        counted up, and the lane's latest receipt. `limit` 0 only looks.
+        """
+        ...
+
+    async def settle(
+        self,
+        delivery: Delivery,
+        *,
+        receipt: str | None = None,
+        retry_at: datetime | None = None,
+        failed: str | None = None,
+    ) -> bool:
+        """Say what came of a leased effect.
+
+        With `retry_at` it is given back, to be leased again from then on; with
+        `failed` it has failed for good; else it is done, with the channel's
+        `receipt`. Returns False, with nothing written, if `delivery.token` is
+        no longer the effect's latest lease or the effect is settled.
+        """
+        ...
+
+    async def purge(self, task: Task) -> bool:
+        """Erase a closed task at this version, but not its key.
+
+        Content, trail and effects go; a key held for ever stays taken, and
+        creating with it raises `TaskGoneError`. A `KeyScope.CALL` key is given
+        free. Returns False, with nothing erased, if the stored version is
+        another or the task is gone.
+        """
+        ...
+
+    async def now(self) -> datetime | None:
+        """Return the time of the store's own clock; None if it has none.
+
+        Where processes on several machines share a store, its clock decides
+        deadlines.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the store itself opened; harmless when repeated."""
+        ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A store that hears what other processes change.
+
+    Hints only: they may be late, doubled or lost. The engine re-reads tasks
+    now and then, so a lost one costs latency and nothing else.
+    """
+
+    def watch(self) -> AsyncIterator[Sequence[str]]:
+        """Yield the ids of tasks that changed, as it hears of them.
+
+        Ends when closed; raises when the connection is lost, and can then be
+        called again.
+        """
+        ...
+
+    async def announce(self, task_ids: Sequence[str]) -> None:
+        """Tell the watchers in other processes that these tasks changed."""
+        ...
+
+
+class Channel(Protocol):
+    """A way to reach people or programs.
+
+    `name` is what stands before the colon in `notify`. Delivery is at least
+    once: `Notice.id` is equal for every attempt at one message. Raise
+    `DeliveryError` to say that, and when, a retry makes sense; anything else
+    that is raised is retried with growing pauses. A return value is the
+    message's receipt (text of at most 10 000 characters), handed back with the
+    next notice to the same recipient about the same task.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name the channel."""
+        ...
+
+    def check(self, target: str) -> None:
+        """Raise `InvalidRoutingError` if `target` is not in its grammar."""
+        ...
+
+    async def send(self, notice: Notice) -> str | None:
+        """Deliver one notice to one recipient."""
+        ...
+
+
+class DeliveryError(Exception):
+    """A channel could not deliver.
+
+    `permanent`: no retry can help. `retry_after`: seconds to wait at least.
+    """
+
+    def __init__(self, reason: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.permanent = permanent
+        self.retry_after = retry_after
+
+
+class Verifier(Protocol):
+    """A second look at an answer before the agent sees it."""
+
+    async def verify(self, context: VerificationContext) -> Verdict:
+        """Judge one answer. Raise anything to be asked again later.
+
+        A raised error costs the person no attempt.
+        """
+        ...
+
+
+class Directory(Protocol):
+    """The host's people."""
+
+    async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
+        """Return the people a wire `assign_to` object means.
+
+        Raises `InvalidRoutingError` if it means nobody.
+        """
+        ...
+
+    async def find(self, address: str) -> Human | None:
+        """Return the person with this id, e-mail or Slack id.
+
+        None if unknown or no longer active. Letter case does not count.
+        """
+        ...
+
+
+class TaskEngine(ABC):
+    """What agents and adapters call: in-process, or over HTTP.
+
+    Verbs are safe under concurrency: every change goes through one
+    compare-and-set, so of two that exclude each other exactly one wins.
+    """
+
+    @abstractmethod
+    async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
+        """Ask; return the task that the idempotency key names.
+
+        The same key with the same content returns the same task, however often
+        and however concurrently it is asked. `response_model` is used to check
+        answers, where the engine runs in this process.
+
+        Raises `InvalidInputError` (with nothing stored), and
+        `IdempotencyConflictError` or `TaskGoneError` for a key already taken.
+        """
+
+    @abstractmethod
+    async def get(self, task_id: str) -> Task:
+        """Return the task as it stands. Raises `TaskNotFoundError`."""
+
+    @abstractmethod
+    async def find(self, query: Query) -> list[Task]:
+        """Return the tasks that fit `query`, in its order."""
+
+    @abstractmethod
+    async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Return the task once it is closed, or as it stands after `timeout`.
+
+        `timeout` is in seconds; None waits as long as the task takes. Waiting
+        does not keep the task alive, and giving up does not end it. Raises
+        `TaskNotFoundError`, also if the task is deleted meanwhile.
+        """
+
+    @abstractmethod
+    async def act(self, task_id: str, command: Command) -> Task:
+        """Carry out one command and return the task after it.
+
+        Raises `TaskNotFoundError`, `ConflictError`, `AccessError`, or for a
+        refused answer `SchemaValidationError` with a message per field; the
+        task then stays as it was.
+        """
+
+    @abstractmethod
+    async def collect(self, task_id: str) -> Task:
+        """Say that the outcome has been taken over; harmless when repeated.
+
+        From then on a `KeyScope.CALL` key asks anew. Raises
+        `TaskNotFoundError`, and `ConflictError` while the task is open.
+        """
+
+    @abstractmethod
+    def page_url(self, task_id: str) -> str | None:
+        """Return the address of the task's page, if there is one."""
+
+    async def submit(self, task_id: str, value: JsonObject, *, by: Actor) -> Task:
+        """Answer the task; see `act`."""
+        return await self.act(task_id, Submit(value=value, by=by))
+
+    async def claim(self, task_id: str, *, by: Actor) -> Task:
+        """Take an unassigned task; see `act`."""
+        return await self.act(task_id, Claim(by=by))
+
+    async def release(self, task_id: str, *, by: Actor) -> Task:
+        """Give a claimed task back; see `act`."""
+        return await self.act(task_id, Release(by=by))
+
+    async def reassign(self, task_id: str, to: Sequence[Human], *, by: Actor) -> Task:
+        """Hand the task to other people; see `act`."""
+        return await self.act(task_id, Reassign(to=tuple(to), by=by))
+
+    async def cancel(self, task_id: str, *, by: Actor, reason: str = "") -> Task:
+        """Close the task without an answer; see `act`."""
+        return await self.act(task_id, Cancel(by=by, reason=reason))
