@@ -79,6 +79,13 @@ def ensure_json(value: object, name: str = "") -> None:
             _ensure_scalar(current, path)
 
 
+def ensure_object(value: object, name: str) -> None:
+    """Raise `InvalidInputError` unless `value` is a JSON object."""
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{name} must be a JSON object", fields={name: "must be a JSON object"})
+    ensure_json(cast(object, value), name)
+
+
 def canonical(value: object) -> str:
     """Write JSON in one form only: keys sorted, `1.0` as `1`, ASCII."""
     return json.dumps(_plain_numbers(value), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -6,7 +6,8 @@ A conformance suite in `awaithumans.testing` checks every promise made here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -37,14 +38,18 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """The time, and waiting for it."""
+    """The time, and giving up after some of it."""
 
     def now(self) -> datetime:
         """Return the present moment, timezone-aware."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Return after `seconds` have passed on this clock."""
+    def move_on_after(self, seconds: float | None) -> AbstractContextManager[object]:
+        """Return a context that ends its block after `seconds` on this clock.
+
+        The block is cancelled at its next await, and execution goes on behind
+        the context; None never ends it.
+        """
         ...
 
 
@@ -166,9 +171,10 @@ class Watchable(Protocol):
     now and then, so a lost one costs latency and nothing else.
     """
 
-    def watch(self) -> AsyncIterator[Sequence[str]]:
+    def watch(self) -> AsyncGenerator[Sequence[str], None]:
         """Yield the ids of tasks that changed, as it hears of them.
 
+        The first item comes, perhaps empty, as soon as it listens.
         Ends when closed; raises when the connection is lost, and can then be
         called again.
         """

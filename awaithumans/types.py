@@ -167,6 +167,40 @@ class VerifierConfig(BaseModel):
     metadata: dict[str, str | int | float | bool | None] | None = None
 
 
+class _Assignment(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UserAssignment(_Assignment):
+    """Assign to one person of the directory, by the host's id."""
+
+    user_id: str
+
+
+class PoolAssignment(_Assignment):
+    """Assign to somebody of a pool; the directory chooses fairly."""
+
+    pool: str
+
+
+class RoleAssignment(_Assignment):
+    """Assign to somebody with a role, at an access level if given."""
+
+    role: str
+    access_level: str | None = None
+
+
+class MarketplaceAssignment(_Assignment):
+    """Assign to a marketplace of people; refused, there is none."""
+
+    marketplace: bool = True
+
+
+AssignTo: TypeAlias = str | Sequence[str] | Human | BaseModel | JsonObject
+"""Whom to ask: an e-mail address, a list of them, a person, an assignment
+model, or a wire `assign_to` object."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """What is asked: written once, never changed.
@@ -401,6 +435,7 @@ class EffectKind(StrEnum):
     NOTIFY = "notify"
     VERIFY = "verify"
     EXPIRE = "expire"
+    PURGE = "purge"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -515,7 +550,8 @@ class Notice:
 
     `id` is the same for every retry, for message ids and de-duplication.
     `event` is `opened`, `rejected`, `claimed`, `reminder` or `closed`.
-    `target` is the recipient as the channel's own grammar has it. `receipt`
+    `target` is the recipient as the channel's own grammar has it, `identity`
+    the sender to use where the channel has several. `receipt`
     is what the channel gave back last for this task and recipient. `url` opens
     the task's page; None where the engine has no public address.
     """
@@ -525,6 +561,7 @@ class Notice:
     channel: str
     target: str
     task: Task
+    identity: str | None = None
     url: str | None = None
     receipt: str | None = None
     attempt: int = 1

@@ -1,0 +1,117 @@
+"""What may become a task: every check before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from awaithumans import schemas
+from awaithumans.documents import canonical, ensure_json, ensure_object
+from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
+from awaithumans.forms import check_form
+from awaithumans.protocols import Channel, Verifier
+from awaithumans.routing import CALLBACK, MAX_RECIPIENTS, Recipient
+from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, JsonObject, TaskSpec
+
+MAX_KEY_LENGTH = 512
+MAX_TASK_LENGTH = 20_000
+MAX_CONTENT_LENGTH = 4 * 1024 * 1024
+
+
+def admit(spec: TaskSpec, *, channels: Mapping[str, Channel], verifiers: Mapping[str, Verifier]) -> None:
+    """Raise `InvalidInputError` unless `spec` can be asked, shown and answered.
+
+    What is admitted can be stored by any store, rendered by any page and
+    delivered by the channels it names.
+    """
+    _admit_texts(spec)
+    _admit_timeout(spec.timeout_seconds)
+    for name, value in _contents(spec):
+        _admit_object(name, value)
+    schemas.check_schema(spec.payload_schema, "payload_schema")
+    schemas.check_schema(spec.response_schema, "response_schema")
+    if spec.form is not None:
+        check_form(spec.form)
+    _admit_routing(spec, channels)
+    if spec.verifier and spec.verifier.provider.strip().lower() not in verifiers:
+        raise VerifierUnknownError(spec.verifier.provider)
+
+
+def content_of(spec: TaskSpec) -> dict[str, object]:
+    """Give what makes two questions the same question.
+
+    Task text, payload, and the response schema without titles, descriptions,
+    defaults and examples, so that a reworded docstring changes nothing.
+    """
+    return {
+        "task": spec.task,
+        "payload": spec.payload,
+        "response_schema": schemas.without_annotations(spec.response_schema),
+    }
+
+
+def _admit_texts(spec: TaskSpec) -> None:
+    _admit_text("task", spec.task, MAX_TASK_LENGTH)
+    _admit_text("idempotency_key", spec.idempotency_key, MAX_KEY_LENGTH)
+    if not spec.idempotency_key:
+        raise _invalid("idempotency_key", "must not be empty")
+    for name, value in spec.metadata.items():
+        _admit_text("task_metadata", name, MAX_KEY_LENGTH)
+        _admit_text(f"task_metadata.{name}", value, MAX_TASK_LENGTH)
+
+
+def _admit_text(name: str, value: object, limit: int) -> None:
+    if not isinstance(value, str):
+        raise _invalid(name, f"must be text, not {type(value).__name__}")
+    if len(value) > limit:
+        raise _invalid(name, f"must have at most {limit} characters")
+    ensure_json(value, name)
+
+
+def _admit_timeout(seconds: object) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int):
+        raise TimeoutRangeError(seconds)
+    if not MIN_TIMEOUT_SECONDS <= seconds <= MAX_TIMEOUT_SECONDS:
+        raise TimeoutRangeError(seconds)
+
+
+def _contents(spec: TaskSpec) -> Iterator[tuple[str, JsonObject]]:
+    yield "payload", spec.payload
+    yield "payload_schema", spec.payload_schema
+    yield "response_schema", spec.response_schema
+    optional = {"form_definition": spec.form, "assign_to": spec.assign_to, "initial_response": spec.initial_response}
+    for name, value in optional.items():
+        if value is not None:
+            yield name, value
+
+
+def _admit_object(name: str, value: object) -> None:
+    ensure_object(value, name)
+    if len(canonical(value)) > MAX_CONTENT_LENGTH:
+        raise _invalid(name, f"must have at most {MAX_CONTENT_LENGTH} characters")
+
+
+def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
+    if len(spec.notify) > MAX_RECIPIENTS:
+        raise InvalidRoutingError("notify", f"has more than {MAX_RECIPIENTS} entries")
+    for entry in spec.notify:
+        _admit_text("notify", entry, MAX_TASK_LENGTH)
+        recipient = Recipient.parse(entry)
+        _channel("notify", recipient.channel, channels).check(recipient.target)
+    if spec.callback_url is not None:
+        _admit_text("callback_url", spec.callback_url, MAX_TASK_LENGTH)
+        _channel("callback_url", CALLBACK, channels).check(spec.callback_url)
+
+
+def _channel(field: str, name: str, channels: Mapping[str, Channel]) -> Channel:
+    if name not in channels:
+        known = ", ".join(sorted(channels)) or "none"
+        raise InvalidRoutingError(
+            field,
+            f"there is no channel {name[:100]!r}",
+            hint=f"This engine has these channels: {known}. Pass Engine(channels=[...]) to add one.",
+        )
+    return channels[name]
+
+
+def _invalid(name: str, fault: str) -> InvalidInputError:
+    return InvalidInputError(f"{name} {fault}", fields={name: fault})

@@ -1,0 +1,305 @@
+"""The one call: ask a person, and go on with a typed answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from pydantic import BaseModel, ValidationError
+
+from awaithumans.admission import content_of
+from awaithumans.blocking import run_blocking
+from awaithumans.documents import digest
+from awaithumans.engine import AMBIENT_ENGINE
+from awaithumans.errors import (
+    ConfigurationError,
+    MarketplaceNotAvailableError,
+    OutcomeError,
+    SchemaValidationError,
+    TimeoutRangeError,
+)
+from awaithumans.forms import form_from_model
+from awaithumans.protocols import TaskEngine
+from awaithumans.remote import RemoteEngine
+from awaithumans.types import (
+    MAX_TIMEOUT_SECONDS,
+    MIN_TIMEOUT_SECONDS,
+    AssignTo,
+    Human,
+    JsonObject,
+    KeyScope,
+    MarketplaceAssignment,
+    ResponseT,
+    Task,
+    TaskSpec,
+    VerifierConfig,
+)
+from awaithumans.waiting import waiting_line
+
+URL_VARIABLE = "AWAITHUMANS_URL"
+TOKEN_VARIABLE = "AWAITHUMANS_ADMIN_API_TOKEN"  # noqa: S105 - a name, not a secret
+
+
+async def await_human(
+    *,
+    task: str,
+    payload_schema: type[BaseModel],
+    payload: BaseModel,
+    response_schema: type[ResponseT],
+    timeout_seconds: int,
+    assign_to: AssignTo | None = None,
+    notify: list[str] | None = None,
+    verifier: VerifierConfig | None = None,
+    idempotency_key: str | None = None,
+    redact_payload: bool = False,
+    task_metadata: Mapping[str, str] | None = None,
+    callback_url: str | None = None,
+    engine: TaskEngine | None = None,
+    server_url: str | None = None,
+    api_key: str | None = None,
+) -> ResponseT:
+    """Ask a person and wait, durably, for the typed answer.
+
+    Arguments:
+        task: the question, in words for the person.
+        payload_schema: the model of what is shown to decide on.
+        payload: an instance of it.
+        response_schema: the model of the answer; its fields become a form.
+        timeout_seconds: how long the person has; 1 second to 366 days.
+        assign_to: who is asked; nobody in particular if None.
+        notify: who is told, as `<channel>:<target>`.
+        verifier: a second look at the answer before it counts.
+        idempotency_key: names this question for ever: the same key never asks
+            twice. Without one, the question is named by its content until its
+            outcome is returned here; a later call with the same content asks
+            anew.
+        redact_payload: keep the payload out of lists and notices.
+        task_metadata: text the host attaches; people see it.
+        callback_url: is told of the outcome by a signed webhook.
+        engine: the engine to ask; without it, and without `server_url`, the
+            engine whose `run()` surrounds the call.
+        server_url: where another process has the router mounted; without any
+            of these, the environment's AWAITHUMANS_URL.
+        api_key: an API token of that router; by default the environment's
+            AWAITHUMANS_ADMIN_API_TOKEN.
+
+    Returns an instance of `response_schema`. If this process dies while
+    waiting, the same call finds the same question, answered or not: nothing is
+    asked twice, and no answer is lost. Cancelling the call leaves the question
+    open. An answer that the model refuses, though its JSON Schema allowed it,
+    is asked for once more, with the errors at the fields.
+
+    Raises `TaskTimeoutError`, `TaskCancelledError` or
+    `VerificationExhaustedError` for those outcomes; `InvalidInputError` (such
+    as `SchemaValidationError`, `TimeoutRangeError`) with nothing asked;
+    `IdempotencyConflictError` if the key names another question;
+    `ConfigurationError` if there is no engine; `ServerUnreachableError`.
+    """
+    spec = build_spec(
+        task=task,
+        payload_schema=payload_schema,
+        payload=payload,
+        response_schema=response_schema,
+        timeout_seconds=timeout_seconds,
+        assign_to=assign_to,
+        notify=notify,
+        verifier=verifier,
+        idempotency_key=idempotency_key,
+        redact_payload=redact_payload,
+        task_metadata=task_metadata,
+        callback_url=callback_url,
+    )
+    async with _chosen(engine, server_url, api_key) as chosen:
+        return await ask_and_wait(chosen, spec, response_schema)
+
+
+def await_human_sync(
+    *,
+    task: str,
+    payload_schema: type[BaseModel],
+    payload: BaseModel,
+    response_schema: type[ResponseT],
+    timeout_seconds: int,
+    assign_to: AssignTo | None = None,
+    notify: list[str] | None = None,
+    verifier: VerifierConfig | None = None,
+    idempotency_key: str | None = None,
+    redact_payload: bool = False,
+    task_metadata: Mapping[str, str] | None = None,
+    callback_url: str | None = None,
+    engine: TaskEngine | None = None,
+    server_url: str | None = None,
+    api_key: str | None = None,
+) -> ResponseT:
+    """Ask a person and block until the typed answer is there.
+
+    The blocking twin of `await_human`, for scripts, threads, and workers
+    inside a running event loop. Raises `ConfigurationError` on the thread of
+    the event loop that runs the engine: it would wait for itself.
+    """
+    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    call = partial(
+        await_human,
+        task=task,
+        payload_schema=payload_schema,
+        payload=payload,
+        response_schema=response_schema,
+        timeout_seconds=timeout_seconds,
+        assign_to=assign_to,
+        notify=notify,
+        verifier=verifier,
+        idempotency_key=idempotency_key,
+        redact_payload=redact_payload,
+        task_metadata=task_metadata,
+        callback_url=callback_url,
+        engine=engine,
+        server_url=server_url,
+        api_key=api_key,
+    )
+    return run_blocking(call, engine)
+
+
+def build_spec(
+    *,
+    task: str,
+    payload_schema: type[BaseModel],
+    payload: BaseModel,
+    response_schema: type[BaseModel],
+    timeout_seconds: int,
+    assign_to: AssignTo | None = None,
+    notify: list[str] | None = None,
+    verifier: VerifierConfig | None = None,
+    idempotency_key: str | None = None,
+    redact_payload: bool = False,
+    task_metadata: Mapping[str, str] | None = None,
+    callback_url: str | None = None,
+) -> TaskSpec:
+    """Turn the arguments of `await_human` into a spec.
+
+    Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
+    not fit, and `MarketplaceNotAvailableError`.
+    """
+    if not MIN_TIMEOUT_SECONDS <= timeout_seconds <= MAX_TIMEOUT_SECONDS:
+        raise TimeoutRangeError(timeout_seconds)
+    spec = TaskSpec(
+        task=task,
+        payload=_payload(payload_schema, payload),
+        payload_schema=payload_schema.model_json_schema(),
+        response_schema=response_schema.model_json_schema(),
+        form=form_from_model(response_schema),
+        timeout_seconds=timeout_seconds,
+        idempotency_key=idempotency_key or "",
+        key_scope=KeyScope.CALL if idempotency_key is None else KeyScope.FOREVER,
+        assign_to=_assignment(assign_to),
+        notify=tuple(notify or ()),
+        verifier=verifier,
+        redact_payload=redact_payload,
+        metadata=dict(task_metadata or {}),
+        callback_url=callback_url,
+    )
+    if idempotency_key is None:
+        return replace(spec, idempotency_key=derived_key(spec))
+    return spec
+
+
+def derived_key(spec: TaskSpec) -> str:
+    """Name a question by its content: 32 hex digits."""
+    return digest(content_of(spec))[:32]
+
+
+async def ask_and_wait(engine: TaskEngine, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
+    """Ask, wait, validate, collect, and return or raise the outcome.
+
+    Nothing is collected before the outcome stands, so that whoever repeats the
+    call after a crash finds the same tasks.
+    """
+    first = last = await _closed(engine, spec, response_schema)
+    if misfit := _misfit(first, response_schema):
+        last = await _closed(engine, _once_more(spec, first, misfit), response_schema)
+        await engine.collect(last.id)
+    await engine.collect(first.id)
+    return last.result(response_schema)
+
+
+async def _closed(engine: TaskEngine, spec: TaskSpec, response_schema: type[BaseModel]) -> Task:
+    asked = await engine.create(spec, response_model=response_schema)
+    async with waiting_line(asked, engine.page_url(asked.id)):
+        return await engine.wait(asked.id)
+
+
+def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
+    try:
+        task.result(response_schema)
+    except SchemaValidationError as error:
+        return error
+    except OutcomeError:
+        return None
+    return None
+
+
+def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> TaskSpec:
+    """Make the question that returns an answer the model refused.
+
+    Its key follows from the first task, so it too is asked once only.
+    """
+    return replace(
+        spec,
+        idempotency_key=f"{first.id}:again",
+        key_scope=KeyScope.FOREVER,
+        initial_response=first.response,
+        initial_errors=misfit.fields,
+    )
+
+
+# ── Reading the arguments ─────────────────────────────────────────────────────
+
+
+def _payload(schema: type[BaseModel], payload: BaseModel) -> JsonObject:
+    try:
+        schema.model_validate(payload.model_dump())
+    except ValidationError as error:
+        raise SchemaValidationError.of_model("payload", error) from error
+    return payload.model_dump(mode="json")
+
+
+def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
+    match assign_to:
+        case None:
+            return None
+        case str():
+            return {"email": assign_to}
+        case Human():
+            return {"email": assign_to.email} if assign_to.email else {"user_id": assign_to.id}
+        case MarketplaceAssignment():
+            raise MarketplaceNotAvailableError
+        case BaseModel():
+            return assign_to.model_dump(mode="json", exclude_none=True)
+        case Mapping():
+            return dict(assign_to)
+        case _:
+            return {"emails": list(assign_to)}
+
+
+# ── Finding the engine ────────────────────────────────────────────────────────
+
+
+@asynccontextmanager
+async def _chosen(engine: TaskEngine | None, server_url: str | None, api_key: str | None) -> AsyncGenerator[TaskEngine]:
+    if engine is not None:
+        yield engine
+    elif server_url is None and (ambient := AMBIENT_ENGINE.get()) is not None:
+        yield ambient
+    elif url := server_url or os.environ.get(URL_VARIABLE):
+        async with RemoteEngine(url, api_key or os.environ.get(TOKEN_VARIABLE)) as remote:
+            yield remote
+    else:
+        raise ConfigurationError(
+            "there is no engine to ask",
+            hint=(
+                "Pass engine=, or server_url= and api_key=; or call from inside `async with engine.run():`; "
+                f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
+            ),
+        )

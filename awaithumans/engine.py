@@ -1,0 +1,351 @@
+"""The engine: every verb, and the one path by which a task changes."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from pydantic import BaseModel, ValidationError
+
+from awaithumans import lifecycle
+from awaithumans.admission import admit, content_of
+from awaithumans.background import Background, Home
+from awaithumans.clock import CorrectedClock, SystemClock
+from awaithumans.documents import digest, dumps, ensure_object
+from awaithumans.errors import (
+    ConfigurationError,
+    IdempotencyConflictError,
+    SchemaValidationError,
+    TaskNotFoundError,
+)
+from awaithumans.forms import form_from_schema, validate_response
+from awaithumans.protocols import Channel, Clock, Directory, Store, TaskEngine, Verifier
+from awaithumans.routing import AddressDirectory
+from awaithumans.runner import Runner
+from awaithumans.schemas import without_annotations
+from awaithumans.signing import KeyRing
+from awaithumans.types import (
+    AGENT,
+    Actor,
+    Change,
+    Command,
+    Delivery,
+    Entry,
+    Human,
+    JsonObject,
+    Query,
+    Submit,
+    Task,
+    TaskSpec,
+)
+from awaithumans.wakeups import Hub
+
+AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
+"""The engine that `await_human` uses where none is given."""
+
+MAX_MODELS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an engine stands: `lag` is how late the oldest due effect is."""
+
+    lag: timedelta
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether due work is being done in time."""
+        return self.lag < timedelta(minutes=1)
+
+
+class Engine(TaskEngine):
+    """The task engine, embedded in your process, on your store.
+
+    Arguments:
+        store: where tasks live.
+        channels: ways to tell people and programs; `notify` names them.
+        verifiers: by provider name, who checks answers.
+        directory: the host's people; without one, people are e-mail addresses.
+        secret: at least 32 bytes of text that only this host knows, or several
+            (the first signs, all are accepted). Signs links and forms; needed
+            for the web pages.
+        public_url: where the router is mounted, as people's browsers see it.
+        setup: call `store.setup()` before first use; False where the host
+            runs the migrations itself.
+        clock: the time; by default this machine's, corrected by the store's.
+        rng: jitter for retries.
+        new_id: makes task ids; by default 32 random hex digits.
+
+    Every verb may be called from any event loop and, through
+    `BlockingEngine`, from any thread. Nothing of the host's is configured,
+    closed or started behind its back.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        channels: Iterable[Channel] = (),
+        verifiers: Mapping[str, Verifier] | None = None,
+        directory: Directory | None = None,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        public_url: str | None = None,
+        setup: bool = True,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self.store = store
+        self.clock: Clock = clock or CorrectedClock(SystemClock())
+        self.directory: Directory = directory or AddressDirectory()
+        self.keys = KeyRing(secret) if secret else KeyRing.unkeyed()
+        self.public_url = public_url.rstrip("/") if public_url else None
+        self.channels = _by_name(channels, self.keys)
+        self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
+        self._new_id = new_id or partial(secrets.token_hex, 16)
+        self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
+        self._hub = Hub()
+        self._runner = Runner(
+            store=store,
+            clock=self.clock,
+            channels=self.channels,
+            verifiers=self.verifiers,
+            transition=self._transition,
+            misfits=self.misfits,
+            page_url=self.page_url,
+            rng=rng or random.Random(),  # noqa: S311 - jitter
+        )
+        self._background = Background(store=store, clock=self.clock, hub=self._hub, runner=self._runner, setup=setup)
+
+    # ── Background work ───────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def run(self) -> AsyncGenerator[Engine]:
+        """Do the background work while the block runs.
+
+        Inside, `await_human` finds this engine by itself. Without it, the
+        first verb starts the work on its event loop. Leaving the block ends
+        the work where it stands; what is unfinished is done later by any
+        process that runs an engine on the same store.
+        """
+        before = AMBIENT_ENGINE.get()
+        async with self._background.run():
+            AMBIENT_ENGINE.set(self)
+            try:
+                yield self
+            finally:
+                AMBIENT_ENGINE.set(before)
+
+    @property
+    def home(self) -> Home | None:
+        """Give the event loop on which the background work runs, if any."""
+        return self._background.home
+
+    async def tick(self) -> int:
+        """Do all background work that is due now; return how many effects.
+
+        For tests, cron jobs and hosts that cannot keep anything running.
+        """
+        await self._background.ensure_store()
+        return await self._runner.tick()
+
+    async def health(self) -> Health:
+        """Look whether due work is being done in time."""
+        await self._background.ensure()
+        now = self.clock.now()
+        oldest = (await self.store.lease(now, now, 0)).next_due
+        return Health(lag=max(now - oldest, timedelta()) if oldest else timedelta())
+
+    # ── Verbs ─────────────────────────────────────────────────────────────────
+
+    async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
+        """Ask; return the task that the idempotency key names."""
+        task, _ = await self.ask(spec, by=AGENT, response_model=response_model)
+        return task
+
+    async def ask(
+        self, spec: TaskSpec, *, by: Actor, response_model: type[BaseModel] | None = None
+    ) -> tuple[Task, bool]:
+        """Ask in somebody's name; tell also whether the task is new.
+
+        Like `create`, for callers that know who asks.
+        """
+        spec = replace(spec, requested_by=by.principal)
+        admit(spec, channels=self.channels, verifiers=self.verifiers)
+        self._remember(response_model, spec.response_schema)
+        await self._background.ensure()
+        content = content_of(spec)
+        change = lifecycle.open_task(
+            spec,
+            task_id=self._new_id(),
+            fingerprint=self.keys.fingerprint(content),
+            addressees=await self.directory.resolve(spec.assign_to) if spec.assign_to else (),
+            by=by,
+            now=self.clock.now(),
+        )
+        task = await self.store.create(change)
+        if task.id == change.task.id:
+            self._publish(change)
+            return task, True
+        same_scope = task.spec.key_scope is spec.key_scope
+        if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
+            raise IdempotencyConflictError(spec.idempotency_key, task.id)
+        return task, False
+
+    async def get(self, task_id: str) -> Task:
+        """Return the task as it stands."""
+        await self._background.ensure()
+        return await self._read(task_id)
+
+    async def find(self, query: Query) -> list[Task]:
+        """Return the tasks that fit `query`, in its order."""
+        await self._background.ensure()
+        return await self.store.find(query)
+
+    async def trail(self, task_id: str) -> list[Entry]:
+        """Return the task's audit trail. Raises `TaskNotFoundError`."""
+        await self.get(task_id)
+        return await self.store.trail(task_id)
+
+    async def deliveries(self, task_id: str) -> list[Delivery]:
+        """Return what was sent, is due or failed. Raises `TaskNotFoundError`."""
+        await self.get(task_id)
+        return await self.store.deliveries(task_id)
+
+    async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Return the task once it is closed, or as it stands after `timeout`."""
+        return await self.wait_until(task_id, lambda task: task.closed, timeout=timeout)
+
+    async def wait_until(self, task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None) -> Task:
+        """Like `wait`, for any condition on the task."""
+        await self._background.ensure()
+        with self._hub.listen(task_id) as bell:
+            with self.clock.move_on_after(timeout):
+                while not ready(task := await self._read(task_id)):
+                    await bell.rung()
+                return task
+            return await self._read(task_id)
+
+    async def act(self, task_id: str, command: Command) -> Task:
+        """Carry out one command and return the task after it."""
+        await self._background.ensure()
+        if isinstance(command, Submit):
+            ensure_object(command.value, "response")
+        return await self._transition(task_id, partial(self._decide, command))
+
+    async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
+        """Say that the outcome has been taken over; harmless when repeated."""
+        await self._background.ensure()
+        return await self._transition(task_id, lambda task, now: lifecycle.collect(task, by, now))
+
+    async def delete(self, task_id: str, *, by: Actor) -> None:
+        """Erase a task's content, trail and effects, but not its key.
+
+        An open task is cancelled first, and is erased once everybody who is to
+        hear of its end has heard. Raises `TaskNotFoundError`.
+        """
+        await self._background.ensure()
+        await self._transition(task_id, lambda task, now: lifecycle.delete(task, by, now))
+        await self._runner.purge_if_told(task_id)
+        self._background.changed(task_id)
+
+    def page_url(self, task_id: str) -> str | None:
+        """Return the address of the task's page; None without `public_url`."""
+        return f"{self.public_url}/tasks/{task_id}" if self.public_url else None
+
+    def link(self, task: Task, human: Human) -> str:
+        """Make a capability link: this task, for this person, until answered.
+
+        Whoever holds the link may see and answer this one task as `human`,
+        once, while it is open and still addressed to them. Send it to that
+        person alone. Raises `ConfigurationError` without `secret` or
+        `public_url`.
+        """
+        if self.public_url is None:
+            raise ConfigurationError("a link needs an address", hint="Pass Engine(public_url=...).")
+        return f"{self.public_url}/l/{self.keys.link_token(task.id, human.email or human.id, task.attempt)}"
+
+    def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
+        """Say, by field, why `value` does not answer the task; empty if it does."""
+        spec = task.spec
+        form = spec.form if spec.form is not None else form_from_schema(spec.response_schema)
+        faults = validate_response(form, spec.response_schema, value)
+        return faults or self._model_faults(spec.response_schema, value)
+
+    async def aclose(self) -> None:
+        """Close what the store and channels opened themselves."""
+        await self.store.aclose()
+
+    # ── The one write path ────────────────────────────────────────────────────
+
+    async def _transition(self, task_id: str, decide: Callable[[Task, datetime], Change | None]) -> Task:
+        while True:
+            task = await self._read(task_id)
+            change = decide(task, self.clock.now())
+            if change is None:
+                return task
+            if await self.store.apply(change):
+                self._publish(change)
+                if change.refusal:
+                    raise change.refusal
+                return change.task
+
+    def _decide(self, command: Command, task: Task, now: datetime) -> Change | None:
+        change = lifecycle.act(task, command, now)
+        if not isinstance(command, Submit) or change is None or change.refusal:
+            return change
+        if faults := self.misfits(task, command.value):
+            raise SchemaValidationError.of_fields("response", faults)
+        return change
+
+    def _publish(self, change: Change) -> None:
+        self._background.changed(change.task.id)
+        if change.effects:
+            self._runner.expect(min(effect.due for effect in change.effects))
+
+    async def _read(self, task_id: str) -> Task:
+        task = await self.store.get(task_id)
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task
+
+    # ── Response models of this process ───────────────────────────────────────
+
+    def _remember(self, model: type[BaseModel] | None, schema: JsonObject) -> None:
+        if model is None:
+            return
+        self._models[_schema_digest(schema)] = model
+        if len(self._models) > MAX_MODELS:
+            self._models.popitem(last=False)
+
+    def _model_faults(self, schema: JsonObject, value: JsonObject) -> Mapping[str, str]:
+        model = self._models.get(_schema_digest(schema)) if self._models else None
+        if model is None:
+            return {}
+        try:
+            model.model_validate_json(dumps(value))
+        except ValidationError as error:
+            return SchemaValidationError.of_model("response", error).fields
+        return {}
+
+
+def _schema_digest(schema: JsonObject) -> str:
+    return digest(without_annotations(schema))
+
+
+def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:
+    named = {channel.name: channel for channel in channels}
+    for channel in named.values():
+        if keys.shares_secret_with(getattr(channel, "key", None)):
+            raise ConfigurationError(
+                f"the {channel.name} channel signs with the engine's own secret",
+                hint="Every receiver holds the webhook key: make another one for it.",
+            )
+    return named

@@ -1,0 +1,386 @@
+"""The state machine of a task: pure functions from task and command to change.
+
+Nothing here reads a clock, a store or the network. A function returns the
+`Change` to write, or None where there is nothing to change, and raises the
+error the command deserves where it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from awaithumans.errors import (
+    AnswerUnderReviewError,
+    ConflictError,
+    ForbiddenError,
+    SelfAnswerError,
+    TaskAlreadyClaimedError,
+    TaskAlreadyTerminalError,
+)
+from awaithumans.routing import AGENT_CHANNELS, CALLBACK
+from awaithumans.types import (
+    SYSTEM,
+    Actor,
+    Answer,
+    Cancel,
+    Change,
+    Claim,
+    Command,
+    Effect,
+    EffectKind,
+    Entry,
+    Human,
+    JsonObject,
+    Reassign,
+    Release,
+    Submit,
+    Task,
+    TaskSpec,
+    TaskStatus,
+    Verdict,
+)
+
+GRACE = timedelta(minutes=15)
+"""How long past the deadline an answer given in time may still be checked."""
+
+
+def open_task(
+    spec: TaskSpec, *, task_id: str, fingerprint: str, addressees: Sequence[Human], by: Actor, now: datetime
+) -> Change:
+    """Make the first version of a task, its timer and its first notices."""
+    task = Task(
+        id=task_id,
+        spec=spec,
+        fingerprint=fingerprint,
+        created_at=now,
+        changed_at=now,
+        deadline=now + timedelta(seconds=spec.timeout_seconds),
+        version=0,
+        addressees=tuple(addressees),
+        assignee=_only(addressees),
+    )
+    effects = (_expiry(task, task.deadline, generation=1), *_tell(task, "opened", now))
+    return _next(task, now, "created", by, effects=effects)
+
+
+def act(task: Task, command: Command, now: datetime) -> Change | None:
+    """Carry out one command on a task as it stands."""
+    match command:
+        case Submit():
+            return _submit(task, command, now)
+        case Claim():
+            return _claim(task, command.by, now)
+        case Release():
+            return _release(task, command.by, now)
+        case Reassign():
+            return _reassign(task, command, now)
+        case Cancel():
+            return _cancel(task, command, now)
+        case _:
+            assert_never(command)
+
+
+def may_see(task: Task, human: Human) -> bool:
+    """Tell whether the task is this person's business."""
+    people = (*task.addressees, *filter(None, [task.assignee]), *(answer.by.human for answer in task.answers))
+    return human.operator or not people or any(human.addresses & one.addresses for one in people)
+
+
+def may_answer(task: Task, human: Human) -> bool:
+    """Tell whether this person is among those the task is addressed to."""
+    return human.operator or not task.addressees or any(human.addresses & one.addresses for one in task.addressees)
+
+
+# ── What time and the runner bring about ──────────────────────────────────────
+
+
+def expire(task: Task, now: datetime) -> Change | None:
+    """Close a task whose deadline has come.
+
+    While an answer is being checked, the expiry is put off once, by `GRACE`;
+    the answer then stays in the trail unless the task is redacted.
+    """
+    if task.closed or now < (task.grace_until or task.deadline):
+        return None
+    if task.status is TaskStatus.SUBMITTED and task.grace_until is None:
+        until = task.deadline + GRACE
+        effects = (_expiry(task, until, generation=2),)
+        return _next(task, now, "deadline_extended", SYSTEM, effects=effects, grace_until=until)
+    data: dict[str, object] = {"timeout_seconds": task.spec.timeout_seconds}
+    if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
+        data["unverified_answer"] = task.answer.value
+    return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
+
+
+def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change | None:
+    """Take a verifier's verdict on the answer of that attempt.
+
+    A verdict on anything but the answer under review changes nothing.
+    """
+    answer = task.answer
+    if task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
+        return None
+    if verdict.passed:
+        value = answer.value if verdict.parsed_response is None else verdict.parsed_response
+        answers = (*task.answers[:-1], replace(answer, value=value))
+        judged = replace(task, answers=answers, attempt=attempt, verdict=verdict)
+        return _close(judged, now, TaskStatus.COMPLETED, answer.by, data=_answer_data(judged, verdict))
+    judged = replace(task, attempt=attempt, verdict=verdict)
+    data = _answer_data(judged, verdict)
+    if now >= task.deadline:
+        return _close(judged, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
+    if task.spec.verifier is None or attempt >= task.spec.verifier.max_attempts:
+        return _close(judged, now, TaskStatus.VERIFICATION_EXHAUSTED, answer.by, data=data)
+    effects = _tell(judged, "rejected", now, generation=attempt)
+    return _next(judged, now, "rejected", answer.by, data=data, effects=effects, status=TaskStatus.PENDING)
+
+
+def collect(task: Task, by: Actor, now: datetime) -> Change | None:
+    """Note that the outcome has been taken over by whoever asked."""
+    if not task.closed:
+        raise ConflictError(f"task {task.id} is still {task.status}", hint="Wait for the outcome, then collect it.")
+    if task.collected_at is not None:
+        return None
+    return _next(task, now, "collected", by, collected_at=now)
+
+
+def redact_response(task: Task, now: datetime) -> Change | None:
+    """Erase the response of a closed task, as its spec asks for."""
+    if not task.closed or task.response_redacted_at is not None:
+        return None
+    answers = tuple(replace(answer, value={}) for answer in task.answers)
+    return _next(task, now, "redacted", SYSTEM, answers=answers, response_redacted_at=now)
+
+
+def delete(task: Task, by: Actor, now: datetime) -> Change:
+    """Have a task erased, once everybody who is to hear its end has heard.
+
+    An open task is cancelled by it.
+    """
+    purge = Effect(task_id=task.id, kind=EffectKind.PURGE, due=now, generation=task.version + 1)
+    if task.closed:
+        return _next(task, now, "deleted", by, effects=(purge,))
+    cancelled = _cancel(task, Cancel(by=by, reason="deleted"), now)
+    return replace(cancelled, effects=(*cancelled.effects, purge), refusal=None)
+
+
+def record_failure(task: Task, recipient: str, reason: str, now: datetime) -> Change:
+    """Put on record that a recipient could not be told."""
+    data = {"recipient": recipient, "reason": reason}
+    return _next(task, now, "notification_failed", SYSTEM, data=data)
+
+
+# ── The commands ──────────────────────────────────────────────────────────────
+
+
+def _submit(task: Task, command: Submit, now: datetime) -> Change:
+    by = command.by
+    _refuse_unless_may_answer(task, by, own=command.own)
+    _refuse_unless_pending(task)
+    if now >= task.deadline:
+        return _too_late(task, now)
+    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value)
+    answered = replace(task, answers=(*task.answers, answer))
+    if task.spec.verifier is None:
+        return _close(answered, now, TaskStatus.COMPLETED, by, data=_answer_data(answered, None))
+    check = Effect(task_id=task.id, kind=EffectKind.VERIFY, due=now, generation=answer.attempt)
+    data = _answer_data(answered, None)
+    return _next(answered, now, "submitted", by, data=data, effects=(check,), status=TaskStatus.SUBMITTED)
+
+
+def _too_late(task: Task, now: datetime) -> Change:
+    late = expire(task, now)
+    if late is None:
+        raise AssertionError("an open task past its deadline expires")
+    return replace(late, refusal=TaskAlreadyTerminalError(task.id, TaskStatus.TIMED_OUT))
+
+
+def _claim(task: Task, by: Actor, now: datetime) -> Change | None:
+    _refuse_unless_person(by, "claim a task")
+    _refuse_unless_addressed(task, by)
+    _refuse_unless_pending(task)
+    if now >= task.deadline:
+        return _too_late(task, now)
+    if task.assignee is not None:
+        if _is(by, task.assignee):
+            return None
+        raise TaskAlreadyClaimedError(task.id, task.assignee.label)
+    effects = _tell(task, "claimed", now, generation=task.version + 1)
+    return _next(task, now, "claimed", by, effects=effects, assignee=by.human, claimed_at=now)
+
+
+def _release(task: Task, by: Actor, now: datetime) -> Change | None:
+    _refuse_unless_pending(task)
+    if task.assignee is None:
+        return None
+    if not (_is(by, task.assignee) or _commands(by)):
+        raise TaskAlreadyClaimedError(task.id, task.assignee.label)
+    return _next(task, now, "released", by, assignee=None, claimed_at=None)
+
+
+def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
+    if not _commands(command.by):
+        raise ForbiddenError("only an operator may reassign a task")
+    _refuse_unless_pending(task)
+    data = {"to": [human.id for human in command.to]}
+    return _next(
+        task,
+        now,
+        "reassigned",
+        command.by,
+        data=data,
+        addressees=command.to,
+        assignee=_only(command.to),
+        claimed_at=None,
+    )
+
+
+def _cancel(task: Task, command: Cancel, now: datetime) -> Change:
+    if not _commands(command.by):
+        raise ForbiddenError("only an operator, or the one who asked, may cancel a task")
+    if task.closed:
+        raise TaskAlreadyTerminalError(task.id, task.status)
+    if task.status is TaskStatus.PENDING and now >= task.deadline:
+        return _too_late(task, now)
+    data = {"reason": command.reason} if command.reason else {}
+    return _close(task, now, TaskStatus.CANCELLED, command.by, data=data)
+
+
+# ── Rules ─────────────────────────────────────────────────────────────────────
+
+
+def _refuse_unless_pending(task: Task) -> None:
+    if task.closed:
+        raise TaskAlreadyTerminalError(task.id, task.status)
+    if task.status is TaskStatus.SUBMITTED:
+        raise AnswerUnderReviewError(task.id)
+
+
+def _refuse_unless_may_answer(task: Task, by: Actor, *, own: bool) -> None:
+    asked = task.spec.requested_by
+    if by.auth != "engine" and asked in {by.principal, by.stated_by} and not own:
+        raise SelfAnswerError(task.id)
+    if by.kind != "human":
+        return
+    _refuse_unless_addressed(task, by)
+    if task.assignee is not None and not (_is(by, task.assignee) or _commands(by)):
+        raise TaskAlreadyClaimedError(task.id, task.assignee.label)
+
+
+def _refuse_unless_addressed(task: Task, by: Actor) -> None:
+    if by.auth != "engine" and not may_answer(task, by.human):
+        raise ForbiddenError(f"task {task.id} is not addressed to you", hint="Ask an operator to reassign it.")
+
+
+def _refuse_unless_person(by: Actor, deed: str) -> None:
+    if by.kind != "human":
+        raise ForbiddenError(f"only a person can {deed}", hint="Log in as a person; a token has no name to claim with.")
+
+
+def _commands(by: Actor) -> bool:
+    return by.operator or by.kind != "human" or by.auth == "engine"
+
+
+def _is(by: Actor, human: Human) -> bool:
+    return bool(by.human.addresses & human.addresses)
+
+
+def _only(people: Sequence[Human]) -> Human | None:
+    return people[0] if len(people) == 1 else None
+
+
+def _redacted(task: Task) -> bool:
+    return task.spec.redact_payload or task.spec.redact_response_after_submit
+
+
+# ── Building a change ─────────────────────────────────────────────────────────
+
+
+def _next(
+    task: Task,
+    now: datetime,
+    action: str,
+    by: Actor,
+    *,
+    data: JsonObject | None = None,
+    effects: Iterable[Effect] = (),
+    **changes: object,
+) -> Change:
+    at = max(now, task.changed_at)
+    after: Task = replace(task, version=task.version + 1, changed_at=at, **changes)  # type: ignore[arg-type]
+    entry = Entry(
+        task_id=task.id,
+        seq=task.trail_length + 1,
+        at=at,
+        action=action,
+        by=by,
+        from_status=task.status.value if task.version else None,
+        to_status=after.status.value,
+        data=data or {},
+        previous=task.trail_digest,
+    )
+    after = replace(after, trail_length=entry.seq, trail_digest=entry.digest)
+    return Change(task=after, entries=(entry,), effects=tuple(effects))
+
+
+def _close(task: Task, now: datetime, status: TaskStatus, by: Actor, *, data: JsonObject) -> Change:
+    effects = _tell(task, "closed", now)
+    return _next(task, now, status.value, by, data=data, effects=effects, status=status, closed_at=now)
+
+
+def _expiry(task: Task, due: datetime, *, generation: int) -> Effect:
+    return Effect(task_id=task.id, kind=EffectKind.EXPIRE, due=due, generation=generation)
+
+
+def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list[Effect]:
+    return [
+        Effect(
+            task_id=task.id,
+            kind=EffectKind.NOTIFY,
+            due=now,
+            recipient=recipient,
+            event=event,
+            generation=generation,
+        )
+        for recipient in _recipients(task.spec, event)
+    ]
+
+
+def _recipients(spec: TaskSpec, event: str) -> list[str]:
+    callback = [f"{CALLBACK}:{spec.callback_url}"] if spec.callback_url else []
+    everybody = dict.fromkeys([*spec.notify, *callback])
+    return [one for one in everybody if event == "closed" or _channel(one) not in AGENT_CHANNELS]
+
+
+def _channel(recipient: str) -> str:
+    return recipient.partition(":")[0].partition("+")[0].strip()
+
+
+def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
+    data: dict[str, object] = {}
+    if task.answer and not _redacted(task):
+        data["response_keys"] = sorted(task.answer.value)
+    if verdict is None:
+        return data
+    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
+    if not _redacted(task):
+        data["verifier_reason"] = verdict.reason
+    return data
+
+
+__all__ = [
+    "GRACE",
+    "act",
+    "collect",
+    "decide",
+    "delete",
+    "expire",
+    "may_answer",
+    "may_see",
+    "open_task",
+    "record_failure",
+    "redact_response",
+]

@@ -1,0 +1,286 @@
+"""The engine of another process, over the JSON API."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, cast
+
+from pydantic import BaseModel
+
+from awaithumans.clock import SystemClock, sleep
+from awaithumans.documents import dumps
+from awaithumans.errors import (
+    ERRORS_BY_CODE,
+    AwaitHumansError,
+    InvalidInputError,
+    PollError,
+    ServerUnreachableError,
+    TaskCreateError,
+    TaskNotFoundError,
+)
+from awaithumans.protocols import Clock, TaskEngine
+from awaithumans.types import (
+    Cancel,
+    Claim,
+    Command,
+    JsonObject,
+    Query,
+    Reassign,
+    Release,
+    Submit,
+    Task,
+    TaskSpec,
+)
+from awaithumans.wire import spec_to_wire, task_from_wire
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+logger = logging.getLogger("awaithumans.remote")
+
+POLL_SECONDS = 25
+READ_TIMEOUT = 35.0
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+ASK_PATIENCE = 15.0
+WAIT_PATIENCE = 24 * 60 * 60.0
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class RemoteEngine(TaskEngine):
+    """A task engine behind a URL, with the same verbs as one in-process.
+
+    Arguments:
+        server_url: where the router is mounted; its API is below `/api`.
+        api_key: an API token of that router.
+        clock: for pauses; by default this machine's.
+        rng: jitter for retries.
+        wait_patience: seconds without any usable reply after which `wait`
+            and `collect` give up; a day by default, so that a restart, a
+            deploy or a broken line does not end a wait.
+
+    An async context manager; connections are reused until it is closed. Use
+    one instance on one event loop. Creating is retried for a few seconds,
+    harmlessly, since the key names the task; commands are sent once.
+
+    Raises `ServerUnreachableError` besides what the verbs raise, and for
+    replies that are not of this API `TaskCreateError` or `PollError`.
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        api_key: str | None = None,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        wait_patience: float = WAIT_PATIENCE,
+    ) -> None:
+        self.server_url = server_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._clock = clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self._wait_patience = wait_patience
+        self._client: httpx2.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    # ── Verbs ─────────────────────────────────────────────────────────────────
+
+    async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
+        """Ask; return the task that the idempotency key names."""
+        body = spec_to_wire(spec)
+        reply = await self._persistently("POST", "/tasks", body, patience=ASK_PATIENCE)
+        return task_from_wire(self._document(reply, lambda: TaskCreateError(reply.status_code, reply.text)))
+
+    async def get(self, task_id: str) -> Task:
+        """Return the task as it stands."""
+        reply = await self._persistently("GET", f"/tasks/{task_id}", patience=ASK_PATIENCE)
+        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+
+    async def find(self, query: Query) -> list[Task]:
+        """Return the tasks that fit `query`, in its order.
+
+        `visible_to` is decided by the server from the token.
+        """
+        reply = await self._persistently("GET", "/tasks", params=_parameters(query), patience=ASK_PATIENCE)
+        if reply.status_code != 200:  # noqa: PLR2004
+            self._document(reply, lambda: PollError("", reply.status_code, reply.text))
+        return [task_from_wire(document) for document in reply.json()]
+
+    async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Return the task once it is closed, or as it stands after `timeout`."""
+        with self._clock.move_on_after(timeout):
+            while True:
+                path = f"/tasks/{task_id}/poll?timeout={POLL_SECONDS}"
+                reply = await self._persistently("GET", path, patience=self._wait_patience)
+                document = self._document(reply, lambda: _unreadable(task_id, reply))  # noqa: B023
+                if document.get("status") in _CLOSED:
+                    break
+        return await self.get(task_id)
+
+    async def act(self, task_id: str, command: Command) -> Task:
+        """Carry out one command and return the task after it."""
+        deed, body = _deed(command)
+        try:
+            reply = await self._send("POST", f"/tasks/{task_id}/{deed}", body)
+        except _transport_errors() as error:
+            raise ServerUnreachableError(self.server_url, error) from error
+        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+
+    async def collect(self, task_id: str) -> Task:
+        """Say that the outcome has been taken over; harmless when repeated."""
+        reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=self._wait_patience)
+        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+
+    def page_url(self, task_id: str) -> str:
+        """Return the address of the task's page."""
+        return f"{self.server_url}/task?id={task_id}"
+
+    # ── HTTP ──────────────────────────────────────────────────────────────────
+
+    async def _persistently(
+        self,
+        method: str,
+        path: str,
+        body: JsonObject | None = None,
+        *,
+        patience: float,
+        params: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """Send until there is a usable reply; give up after `patience`."""
+        give_up_at = self._clock.now().timestamp() + patience
+        pause = FIRST_PAUSE
+        while True:
+            fault: object
+            try:
+                reply = await self._send(method, path, body, params)
+            except _transport_errors() as error:
+                fault, last = error, None
+            else:
+                if reply.status_code not in _TRY_AGAIN:
+                    return reply
+                fault, last = f"HTTP {reply.status_code}", reply
+            if self._clock.now().timestamp() + pause > give_up_at:
+                if last is not None:
+                    return last
+                raise ServerUnreachableError(self.server_url, fault)
+            logger.warning("%s %s: %s; trying again", method, path.partition("?")[0], _named(fault))
+            await sleep(self._clock, pause * self._rng.uniform(0.5, 1.0))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _send(
+        self, method: str, path: str, body: JsonObject | None = None, params: Mapping[str, str] | None = None
+    ) -> httpx2.Response:
+        content = dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if content is not None else {}
+        url = f"{self.server_url}/api{path}"
+        return await self._http().request(method, url, content=content, headers=headers, params=params)
+
+    def _http(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            import httpx2
+
+            self._client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls())
+        return self._client
+
+    def _document(self, reply: httpx2.Response, unknown: Callable[[], AwaitHumansError]) -> JsonObject:
+        """Read a reply; raise the error it stands for."""
+        document = _json_object(reply)
+        if reply.is_success and document is not None:
+            return document
+        raise _error_of(document or {}) or unknown()
+
+
+_CLOSED = frozenset({"completed", "timed_out", "cancelled", "verification_exhausted"})
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Load the trusted certificates once: it costs milliseconds."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def _transport_errors() -> type[Exception]:
+    import httpx2
+
+    return httpx2.TransportError
+
+
+def _json_object(reply: httpx2.Response) -> JsonObject | None:
+    try:
+        document: object = json.loads(reply.content)
+    except ValueError:
+        return None
+    return cast(JsonObject, document) if isinstance(document, dict) else None
+
+
+def _error_of(document: JsonObject) -> AwaitHumansError | None:
+    known = ERRORS_BY_CODE.get(str(document.get("error")))
+    if known is None:
+        return None
+    error = known.described(str(document.get("message", "")), cast("str | None", document.get("hint")))
+    if isinstance(error, InvalidInputError):
+        error.fields = cast("Mapping[str, str]", document.get("fields") or {})
+    return error
+
+
+def _unreadable(task_id: str, reply: httpx2.Response) -> AwaitHumansError:
+    if reply.status_code == 404:  # noqa: PLR2004
+        return TaskNotFoundError(task_id)
+    return PollError(task_id, reply.status_code, reply.text)
+
+
+def _named(fault: object) -> str:
+    return type(fault).__name__ if isinstance(fault, Exception) else str(fault)
+
+
+def _deed(command: Command) -> tuple[str, JsonObject | None]:
+    match command:
+        case Submit(value=value, by=by):
+            named = by.email if by.kind == "human" else None
+            return "complete", {"response": value, "completed_by_email": named, "completed_via_channel": by.via}
+        case Claim():
+            return "claim", None
+        case Release():
+            return "release", None
+        case Reassign(to=to):
+            return "reassign", {"assign_to": {"emails": [human.email or human.id for human in to]}}
+        case Cancel(reason=reason):
+            return "cancel", {"reason": reason} if reason else None
+
+
+def _parameters(query: Query) -> dict[str, str]:
+    asked: dict[str, object] = {
+        "id": ",".join(query.ids) if query.ids is not None else None,
+        "status": ",".join(sorted(query.statuses)) if query.statuses else None,
+        "refused": None if query.refused is None else str(query.refused).lower(),
+        "idempotency_key": query.idempotency_key,
+        "assigned_to": query.assigned_to,
+        "unassigned": None if query.unassigned is None else str(query.unassigned).lower(),
+        "after": f"{query.after.at.isoformat()},{query.after.id}" if query.after else None,
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+    return {name: str(value) for name, value in asked.items() if value is not None}

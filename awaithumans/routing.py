@@ -1,0 +1,84 @@
+"""Who is asked, and where word of it goes: `assign_to` and `notify`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from awaithumans.errors import InvalidRoutingError, MarketplaceNotAvailableError
+from awaithumans.types import Human, JsonObject
+
+CALLBACK = "webhook"
+"""The channel that a task's `callback_url` is delivered by."""
+
+AGENT_CHANNELS = frozenset({CALLBACK, "langgraph", "temporal"})
+"""Channels that talk to programs; they hear only that a task is closed."""
+
+MAX_RECIPIENTS = 100
+
+_ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"]{1,64}@[^@\s\x00-\x1f\x7f<>,;:\"]{1,253}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One entry of `notify`: `<channel>[+<identity>]:<target>`."""
+
+    channel: str
+    identity: str | None
+    target: str
+
+    @classmethod
+    def parse(cls, text: str) -> Recipient:
+        """Read a `notify` entry. Raises `InvalidRoutingError`."""
+        prefix, colon, target = text.partition(":")
+        channel, plus, identity = (part.strip() for part in prefix.partition("+"))
+        if not (colon and channel and target.strip()) or (plus and not identity):
+            raise InvalidRoutingError(
+                "notify",
+                f"{text[:200]!r} is not <channel>:<target>",
+                hint="Write each entry as channel:target, for example email:ana@example.com.",
+            )
+        return cls(channel=channel, identity=identity or None, target=target.strip())
+
+
+class AddressDirectory:
+    """The directory of a host that has none: people are their e-mail address.
+
+    Understands `{"email": …}` and `{"emails": […]}`.
+    """
+
+    async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
+        """Return a person per address."""
+        if assign_to.get("marketplace"):
+            raise MarketplaceNotAvailableError
+        match dict(assign_to):
+            case {"email": str(address)}:
+                return [_person(address)]
+            case {"emails": list()} if addresses := cast("list[object]", assign_to["emails"]):
+                return [_person(address) for address in dict.fromkeys(map(_lower, addresses))]
+            case {"email": _} | {"emails": _}:
+                raise InvalidRoutingError("assign_to", "is not an e-mail address or a list of them")
+            case _:
+                raise InvalidRoutingError(
+                    "assign_to",
+                    f"{', '.join(sorted(assign_to))[:200]} cannot be resolved without a directory",
+                    hint="Assign to an e-mail address or a list of them, or pass Engine(directory=...).",
+                )
+
+    async def find(self, address: str) -> Human | None:
+        """Return the person with this address; everybody has one."""
+        return Human(id=address.lower(), email=address.lower()) if _ADDRESS.fullmatch(address) else None
+
+
+def _person(address: str) -> Human:
+    if not _ADDRESS.fullmatch(address):
+        raise InvalidRoutingError("assign_to", f"{address[:200]!r} is not an e-mail address")
+    return Human(id=address.lower(), email=address.lower())
+
+
+def _lower(address: object) -> str:
+    if not isinstance(address, str):
+        raise InvalidRoutingError("assign_to", "emails must be a list of text")
+    return address.lower()

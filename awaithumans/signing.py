@@ -1,0 +1,332 @@
+"""Proof that something came from here: keys, and what is signed with them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets as randomness
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from awaithumans.documents import canonical, digest
+from awaithumans.errors import ConfigurationError, InvalidInputError
+
+MIN_SECRET_BYTES = 32
+MAX_LINK_LENGTH = 2_048
+
+_UNKEYED_ID = "0"
+_KEY_ID_BYTES = 4
+_NONCE_BYTES = 16
+_MAC_BYTES = 32
+_VERSION = b"\x01"
+_WEBHOOK_SALT = b"awaithumans-webhook-v1"
+_HOW_TO_MAKE = """Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))\""""
+_MAKE_WEBHOOK_KEY = (
+    """Make one with: python -c "import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())\""""
+)
+
+# ── The engine's own secret ───────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What a capability link grants: one task, one address, one attempt."""
+
+    task_id: str
+    address: str
+    attempt: int
+
+
+class KeyRing:
+    """The secrets of one engine, the current one first.
+
+    Everything is signed with the first secret; what was signed with any of
+    them is accepted, so a new secret is put in front and the old one removed
+    when nothing signed with it matters any more. Each secret has at least
+    `MIN_SECRET_BYTES` bytes (text counts as UTF-8), else `ConfigurationError`
+    is raised. The secrets themselves are not kept, and `repr` shows key ids.
+    """
+
+    def __init__(self, secrets: str | bytes | Sequence[str | bytes]) -> None:
+        several = (secrets,) if isinstance(secrets, str | bytes) else tuple(secrets)
+        if not several:
+            raise ConfigurationError("a key ring needs at least one secret", hint=_HOW_TO_MAKE)
+        self._roots: tuple[bytes, ...] = tuple(map(_root, several))
+
+    @classmethod
+    def unkeyed(cls) -> KeyRing:
+        """Make a ring without secrets: it fingerprints, and cannot sign."""
+        ring = cls.__new__(cls)
+        ring._roots = ()  # noqa: SLF001 - its own class
+        return ring
+
+    @property
+    def keyed(self) -> bool:
+        """Tell whether the ring can sign."""
+        return bool(self._roots)
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Give a short name for each secret, the current one's first.
+
+        The name follows from the secret and does not give it away.
+        """
+        return tuple(map(_key_id, self._roots))
+
+    def keys(self, purpose: str) -> Mapping[str, bytes]:
+        """Derive a 32-byte key per secret, by key id, the current one first.
+
+        Keys for different purposes tell nothing about each other.
+        """
+        return {_key_id(root): _derived(root, purpose) for root in self._roots}
+
+    def __repr__(self) -> str:
+        return f"KeyRing(key_ids={list(self.key_ids)})"
+
+    def shares_secret_with(self, key: object) -> bool:
+        """Tell whether a `WebhookKey` was made of one of these secrets.
+
+        However its base64 is written. Anything else shares none.
+        """
+        return isinstance(key, WebhookKey) and not key.as_secrets.isdisjoint(self._roots)
+
+    def fingerprint(self, content: object) -> str:
+        """Digest JSON content under the current key: `<key id>:<hex>`.
+
+        Equal content gives an equal fingerprint, whatever the order of keys.
+        Without a secret it is a plain digest, with the key id `0`.
+        """
+        for key_id, key in self.keys("fingerprint").items():
+            return f"{key_id}:{_mac(key, canonical(content).encode()).hex()}"
+        return f"{_UNKEYED_ID}:{digest(content)}"
+
+    def fingerprint_matches(self, fingerprint: str, content: object) -> bool:
+        """Tell whether `fingerprint` was made of equal content.
+
+        By any secret of this ring, or by an engine without one.
+        """
+        key_id, _, hexdigest = fingerprint.partition(":")
+        if key_id == _UNKEYED_ID:
+            return _equal(hexdigest, digest(content))
+        key = self.keys("fingerprint").get(key_id)
+        return key is not None and _equal(hexdigest, _mac(key, canonical(content).encode()).hex())
+
+    def link_token(self, task_id: str, address: str, attempt: int) -> str:
+        """Make the token of a capability link; letter case does not count.
+
+        Equal arguments give an equal token. The address can be read from it.
+        Raises `ConfigurationError` on a ring without secrets.
+        """
+        body = json.dumps([task_id, address.lower(), attempt], separators=(",", ":")).encode()
+        token = self._seal("link", body)
+        if len(token) > MAX_LINK_LENGTH:
+            raise InvalidInputError("task id and address are too long for a link")
+        return token
+
+    def read_link(self, token: str) -> Link | None:
+        """Return what the token grants; None if it was not made by this ring.
+
+        Never raises, whatever the text. That the task still waits for this
+        attempt and this address is for the caller to check.
+        """
+        body = self._open("link", token) if len(token) <= MAX_LINK_LENGTH else None
+        if body is None:
+            return None
+        task_id, address, attempt = cast("tuple[str, str, int]", json.loads(body))
+        return Link(task_id=task_id, address=address, attempt=attempt)
+
+    def form_token(self, person_id: str, mount: str) -> str:
+        """Make the hidden token of a form, for one person and mount point.
+
+        Every call gives another one. It has no expiry of its own: it ends with
+        the secret, and is worth nothing without the person's log-in.
+        Raises `ConfigurationError` on a ring without secrets.
+        """
+        return self._seal("form", randomness.token_bytes(_NONCE_BYTES), canonical([person_id, mount]))
+
+    def form_token_valid(self, token: str, person_id: str, mount: str) -> bool:
+        """Tell whether this ring made `token` for this person and mount point.
+
+        Never raises, whatever the text.
+        """
+        return len(token) <= MAX_LINK_LENGTH and self._open("form", token, canonical([person_id, mount])) is not None
+
+    def _seal(self, purpose: str, body: bytes, bound: str = "") -> str:
+        """Sign `body` and, without carrying it along, `bound`."""
+        for key_id, key in self.keys(purpose).items():
+            head = _VERSION + bytes.fromhex(key_id)
+            return _to_base64url(head + _mac(key, _sealed(head, body, bound)) + body)
+        raise ConfigurationError("signing needs a secret, and this engine has none", hint=f"Set it. {_HOW_TO_MAKE}")
+
+    def _open(self, purpose: str, token: str, bound: str = "") -> bytes | None:
+        raw = _from_base64url(token)
+        if raw is None or not raw.startswith(_VERSION):
+            return None
+        head, rest = _cut(raw, len(_VERSION) + _KEY_ID_BYTES)
+        mac, body = _cut(rest, _MAC_BYTES)
+        key = self.keys(purpose).get(head[len(_VERSION) :].hex())
+        if key is None or not hmac.compare_digest(mac, _mac(key, _sealed(head, body, bound))):
+            return None
+        return body
+
+
+def _root(secret: str | bytes) -> bytes:
+    raw = secret.encode(errors="surrogatepass") if isinstance(secret, str) else secret
+    if len(raw) < MIN_SECRET_BYTES:
+        raise ConfigurationError(
+            f"a secret has {len(raw)} bytes and needs at least {MIN_SECRET_BYTES}", hint=_HOW_TO_MAKE
+        )
+    return _mac(b"awaithumans/v1", raw)
+
+
+def _key_id(root: bytes) -> str:
+    return _derived(root, "key-id")[:_KEY_ID_BYTES].hex()
+
+
+def _derived(root: bytes, purpose: str) -> bytes:
+    return _expand(root, f"awaithumans/v1/{purpose}".encode())
+
+
+def _sealed(head: bytes, body: bytes, bound: str) -> bytes:
+    """Put together what is signed; a part of fixed length stands first."""
+    return head + hashlib.sha256(bound.encode()).digest() + body
+
+
+def _cut(raw: bytes, length: int) -> tuple[bytes, bytes]:
+    return raw[:length], raw[length:]
+
+
+# ── Webhooks ──────────────────────────────────────────────────────────────────
+
+
+class WebhookKey:
+    """What webhooks are signed with; sender and receivers hold it.
+
+    A root is the base64 text of 32 bytes, in the standard or the URL-safe
+    alphabet, with or without padding, else `ConfigurationError` is raised.
+    Given several, the first signs `X-Awaithumans-Signature`, all of them sign
+    `webhook-signature`, and all of them are accepted: to rotate, receivers
+    get the new root beside the old one, then the sender puts it first.
+    """
+
+    def __init__(self, roots: str | Sequence[str]) -> None:
+        several = (roots,) if isinstance(roots, str) else tuple(roots)
+        if not several:
+            raise ConfigurationError("a webhook key needs at least one root", hint=_MAKE_WEBHOOK_KEY)
+        decoded = tuple(map(_decoded, several))
+        self._keys = tuple(_expand(_mac(_WEBHOOK_SALT, raw), b"v1") for raw in decoded)
+        self.as_secrets = frozenset(_root(form) for raw in decoded for form in _written_forms(raw))
+        """What a `KeyRing` would make of the roots, to find that it has them."""
+
+    def __repr__(self) -> str:
+        return f"WebhookKey(<{len(self._keys)} hidden>)"
+
+    @property
+    def standard_secret(self) -> str:
+        """Give what a Standard Webhooks library of a receiver is set up with.
+
+        It is `whsec_` and the base64 of the derived key, not of the root.
+        """
+        return f"whsec_{base64.b64encode(self._keys[0]).decode()}"
+
+    def sign(self, body: bytes) -> str:
+        """Give the value of `X-Awaithumans-Signature`: `sha256=<hex>`."""
+        return f"sha256={_mac(self._keys[0], body).hex()}"
+
+    def verify(self, body: bytes, header: str | None) -> bool:
+        """Tell whether `header` is a signature of exactly this body.
+
+        With or without the prefix `sha256=`. Never raises, whatever the text.
+        """
+        signature = (header or "").removeprefix("sha256=")
+        return any(_equal(signature, _mac(key, body).hex()) for key in self._keys)
+
+    def standard_headers(self, *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+        """Give the three headers of Standard Webhooks.
+
+        `message_id` is equal for every attempt; `timestamp` is the attempt's,
+        in seconds since 1970, and receivers refuse what is too old.
+        """
+        signed = f"{message_id}.{timestamp}.".encode() + body
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": " ".join(_standard_signatures(self._keys, signed)),
+        }
+
+
+def sign_body(body: bytes, key: WebhookKey | str) -> str:
+    """Sign a webhook's body as this library does: `sha256=<hex>`."""
+    return _as_webhook_key(key).sign(body)
+
+
+def verify_signature(*, body: bytes, signature: str | None, key: WebhookKey | str) -> bool:
+    """Tell whether a webhook that was received is genuine.
+
+    `body` is the raw request body, `signature` the header
+    `X-Awaithumans-Signature`, None if it is missing.
+    """
+    return _as_webhook_key(key).verify(body, signature)
+
+
+def _as_webhook_key(key: WebhookKey | str) -> WebhookKey:
+    return WebhookKey(key) if isinstance(key, str) else key
+
+
+def _decoded(root: str) -> bytes:
+    try:
+        text = root.rstrip("=").replace("-", "+").replace("_", "/")
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        raise ConfigurationError("a webhook key is not base64 text", hint=_MAKE_WEBHOOK_KEY) from None
+    if len(raw) != MIN_SECRET_BYTES:
+        raise ConfigurationError(f"a webhook key has {len(raw)} bytes instead of 32", hint=_MAKE_WEBHOOK_KEY)
+    return raw
+
+
+def _written_forms(raw: bytes) -> Iterator[bytes]:
+    yield raw
+    for text in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+        yield from (text, text.rstrip(b"="))
+
+
+def _standard_signatures(keys: Sequence[bytes], signed: bytes) -> Iterator[str]:
+    for key in keys:
+        yield f"v1,{base64.b64encode(_mac(key, signed)).decode()}"
+
+
+# ── Primitives ────────────────────────────────────────────────────────────────
+
+
+def _mac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
+
+
+def _expand(root: bytes, info: bytes) -> bytes:
+    """Derive 32 bytes: HKDF-Expand of RFC 5869, which then is one block.
+
+    HKDF-Extract is `_mac(salt, secret)`.
+    """
+    return _mac(root, info + b"\x01")
+
+
+def _equal(ours: str, theirs: str) -> bool:
+    """Compare in constant time; text outside ASCII is just different."""
+    return hmac.compare_digest(ours.encode(errors="surrogatepass"), theirs.encode())
+
+
+def _to_base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _from_base64url(text: str) -> bytes | None:
+    """Decode what `_to_base64url` gave, and nothing else."""
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        return None
+    return raw if _to_base64url(raw) == text else None

@@ -1,0 +1,1 @@
+"""Where tasks are kept: `memory` for tests and trials, `sqlalchemy` for good."""

@@ -1,0 +1,375 @@
+"""The JSON API's wire format: both ends read and write it here.
+
+The shapes are those that deployed clients of the existing format send and
+accept (`docs/reference/wire-format.md`); keys added by this library follow
+after theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+
+from awaithumans.errors import InvalidInputError
+from awaithumans.types import (
+    Actor,
+    Answer,
+    Entry,
+    Human,
+    JsonObject,
+    KeyScope,
+    Task,
+    TaskSpec,
+    TaskStatus,
+    Verdict,
+    VerifierConfig,
+)
+
+MAX_KEY_LENGTH = 512
+MAX_TASK_LENGTH = 20_000
+
+_ShortText = Annotated[StrictStr, Field(max_length=2_048)]
+_Object = dict[str, object]
+
+
+class CreateBody(BaseModel):
+    """What `POST /tasks` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Annotated[StrictStr, Field(max_length=MAX_TASK_LENGTH)]
+    payload: _Object
+    payload_schema: _Object
+    response_schema: _Object
+    form_definition: _Object | None = None
+    timeout_seconds: StrictInt
+    idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KEY_LENGTH)]
+    assign_to: _Object | None = None
+    notify: Annotated[list[_ShortText], Field(max_length=100)] | None = None
+    verifier_config: _Object | None = None
+    redact_payload: StrictBool = False
+    callback_url: _ShortText | None = None
+    task_metadata: dict[_ShortText, _ShortText] | None = None
+    initial_response: _Object | None = None
+    redact_response_after_submit: StrictBool = False
+    key_scope: KeyScope = KeyScope.FOREVER
+    initial_errors: dict[_ShortText, _ShortText] | None = None
+
+
+class CompleteBody(BaseModel):
+    """What `POST /tasks/{id}/complete` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    response: _Object
+    completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
+    completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
+
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+def read_body(model: type[BodyT], document: object) -> BodyT:
+    """Read a request body. Raises `InvalidInputError` with a message per field."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        fields = {".".join(map(str, fault["loc"])): fault["msg"] for fault in error.errors(include_input=False)}
+        named = "; ".join(f"{place}: {message}" if place else message for place, message in fields.items())
+        raise InvalidInputError(f"the request body is not valid: {named[:2_000]}", fields=fields) from None
+
+
+def spec_from_wire(document: object, *, requested_by: str) -> TaskSpec:
+    """Read the body of `POST /tasks`. Raises `InvalidInputError`."""
+    body = read_body(CreateBody, document)
+    return TaskSpec(
+        task=body.task,
+        payload=body.payload,
+        payload_schema=body.payload_schema,
+        response_schema=body.response_schema,
+        form=body.form_definition,
+        timeout_seconds=body.timeout_seconds,
+        idempotency_key=body.idempotency_key,
+        key_scope=body.key_scope,
+        assign_to=body.assign_to or None,
+        notify=tuple(body.notify or ()),
+        verifier=read_body(VerifierConfig, body.verifier_config) if body.verifier_config else None,
+        redact_payload=body.redact_payload,
+        redact_response_after_submit=body.redact_response_after_submit,
+        metadata=body.task_metadata or {},
+        callback_url=body.callback_url or None,
+        initial_response=body.initial_response,
+        initial_errors=body.initial_errors or {},
+        requested_by=requested_by,
+    )
+
+
+def spec_to_wire(spec: TaskSpec) -> dict[str, object]:
+    """Write the body of `POST /tasks`."""
+    return {
+        "task": spec.task,
+        "payload": spec.payload,
+        "payload_schema": spec.payload_schema,
+        "response_schema": spec.response_schema,
+        "form_definition": spec.form,
+        "timeout_seconds": spec.timeout_seconds,
+        "idempotency_key": spec.idempotency_key,
+        "key_scope": spec.key_scope.value,
+        "assign_to": spec.assign_to,
+        "notify": list(spec.notify) or None,
+        "verifier_config": spec.verifier.model_dump(mode="json") if spec.verifier else None,
+        "redact_payload": spec.redact_payload,
+        "redact_response_after_submit": spec.redact_response_after_submit,
+        "task_metadata": dict(spec.metadata) or None,
+        "callback_url": spec.callback_url,
+        "initial_response": spec.initial_response,
+        "initial_errors": dict(spec.initial_errors) or None,
+    }
+
+
+# ── Tasks ─────────────────────────────────────────────────────────────────────
+
+
+def wire_status(task: Task) -> str:
+    """Name the task's status as the format does."""
+    if task.status is TaskStatus.PENDING:
+        return "rejected" if task.refused else "created"
+    return task.status.value
+
+
+def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
+    """Write a task; `redact` leaves the payload out where its spec says so."""
+    spec = task.spec
+    shown = task.answer if task.refused or task.status is TaskStatus.COMPLETED else None
+    assignee = task.assignee
+    return {
+        "id": task.id,
+        "idempotency_key": spec.idempotency_key,
+        "task": spec.task,
+        "payload": {"_redacted": True} if redact and spec.redact_payload else spec.payload,
+        "payload_schema": spec.payload_schema,
+        "response_schema": spec.response_schema,
+        "form_definition": spec.form,
+        "task_metadata": dict(spec.metadata) or None,
+        "status": wire_status(task),
+        "assign_to": spec.assign_to,
+        "assigned_to_email": assignee and assignee.email,
+        "assigned_to_user_id": assignee and assignee.id,
+        "assigned_to_display_name": assignee and assignee.label,
+        "assigned_to_slack_user_id": assignee and assignee.slack_user_id,
+        "initial_response": spec.initial_response,
+        "response": None if shown is None or task.response_redacted_at else shown.value,
+        "response_redacted_at": _stamp(task.response_redacted_at),
+        "redact_response_after_submit": spec.redact_response_after_submit,
+        "verifier_result": _verdict_to_wire(task.verdict),
+        "verification_attempt": task.attempt,
+        "timeout_seconds": spec.timeout_seconds,
+        "redact_payload": spec.redact_payload,
+        "created_at": _stamp(task.created_at),
+        "updated_at": _stamp(task.changed_at),
+        "completed_at": _closed_at(task, TaskStatus.COMPLETED),
+        "timed_out_at": _closed_at(task, TaskStatus.TIMED_OUT),
+        **_answered_by(shown),
+        "version": task.version,
+        "key_scope": spec.key_scope.value,
+        "timeout_at": _stamp(task.deadline),
+        "closed_at": _stamp(task.closed_at),
+        "collected_at": _stamp(task.collected_at),
+        "addressees": [_human_to_wire(human) for human in task.addressees],
+        "initial_errors": dict(spec.initial_errors) or None,
+        "requested_by": spec.requested_by,
+    }
+
+
+def poll_to_wire(task: Task) -> dict[str, object]:
+    """Write the reply of a long-poll."""
+    return {
+        "status": wire_status(task),
+        "response": task.response,
+        "completed_at": _closed_at(task, TaskStatus.COMPLETED),
+        "timed_out_at": _closed_at(task, TaskStatus.TIMED_OUT),
+        "verification_attempt": task.attempt,
+        "version": task.version,
+    }
+
+
+def outcome_to_wire(task: Task) -> dict[str, object]:
+    """Write the body of the webhook that tells a task's outcome."""
+    answer = task.answer if task.status is TaskStatus.COMPLETED else None
+    by = answer.by if answer else None
+    return {
+        "task_id": task.id,
+        "idempotency_key": task.spec.idempotency_key,
+        "status": task.status.value,
+        "response": task.response,
+        "completed_at": _closed_at(task, TaskStatus.COMPLETED),
+        "timed_out_at": _closed_at(task, TaskStatus.TIMED_OUT),
+        "completed_by_email": by.email if by else None,
+        "completed_via_channel": by.via if by else None,
+        "verification_attempt": task.attempt,
+    }
+
+
+def entry_to_wire(entry: Entry) -> dict[str, object]:
+    """Write a line of the audit trail."""
+    return {
+        "id": f"{entry.task_id}-{entry.seq}",
+        "task_id": entry.task_id,
+        "from_status": entry.from_status,
+        "to_status": entry.to_status,
+        "action": entry.action,
+        "actor_type": entry.by.kind,
+        "actor_email": entry.by.email,
+        "channel": entry.by.via,
+        "extra_data": dict(entry.data) or None,
+        "created_at": _stamp(entry.at),
+        "actor_id": entry.by.id,
+        "actor_auth": entry.by.auth,
+        "actor_stated_by": entry.by.stated_by,
+        "seq": entry.seq,
+        "previous": entry.previous,
+        "digest": entry.digest,
+    }
+
+
+def task_from_wire(document: JsonObject) -> Task:
+    """Read a task as a client sees it.
+
+    What the format does not carry (`notify`, the verifier, the callback, the
+    trail) is left at its default.
+    """
+    read = document
+    created = _read_stamp(read["created_at"])
+    timeout = cast(int, read["timeout_seconds"])
+    deadline = read.get("timeout_at")
+    response = cast("JsonObject | None", read.get("response"))
+    return Task(
+        id=cast(str, read["id"]),
+        spec=_spec_of_task(read),
+        fingerprint="",
+        created_at=created,
+        changed_at=_read_stamp(read["updated_at"]),
+        deadline=_read_stamp(deadline) if deadline else created + timedelta(seconds=timeout),
+        status=_read_status(cast(str, read["status"])),
+        version=cast(int, read.get("version", 1)),
+        attempt=cast(int, read.get("verification_attempt") or 0),
+        addressees=tuple(_human_from_wire(one) for one in cast("list[JsonObject]", read.get("addressees") or [])),
+        assignee=_assignee_from_wire(read),
+        answers=() if response is None else (_answer_from_wire(read, response),),
+        verdict=_verdict_from_wire(cast("JsonObject | None", read.get("verifier_result"))),
+        closed_at=_read_optional(read.get("closed_at") or read.get("completed_at") or read.get("timed_out_at")),
+        collected_at=_read_optional(read.get("collected_at")),
+        response_redacted_at=_read_optional(read.get("response_redacted_at")),
+    )
+
+
+# ── Parts ─────────────────────────────────────────────────────────────────────
+
+
+def _spec_of_task(read: Mapping[str, object]) -> TaskSpec:
+    return TaskSpec(
+        task=cast(str, read["task"]),
+        payload=cast(JsonObject, read.get("payload") or {}),
+        payload_schema=cast(JsonObject, read["payload_schema"]),
+        response_schema=cast(JsonObject, read["response_schema"]),
+        form=cast("JsonObject | None", read.get("form_definition")),
+        timeout_seconds=cast(int, read["timeout_seconds"]),
+        idempotency_key=cast(str, read["idempotency_key"]),
+        key_scope=KeyScope(cast(str, read.get("key_scope", "forever"))),
+        assign_to=cast("JsonObject | None", read.get("assign_to")),
+        redact_payload=cast(bool, read.get("redact_payload", False)),
+        redact_response_after_submit=cast(bool, read.get("redact_response_after_submit", False)),
+        metadata=cast("Mapping[str, str]", read.get("task_metadata") or {}),
+        initial_response=cast("JsonObject | None", read.get("initial_response")),
+        initial_errors=cast("Mapping[str, str]", read.get("initial_errors") or {}),
+        requested_by=cast(str, read.get("requested_by", "")),
+    )
+
+
+def _read_status(name: str) -> TaskStatus:
+    return TaskStatus(name) if name in set(TaskStatus) else TaskStatus.PENDING
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _read_stamp(text: object) -> datetime:
+    moment = datetime.fromisoformat(cast(str, text))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _read_optional(text: object) -> datetime | None:
+    return _read_stamp(text) if text else None
+
+
+def _closed_at(task: Task, status: TaskStatus) -> str | None:
+    return _stamp(task.closed_at) if task.status is status else None
+
+
+def _answered_by(answer: Answer | None) -> dict[str, object]:
+    human = answer.by if answer and answer.by.kind == "human" else None
+    return {
+        "completed_by_email": human and human.email,
+        "completed_by_user_id": human and human.id,
+        "completed_by_display_name": human and human.human.label,
+        "completed_by_slack_user_id": human and human.slack_user_id,
+        "completed_via_channel": answer and answer.by.via,
+    }
+
+
+def _answer_from_wire(read: Mapping[str, object], value: JsonObject) -> Answer:
+    by = Actor(
+        kind="human" if read.get("completed_by_user_id") else "agent",
+        id=cast(str, read.get("completed_by_user_id") or "unknown"),
+        auth="channel",
+        via=cast("str | None", read.get("completed_via_channel")),
+        email=cast("str | None", read.get("completed_by_email")),
+        display_name=cast("str | None", read.get("completed_by_display_name")),
+        slack_user_id=cast("str | None", read.get("completed_by_slack_user_id")),
+    )
+    at = _read_stamp(read.get("completed_at") or read["updated_at"])
+    return Answer(by=by, at=at, attempt=cast(int, read.get("verification_attempt") or 1), value=value)
+
+
+def _human_to_wire(human: Human) -> dict[str, object]:
+    return {"id": human.id, "email": human.email, "display_name": human.display_name}
+
+
+def _human_from_wire(document: JsonObject) -> Human:
+    return Human(
+        id=cast(str, document["id"]),
+        email=cast("str | None", document.get("email")),
+        display_name=cast("str | None", document.get("display_name")),
+    )
+
+
+def _assignee_from_wire(read: Mapping[str, object]) -> Human | None:
+    identity = read.get("assigned_to_user_id") or read.get("assigned_to_email")
+    if not identity:
+        return None
+    return Human(
+        id=cast(str, identity),
+        email=cast("str | None", read.get("assigned_to_email")),
+        display_name=cast("str | None", read.get("assigned_to_display_name")),
+        slack_user_id=cast("str | None", read.get("assigned_to_slack_user_id")),
+    )
+
+
+def _verdict_to_wire(verdict: Verdict | None) -> dict[str, object] | None:
+    if verdict is None:
+        return None
+    return {"passed": verdict.passed, "reason": verdict.reason, "parsed_response": verdict.parsed_response}
+
+
+def _verdict_from_wire(document: JsonObject | None) -> Verdict | None:
+    if document is None:
+        return None
+    return Verdict(
+        passed=document.get("passed") is True,
+        reason=cast(str, document.get("reason") or ""),
+        parsed_response=cast("JsonObject | None", document.get("parsed_response")),
+    )
