@@ -91,6 +91,7 @@ class Background:
         await self.ensure_store()
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
+            self._home = Home.here()
             group.start_soon(self._main)
             try:
                 yield

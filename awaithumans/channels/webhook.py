@@ -22,7 +22,7 @@ from awaithumans.clock import SystemClock
 from awaithumans.errors import InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
 from awaithumans.signing import WebhookKey
-from awaithumans.types import Notice
+from awaithumans.types import Notice, Task
 from awaithumans.wire import outcome_to_wire
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class WebhookChannel:
     def _posted(self, notice: Notice, to: URL) -> AbstractAsyncContextManager[Response]:
         from httpcore2 import URL
 
-        body = json.dumps(outcome_to_wire(notice.task), separators=(",", ":"), allow_nan=False).encode()
+        body = _body(notice.task)
         return self._opened().stream(
             "POST",
             URL(scheme=to.raw_scheme, host=to.raw_host, port=to.port, target=to.raw_path),
@@ -170,6 +170,11 @@ class WebhookChannel:
             keepalive_expiry=5.0,
             network_backend=_CheckedNetwork(allow_private=self._allow_private),
         )
+
+
+def _body(task: Task) -> bytes:
+    """Write a closed task's outcome; the same bytes whenever it is asked."""
+    return json.dumps(outcome_to_wire(task), separators=(",", ":"), allow_nan=False).encode()
 
 
 @asynccontextmanager

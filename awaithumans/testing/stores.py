@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from awaithumans.errors import TaskGoneError
 from awaithumans.protocols import Store
@@ -875,7 +876,7 @@ async def _cancelled_after(turns: int, call: Callable[[], Awaitable[object]]) ->
     async with anyio.create_task_group() as group:
         group.start_soon(call)
         for _ in range(turns):
-            await anyio.lowlevel.checkpoint()
+            await checkpoint()
         group.cancel_scope.cancel()
 
 

@@ -1,0 +1,60 @@
+# Every target prepares what it needs: a virtual environment in .venv with the
+# packages of its group. A second run finds them there.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ANSWER ?=
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format wheel-smoke browser clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+demo: $(VENV)/.demo ## Ask a question and answer it; ANSWER=yes answers it for you
+	ANSWER="$(ANSWER)" $(RUN) docs/examples/quickstart.py
+
+test: $(VENV)/.dev browser ## Run every test; ARGS="-k words" runs some, WORKERS=0 in one process
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal --cov=awaithumans --cov-report=term $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and formatting
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.dev ## Check types with mypy and pyright
+	$(RUN) -m mypy
+	$(RUN) -m pyright
+
+format: $(VENV)/.dev ## Fix what the linter can fix, and format
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+wheel-smoke: $(VENV)/.dev ## Build the wheel, install it elsewhere, and ask and answer with it
+	$(RUN) -W error -m scripts.wheel_smoke
+
+browser: ## Install Chromium where that takes no question; else its tests are skipped
+	@sh scripts/install_chromium.sh
+
+clean: ## Remove the virtual environment, caches and built files
+	rm -rf $(VENV) dist build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Dependency groups need pip 25.1.
+$(VENV)/.pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "awaithumans needs Python 3.11; say which: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.pip pyproject.toml
+	$(PIP) install --editable . --group demo
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.pip pyproject.toml
+	$(PIP) install --editable . --group dev
+	@touch $@

@@ -1,0 +1,338 @@
+"""A database behind an engine, sync or async: how operations become transactions.
+
+An operation is a plain function of a sync `Connection`. `Database.read` and
+`Database.write` are the only places that open, commit, retry and shield.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+
+from awaithumans.errors import ConfigurationError, StoreSchemaError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+logger = logging.getLogger("awaithumans.stores")
+
+T = TypeVar("T")
+Operation = Callable[[Connection], T]
+"""What to do on a connection; it may be done again from the start."""
+
+ATTEMPTS = 6
+FIRST_PAUSE = 0.02
+CONCURRENCY = 10
+BUSY_SECONDS = 10
+SHIELD_SECONDS = 60.0
+"""How long an operation of an async engine may take, its caller cancelled or not."""
+
+_RETRIED_STATES = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock timeout
+_MISSING_STATES = frozenset({"42P01", "42703"})  # undefined table, undefined column
+_MISSING_WORDS = ("no such table: awaithumans_", "no such column: awaithumans_", "has no column named")
+_SUPPORTED = ("sqlite", "postgresql")
+_DRIVER_HINTS = {
+    "psycopg": "Run: pip install 'awaithumans[postgres]'",
+    "asyncpg": "Run: pip install 'awaithumans[asyncpg]'",
+    "greenlet": "SQLAlchemy's async engines need it. Run: pip install greenlet",
+}
+
+
+class Database:
+    """Runs operations on a URL, an `Engine` or an `AsyncEngine`.
+
+    Only what it opened itself is configured, and closed by `aclose`.
+    """
+
+    def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
+        opened = _open(make_url(bind)) if isinstance(bind, str | URL) else bind
+        self._owned = opened is not bind
+        self._async_engine = None if isinstance(opened, Engine) else opened
+        self._engine = opened if isinstance(opened, Engine) else opened.sync_engine
+        _refuse_unsupported(self._engine.url)
+        self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
+
+    @property
+    def dialect(self) -> str:
+        """Name the kind of database."""
+        return self._engine.dialect.name
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Return what one statement reads."""
+        return await self._retried(partial(self._reading, operation), self._limits()[0])
+
+    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:
+        """Do `operation` in a transaction, and return once it is committed.
+
+        After a connection was lost nobody knows whether it was committed:
+        then `recover` is asked first, in the new transaction, and what it
+        returns is the result, unless it is None. An operation without
+        `recover` can be repeated without harm.
+        """
+        return await self._retried(
+            partial(self._writing, operation),
+            self._limits()[1],
+            again=partial(self._writing, _recovering(operation, recover)),
+        )
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncGenerator[Pinned]:
+        """Give a connection of its own, outside the pool."""
+        if self._async_engine is None:
+            connection = await to_thread.run_sync(self._engine.connect, limiter=CapacityLimiter(1))
+            pinned: Pinned = _ThreadPinned(connection)
+        else:
+            pinned = _AsyncPinned(await self._async_engine.connect())
+        try:
+            await pinned.run(self._detach)
+            yield pinned
+        finally:
+            with anyio.move_on_after(SHIELD_SECONDS, shield=True):
+                await pinned.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections this object opened."""
+        if not self._owned:
+            return
+        with anyio.move_on_after(SHIELD_SECONDS, shield=True):
+            if self._async_engine is None:
+                await to_thread.run_sync(self._engine.dispose)
+            else:
+                await self._async_engine.dispose()
+
+    # ── Running ───────────────────────────────────────────────────────────────
+
+    async def _retried(
+        self, operation: Operation[T], limiter: CapacityLimiter, *, again: Operation[T] | None = None
+    ) -> T:
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return await self._run(operation, limiter)
+            except DBAPIError as error:
+                if not _worth_retrying(error):
+                    raise _explained(error) from error
+                if error.connection_invalidated and again:
+                    operation = again
+                logger.info("attempt %d failed (%s); trying again", attempt, type(error.orig).__name__)
+            await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
+        return await self._run(operation, limiter)
+
+    async def _run(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
+        """Run in a thread or in the engine's way; in either, to the end."""
+        if self._async_engine is None:
+            return await to_thread.run_sync(self._run_here, operation, limiter=limiter)
+        async with limiter:
+            with anyio.fail_after(SHIELD_SECONDS, shield=True):
+                async with self._async_engine.connect() as connection:
+                    return await connection.run_sync(operation)
+
+    def _run_here(self, operation: Operation[T]) -> T:
+        with self._engine.connect() as connection:
+            return operation(connection)
+
+    def _reading(self, operation: Operation[T], connection: Connection) -> T:
+        if self.dialect == "postgresql":
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        return operation(connection)
+
+    def _writing(self, operation: Operation[T], connection: Connection) -> T:
+        if self.dialect == "postgresql":
+            connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            if self.dialect == "sqlite" and not _in_transaction(connection):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return operation(connection)
+
+    def _detach(self, connection: Connection) -> None:
+        if self.dialect == "postgresql":
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()
+
+    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
+        """Return this event loop's limits for readers and for writers."""
+        limits = self._limiters.get(None)
+        if limits is None:
+            readers = CapacityLimiter(CONCURRENCY)
+            limits = (readers, CapacityLimiter(1) if self.dialect == "sqlite" else readers)
+            self._limiters.set(limits)
+        return limits
+
+
+class Pinned:
+    """A connection that stays the same from one operation to the next."""
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Do `operation` on it, outside a transaction."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+
+class _ThreadPinned(Pinned):
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._limiter = CapacityLimiter(1)
+
+    async def run(self, operation: Operation[T]) -> T:
+        return await to_thread.run_sync(_outside_transaction, operation, self._connection, limiter=self._limiter)
+
+    async def aclose(self) -> None:
+        await to_thread.run_sync(self._connection.close, limiter=self._limiter)
+
+
+class _AsyncPinned(Pinned):
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def run(self, operation: Operation[T]) -> T:
+        with CancelScope(shield=True):
+            return await self._connection.run_sync(partial(_outside_transaction, operation))
+
+    async def aclose(self) -> None:
+        await self._connection.close()
+
+
+def _outside_transaction(operation: Operation[T], connection: Connection) -> T:
+    try:
+        return operation(connection)
+    finally:
+        connection.rollback()
+
+
+def _recovering(operation: Operation[T], recover: Operation[T | None] | None) -> Operation[T]:
+    def again(connection: Connection) -> T:
+        result = recover(connection) if recover else None
+        return operation(connection) if result is None else result
+
+    return again
+
+
+def _in_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)
+
+
+# ── Errors ────────────────────────────────────────────────────────────────────
+
+
+def _worth_retrying(error: DBAPIError) -> bool:
+    return (
+        error.connection_invalidated
+        or _state(error) in _RETRIED_STATES
+        or _sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    )
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    """Return SQLite's primary result code; the rest of the number is detail."""
+    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _explained(error: DBAPIError) -> Exception:
+    words = str(error.orig)
+    if _state(error) in _MISSING_STATES or any(phrase in words for phrase in _MISSING_WORDS):
+        return StoreSchemaError(
+            "the database's tables are missing or too old",
+            hint="Before using the store, run: await store.setup()",
+        )
+    return error
+
+
+# ── Engines of our own ────────────────────────────────────────────────────────
+
+
+def _open(url: URL) -> Engine | AsyncEngine:
+    if url.drivername in {"postgresql", "postgres"}:
+        url = url.set(drivername="postgresql+psycopg")
+    _refuse_unsupported(url)
+    try:
+        return _open_async(url) if url.get_dialect().is_async else _prepared(create_engine(url, **_options(url)))
+    except ModuleNotFoundError as error:
+        raise _driver_missing(url, error.name or "") from error
+
+
+def _open_async(url: URL) -> AsyncEngine:
+    if find_spec("greenlet") is None:
+        raise _driver_missing(url, "greenlet")
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(url, **_options(url))
+    _prepared(engine.sync_engine)
+    return engine
+
+
+def _options(url: URL) -> dict[str, Any]:
+    """Return the arguments for an engine; parameters, being payloads, stay out of its errors."""
+    defaults = _connect_defaults(url)
+    arguments = {name: value for name, value in defaults.items() if name not in url.query}
+    return {"hide_parameters": True, "connect_args": arguments}
+
+
+def _connect_defaults(url: URL) -> dict[str, object]:
+    if url.get_backend_name() == "sqlite":
+        return {"timeout": BUSY_SECONDS}
+    if "psycopg" in url.get_driver_name():
+        return {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+    return {}
+
+
+def _prepared(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make commits survive a power loss, and let readers run beside a writer."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    # Written in the file, once; another process that is about to do it may be in the way.
+    with suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _driver_missing(url: URL, module: str) -> ConfigurationError:
+    hint = _DRIVER_HINTS.get(module, f"Run: pip install {module}")
+    return ConfigurationError(f"{url.drivername!r} needs the package {module!r}, which is not installed", hint=hint)
+
+
+def _refuse_unsupported(url: URL) -> None:
+    try:
+        backend = url.get_dialect().name
+    except NoSuchModuleError as error:
+        raise ConfigurationError(f"there is no database driver {url.drivername!r}", hint=_URL_HINT) from error
+    if backend not in _SUPPORTED:
+        raise ConfigurationError(f"{backend} is not supported", hint=_URL_HINT)
+    if backend == "sqlite" and _in_memory(url):
+        raise ConfigurationError(
+            "an SQLite database in memory cannot be shared by connections",
+            hint="Use awaithumans.stores.memory.MemoryStore, or a file: sqlite:///tasks.db",
+        )
+
+
+_URL_HINT = "Use sqlite:///path, postgresql://user@host/database, or one of SQLAlchemy's drivers for these."
+
+
+def _in_memory(url: URL) -> bool:
+    name = url.database or ":memory:"
+    return ":memory:" in name or "mode=memory" in name or url.query.get("mode") == "memory"

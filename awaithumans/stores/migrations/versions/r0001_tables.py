@@ -1,0 +1,114 @@
+"""Make the tables.
+
+What a host's own migrations have made already is left as it is.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "r0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_Id = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+
+
+def upgrade() -> None:
+    """Make the tables and their indexes."""
+    _make_tasks()
+    _make_addressees()
+    _make_trail()
+    _make_effects()
+    op.create_table(
+        "awaithumans_schema",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("epoch", sa.Integer, nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        if_not_exists=True,
+    )
+
+
+def _make_tasks() -> None:
+    op.create_table(
+        "awaithumans_tasks",
+        sa.Column("id", _Id, primary_key=True),
+        sa.Column("status", sa.String(32), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("refused", sa.Boolean, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("changed_at", sa.BigInteger, nullable=False),
+        sa.Column("key_digest", sa.String(64), nullable=False),
+        sa.Column("held_key", sa.String(64), unique=True),
+        sa.Column("assignee_id", sa.Text),
+        sa.Column("assignee_email", sa.Text),
+        sa.Column("assignee_slack", sa.Text),
+        sa.Column("assignee_name", sa.Text),
+        sa.Column("spec", sa.Text),
+        sa.Column("state", sa.Text),
+        if_not_exists=True,
+    )
+    _index("awaithumans_tasks_newest", "awaithumans_tasks", "created_at", "id")
+    _index("awaithumans_tasks_by_status", "awaithumans_tasks", "status", "created_at", "id")
+    _index("awaithumans_tasks_changes", "awaithumans_tasks", "changed_at", "id")
+    _index("awaithumans_tasks_by_key", "awaithumans_tasks", "key_digest")
+
+
+def _make_addressees() -> None:
+    op.create_table(
+        "awaithumans_addressees",
+        sa.Column("task_id", _Id, primary_key=True),
+        sa.Column("address", sa.String(255), primary_key=True),
+        if_not_exists=True,
+    )
+    _index("awaithumans_addressees_by_address", "awaithumans_addressees", "address", "task_id")
+
+
+def _make_trail() -> None:
+    op.create_table(
+        "awaithumans_trail",
+        sa.Column("task_id", _Id, primary_key=True),
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("previous", sa.String(64), nullable=False),
+        sa.Column("stamp", sa.String(32), nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        if_not_exists=True,
+    )
+
+
+def _make_effects() -> None:
+    op.create_table(
+        "awaithumans_effects",
+        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("task_id", _Id, nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("lane", sa.String(64), nullable=False),
+        sa.Column("recipient", sa.Text, nullable=False),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("generation", sa.Integer, nullable=False),
+        sa.Column("due", sa.BigInteger, nullable=False),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("available_at", sa.BigInteger, nullable=False),
+        sa.Column("token", sa.String(32)),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("receipt", sa.Text),
+        sa.Column("failure", sa.Text),
+        sa.Column("settled_at", sa.BigInteger),
+        if_not_exists=True,
+    )
+    _index("awaithumans_effects_of_task", "awaithumans_effects", "task_id", "due", "seq")
+    _index("awaithumans_effects_in_lane", "awaithumans_effects", "lane", "due", "seq")
+    _index("awaithumans_effects_by_token", "awaithumans_effects", "token")
+    unsettled = sa.text("settled_at IS NULL")
+    op.create_index(
+        "awaithumans_effects_to_do",
+        "awaithumans_effects",
+        ["available_at"],
+        sqlite_where=unsettled,
+        postgresql_where=unsettled,
+        if_not_exists=True,
+    )
+
+
+def _index(name: str, table: str, *columns: str) -> None:
+    op.create_index(name, table, list(columns), if_not_exists=True)

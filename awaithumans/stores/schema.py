@@ -1,0 +1,118 @@
+"""The tables, for every database alike.
+
+Times are microseconds since 1970, UTC. Documents are JSON text. Names that
+people or programs choose, and that may be long, are indexed by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+EPOCH = 1
+"""Grows when an older release could no longer work with the tables."""
+
+REVISION = 1
+"""Grows with every change of the tables."""
+
+metadata = MetaData()
+"""For hosts that run their own migrations."""
+
+_Id = String(64).with_variant(String(64, collation="C"), "postgresql")
+_Digest = String(64)
+_Address = String(255)
+
+tasks = Table(
+    "awaithumans_tasks",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("status", String(32), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("refused", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("key_digest", _Digest, nullable=False),
+    Column("held_key", _Digest, unique=True),  # the digest while the key is held
+    Column("assignee_id", Text),
+    Column("assignee_email", Text),
+    Column("assignee_slack", Text),
+    Column("assignee_name", Text),
+    Column("spec", Text),  # none once purged, nor a state
+    Column("state", Text),
+    Index("awaithumans_tasks_newest", "created_at", "id"),
+    Index("awaithumans_tasks_by_status", "status", "created_at", "id"),
+    Index("awaithumans_tasks_changes", "changed_at", "id"),
+    Index("awaithumans_tasks_by_key", "key_digest"),
+)
+
+addressees = Table(
+    "awaithumans_addressees",
+    metadata,
+    Column("task_id", _Id, primary_key=True),
+    Column("address", _Address, primary_key=True),  # see `address_of`
+    Index("awaithumans_addressees_by_address", "address", "task_id"),
+)
+
+trail = Table(
+    "awaithumans_trail",
+    metadata,
+    Column("task_id", _Id, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("previous", _Digest, nullable=False),
+    Column("stamp", String(32), nullable=False),  # names the write it came with
+    Column("document", Text, nullable=False),
+)
+
+effects = Table(
+    "awaithumans_effects",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_id", _Id, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("lane", _Digest, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # the order of writing, within a task
+    Column("available_at", BigInteger, nullable=False),  # due, retry time, or end of the lease
+    Column("token", String(32)),
+    Column("attempts", Integer, nullable=False),
+    Column("receipt", Text),
+    Column("failure", Text),
+    Column("settled_at", BigInteger),
+    Index("awaithumans_effects_of_task", "task_id", "due", "seq"),
+    Index("awaithumans_effects_in_lane", "lane", "due", "seq"),
+    Index("awaithumans_effects_by_token", "token"),
+)
+Index(
+    "awaithumans_effects_to_do",
+    effects.c.available_at,
+    sqlite_where=effects.c.settled_at.is_(None),
+    postgresql_where=effects.c.settled_at.is_(None),
+)
+
+schema = Table(
+    "awaithumans_schema",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+)
+
+ANYBODY = ""
+"""The address of a task that is addressed to nobody in particular."""
+
+
+def digest_of(name: str) -> str:
+    """Give the digest under which a name is stored."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def address_of(name: str) -> str:
+    """Give the text under which a lower-cased address is stored."""
+    return name if len(name) <= _LONGEST_ADDRESS else digest_of(name)
+
+
+_LONGEST_ADDRESS = 255

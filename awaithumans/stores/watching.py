@@ -1,0 +1,156 @@
+"""Hearing what other processes change: a notification, or a look now and then.
+
+All of it is hints. The first item says that somebody listens now; on it, look
+again at whatever is waited for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
+
+import anyio
+from sqlalchemy import Connection, func, select, text
+
+from awaithumans.stores.database import Database, Pinned
+from awaithumans.stores.schema import tasks
+
+CHANNEL = "awaithumans"
+PAYLOAD_BYTES = 7_900
+"""PostgreSQL takes less than 8000."""
+
+SQLITE_PAUSE = 0.05
+PAUSE = 1.0
+LOOK_BACK = 10_000_000
+"""Microseconds by which changes may become visible out of their order."""
+
+
+async def watch(database: Database) -> AsyncGenerator[Sequence[str]]:
+    """Yield ids of changed tasks; see `Watchable.watch`."""
+    async with database.pinned() as pinned, aclosing(await _source(database, pinned)) as heard:
+        async for task_ids in heard:
+            yield task_ids
+
+
+async def announce(database: Database, task_ids: Sequence[str]) -> None:
+    """Tell the listeners, where the database can; see `Watchable.announce`."""
+    if database.dialect != "postgresql":
+        return
+    for payload in _payloads(task_ids):
+        await database.write(lambda connection, payload=payload: _notify(connection, payload))
+
+
+async def _source(database: Database, pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
+    if database.dialect == "sqlite":
+        return _watch_file(pinned)
+    driver = await pinned.run(_driver)
+    if hasattr(driver, "pgconn"):
+        return _listen_psycopg(pinned, driver.pgconn)
+    if hasattr(driver, "add_termination_listener"):
+        return _listen_asyncpg(driver)
+    return _look(pinned)
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+# ── PostgreSQL: LISTEN and NOTIFY ─────────────────────────────────────────────
+
+
+async def _listen_psycopg(pinned: Pinned, pgconn: Any) -> AsyncGenerator[Sequence[str]]:
+    await pinned.run(lambda connection: connection.exec_driver_sql(f"LISTEN {CHANNEL}").close())
+    yield ()
+    while True:
+        await anyio.wait_readable(pgconn.socket)
+        pgconn.consume_input()
+        yield [task_id for payload in _received(pgconn) for task_id in payload.split(",")]
+
+
+def _received(pgconn: Any) -> Iterator[str]:
+    while notification := pgconn.notifies():
+        yield notification.extra.decode()
+
+
+async def _listen_asyncpg(driver: Any) -> AsyncGenerator[Sequence[str]]:
+    send, receive = anyio.create_memory_object_stream[str](math.inf)
+
+    def hear(*arguments: Any) -> None:
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
+            send.send_nowait(arguments[-1])
+
+    def end(_driver: object) -> None:
+        send.close()
+
+    with send, receive:
+        driver.add_termination_listener(end)
+        await driver.add_listener(CHANNEL, hear)
+        yield ()
+        async for payload in receive:
+            yield payload.split(",")
+    raise ConnectionError("the connection that listened for changes was lost")
+
+
+def _payloads(task_ids: Sequence[str]) -> Iterator[str]:
+    """Pack ids into as few notifications as they fit in."""
+    payload = ""
+    for task_id in task_ids:
+        longer = f"{payload},{task_id}" if payload else task_id
+        if len(longer.encode()) > PAYLOAD_BYTES:
+            yield payload
+            longer = task_id
+        payload = longer
+    if payload:
+        yield payload
+
+
+def _notify(connection: Connection, payload: str) -> None:
+    connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+
+
+# ── Everywhere else: looking ──────────────────────────────────────────────────
+
+
+class _Window:
+    """The latest changes, and which of them were seen before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._newest: int | None = None
+
+    def look(self, connection: Connection) -> list[str]:
+        """Return the tasks whose version is new since the last look."""
+        if self._newest is None:
+            self._newest = connection.scalar(select(func.max(tasks.c.changed_at))) or 0
+        changes = select(tasks.c.id, tasks.c.version, tasks.c.changed_at)
+        rows = connection.execute(changes.where(tasks.c.changed_at > self._newest - LOOK_BACK)).all()
+        fresh = [row.id for row in rows if self._seen.get(row.id) != row.version]
+        self._seen = {row.id: row.version for row in rows}
+        self._newest = max((row.changed_at for row in rows), default=self._newest)
+        return fresh
+
+
+async def _look(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
+    window = _Window()
+    while True:
+        yield await pinned.run(window.look)
+        await anyio.sleep(PAUSE)
+
+
+async def _watch_file(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
+    """Look only when SQLite says that another connection has written."""
+    window = _Window()
+    last = None
+    while True:
+        version = await pinned.run(_data_version)
+        if version != last:
+            last = version
+            yield await pinned.run(window.look)
+        await anyio.sleep(SQLITE_PAUSE)
+
+
+def _data_version(connection: Connection) -> int:
+    version: int = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+    return version

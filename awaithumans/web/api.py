@@ -1,0 +1,221 @@
+"""The JSON API: the wire format under `<mount>/api`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from awaithumans import wire
+from awaithumans.engine import Engine
+from awaithumans.errors import AwaitHumansError
+from awaithumans.types import Cancel, Claim, Command, Human, Reassign, Release, Submit, Task, TaskStatus
+from awaithumans.web import queries
+from awaithumans.web.access import Access, Principal, answering_actor, ensure
+from awaithumans.web.bodies import discard, read_json
+from awaithumans.web.envelope import json_error, json_response
+from awaithumans.web.mount import url
+from awaithumans.web.openapi import openapi_document
+from awaithumans.web.resource import Handler, until_disconnect
+from awaithumans.web.shapes import ReassignBody
+from awaithumans.web.statistics import statistics
+
+NOT_YOURS = "you don't have access to this task"
+
+
+class Api:
+    """The handlers of the JSON API; `wire.py` has its shapes."""
+
+    def __init__(self, engine: Engine, access: Access, *, max_body_bytes: int, verdict_seconds: float) -> None:
+        self._engine = engine
+        self._access = access
+        self._limit = max_body_bytes
+        self._verdict_seconds = verdict_seconds
+
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """Return the handlers by path and method."""
+        return {
+            "/tasks": {"POST": self._create, "GET": self._list},
+            "/tasks/{task_id}": {"GET": self._get, "DELETE": self._delete},
+            "/tasks/{task_id}/poll": {"GET": self._poll},
+            "/tasks/{task_id}/complete": {"POST": self._complete},
+            "/tasks/{task_id}/claim": {"POST": self._claim},
+            "/tasks/{task_id}/release": {"POST": self._release},
+            "/tasks/{task_id}/reassign": {"POST": self._reassign},
+            "/tasks/{task_id}/cancel": {"POST": self._cancel},
+            "/tasks/{task_id}/collect": {"POST": self._collect},
+            "/tasks/{task_id}/audit": {"GET": self._audit},
+            "/stats/tasks": {"GET": self._stats},
+            "/me": {"GET": self._me},
+            "/health": {"GET": self._health},
+            "/version": {"GET": self._version},
+            "/openapi.json": {"GET": self._openapi},
+        }
+
+    async def on_error(self, request: Request, error: AwaitHumansError) -> Response:  # noqa: ARG002 - pages need it
+        """Answer with the envelope."""
+        return json_error(error)
+
+    # ── Asking, and looking after what was asked ──────────────────────────────
+
+    async def _create(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.may_ask, "asking needs the scope ask")
+        document = await read_json(request, self._limit)
+        spec = wire.spec_from_wire(document, requested_by=principal.actor.principal)
+        task, new = await self._engine.ask(spec, by=principal.actor)
+        headers = {} if new else {"Idempotent-Replayed": "true"}
+        return json_response(wire.task_to_wire(task), status=201, headers=headers)
+
+    async def _list(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.may_list, "listing needs the scope read")
+        query = replace(queries.task_query(request), visible_to=_viewer(principal))
+        tasks = [] if query.statuses == frozenset() else await self._engine.find(query)
+        headers = {"Link": f'<{_next_page(request, tasks[-1])}>; rel="next"'} if len(tasks) == query.limit else {}
+        return json_response([wire.task_to_wire(task, redact=True) for task in tasks], headers=headers)
+
+    async def _get(self, request: Request) -> Response:
+        task = await self._readable(request)
+        return json_response(wire.task_to_wire(task))
+
+    async def _poll(self, request: Request) -> Response:
+        task = await self._readable(request)
+        timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
+
+        async def wait() -> Response:
+            return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=timeout)))
+
+        return await until_disconnect(request, wait)
+
+    async def _cancel(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        task = await self._looked_after(request, principal, "cancelling")
+        return await self._act(task.id, Cancel(by=principal.actor))
+
+    async def _collect(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        task = await self._looked_after(request, principal, "collecting")
+        return json_response(wire.task_to_wire(await self._engine.collect(task.id, by=principal.actor)))
+
+    async def _audit(self, request: Request) -> Response:
+        task = await self._readable(request)
+        trail = await self._engine.trail(task.id)
+        return json_response([wire.entry_to_wire(entry) for entry in trail])
+
+    # ── Answering ─────────────────────────────────────────────────────────────
+
+    async def _complete(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        body = wire.read_body(wire.CompleteBody, await read_json(request, self._limit))
+        task = await self._engine.get(queries.task_id_of(request))
+        ensure(principal.may_complete(task), NOT_YOURS)
+        actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
+        command = Submit(value=body.response, by=actor, own=principal.may_answer_own)
+        await self._engine.act(task.id, command)
+        task = await settled(self._engine, task.id, self._verdict_seconds)
+        return json_response(wire.task_to_wire(task))
+
+    async def _claim(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        ensure(principal.human, "only a person can claim a task", hint="Log in as a person: a token has no name.")
+        return await self._act((await self._visible(request, principal)).id, Claim(by=principal.actor))
+
+    async def _release(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        ensure(principal.human or principal.commands, "releasing needs the scope operate")
+        return await self._act((await self._visible(request, principal)).id, Release(by=principal.actor))
+
+    # ── Operating ─────────────────────────────────────────────────────────────
+
+    async def _reassign(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.commands, "reassigning needs the scope operate")
+        body = wire.read_body(ReassignBody, await read_json(request, self._limit))
+        task_id = queries.task_id_of(request)
+        people = tuple(await self._engine.directory.resolve(body.assign_to))
+        return await self._act(task_id, Reassign(to=people, by=principal.actor))
+
+    async def _delete(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        ensure(principal.commands, "deleting needs the scope operate")
+        await self._engine.delete(queries.task_id_of(request), by=principal.actor)
+        return Response(status_code=204)
+
+    async def _stats(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.may_list, "statistics need the scope read")
+        found = await statistics(self._engine, queries.window(request), visible_to=_viewer(principal))
+        return json_response(found)
+
+    # ── About the service ─────────────────────────────────────────────────────
+
+    async def _me(self, request: Request) -> Response:
+        """Say who asks; a page's script finds its `X-CSRF-Token` here."""
+        principal = await self._access.principal(request)
+        human = principal.human
+        return json_response(
+            {
+                "principal": principal.actor.principal,
+                "email": human and human.email,
+                "display_name": human and human.label,
+                "is_operator": principal.actor.operator,
+                "scopes": sorted(principal.scopes),
+                "csrf_token": self._access.form_token(request, human) if human else None,
+            }
+        )
+
+    async def _health(self, request: Request) -> Response:  # noqa: ARG002 - handlers take the request
+        health = await self._engine.health()
+        status = "ok" if health.ok else "late"
+        lag = round(health.lag.total_seconds(), 3)
+        return json_response({"status": status, "version": version("awaithumans"), "lag_seconds": lag})
+
+    async def _version(self, request: Request) -> Response:  # noqa: ARG002 - handlers take the request
+        return json_response({"name": "awaithumans", "version": version("awaithumans")})
+
+    async def _openapi(self, request: Request) -> Response:
+        return json_response(openapi_document(url(request, "/api")))
+
+    # ── Parts ─────────────────────────────────────────────────────────────────
+
+    async def _readable(self, request: Request) -> Task:
+        return await self._visible(request, await self._access.principal(request))
+
+    async def _visible(self, request: Request, principal: Principal) -> Task:
+        task = await self._engine.get(queries.task_id_of(request))
+        ensure(principal.may_see(task) or principal.commands, NOT_YOURS)
+        return task
+
+    async def _looked_after(self, request: Request, principal: Principal, deed: str) -> Task:
+        allowed = principal.commands or principal.may_ask
+        ensure(allowed, f"{deed} needs the scope operate, or ask for a task of its own")
+        task = await self._engine.get(queries.task_id_of(request))
+        ensure(principal.commands or principal.asked(task), NOT_YOURS)
+        return task
+
+    async def _act(self, task_id: str, command: Command) -> Response:
+        return json_response(wire.task_to_wire(await self._engine.act(task_id, command)))
+
+
+async def settled(engine: Engine, task_id: str, seconds: float) -> Task:
+    """Return the task once its answer is judged, or as it stands after `seconds`."""
+    return await engine.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=seconds)
+
+
+def _viewer(principal: Principal) -> Human | None:
+    """Return through whose eyes lists are read; None sees everything."""
+    return None if principal.sees_all else principal.human
+
+
+def _next_page(request: Request, last: Task) -> str:
+    kept = {name: value for name, value in request.query_params.items() if name not in {"after", "offset"}}
+    return url(request, "/api/tasks", {**kept, "after": queries.cursor_behind(last)})

@@ -1,0 +1,334 @@
+"""The OpenAPI document: what the JSON API does, for tools to read and fuzz."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+
+from pydantic import BaseModel
+
+from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS
+from awaithumans.web.queries import MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
+from awaithumans.web.shapes import ReassignBody
+from awaithumans.wire import CompleteBody, CreateBody
+
+Json = dict[str, object]
+
+_TASK_STATUSES = ["created", "rejected", "submitted", "completed", "timed_out", "cancelled", "verification_exhausted"]
+_BODIES: Mapping[str, type[BaseModel]] = {
+    "CreateBody": CreateBody,
+    "CompleteBody": CompleteBody,
+    "ReassignBody": ReassignBody,
+}
+_REASONS = {
+    "401": "No valid token, and nobody logged in.",
+    "403": "Known, and not allowed.",
+    "404": "There is no such task.",
+    "409": "The task does not stand where this needs it.",
+    "410": "The key names a task that was deleted.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "422": "Something in the request cannot be accepted; `fields` says what.",
+}
+
+
+def openapi_document(server: str) -> Json:
+    """Describe the API as found at `server`."""
+    return {**_document(), "servers": [{"url": server}]}
+
+
+@cache
+def _document() -> Json:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "awaithumans",
+            "version": version("awaithumans"),
+            "description": "Agents ask, people answer. Every error has one shape, the schema `Error`.",
+        },
+        "security": [{"bearer": []}, {"adminToken": []}],
+        "paths": {**_task_paths(), **_verb_paths(), **_service_paths()},
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "adminToken": {"type": "apiKey", "in": "header", "name": "X-Admin-Token"},
+            },
+        },
+    }
+
+
+def _task_paths() -> Json:
+    return {
+        "/tasks": {
+            "post": _operation(
+                "createTask",
+                "Ask. The same key with the same content returns the same task.",
+                body="CreateBody",
+                success={"201": _created()},
+                errors="401 403 409 410 413 415 422",
+            ),
+            "get": _operation(
+                "listTasks",
+                "List tasks, newest first. Redacted payloads are left out.",
+                parameters=_list_parameters(),
+                success=_ok({"type": "array", "items": _ref("Task")}),
+                errors="401 403 422",
+            ),
+        },
+        "/tasks/{task_id}": {
+            "parameters": [_task_id()],
+            "get": _operation("getTask", "Read a task.", success=_ok(_ref("Task")), errors="401 403 404"),
+            "delete": _operation(
+                "deleteTask",
+                "Erase a task's content; an open task is cancelled first.",
+                success={"204": {"description": "Erased, or about to be."}},
+                errors="401 403 404 413",
+            ),
+        },
+        "/tasks/{task_id}/poll": {
+            "parameters": [_task_id()],
+            "get": _operation(
+                "pollTask",
+                "Wait until the task is closed, or for `timeout` seconds.",
+                parameters=[_query("timeout", {"type": "integer", "minimum": 1, "maximum": 30, "default": 25})],
+                success=_ok(_ref("Poll")),
+                errors="401 403 404 422",
+            ),
+        },
+        "/tasks/{task_id}/audit": {
+            "parameters": [_task_id()],
+            "get": _operation(
+                "auditTask",
+                "Read a task's audit trail.",
+                success=_ok({"type": "array", "items": _ref("AuditEntry")}),
+                errors="401 403 404",
+            ),
+        },
+    }
+
+
+def _verb_paths() -> Json:
+    return {
+        "/tasks/{task_id}/complete": _verb(
+            "completeTask", "Answer. Waits a few seconds for a verifier's verdict.", body="CompleteBody"
+        ),
+        "/tasks/{task_id}/reassign": _verb("reassignTask", "Hand the task to other people.", body="ReassignBody"),
+        "/tasks/{task_id}/claim": _verb("claimTask", "Take an unassigned task."),
+        "/tasks/{task_id}/release": _verb("releaseTask", "Give a claimed task back."),
+        "/tasks/{task_id}/cancel": _verb("cancelTask", "Close the task without an answer."),
+        "/tasks/{task_id}/collect": _verb("collectTask", "Say that the outcome has been taken over."),
+    }
+
+
+def _service_paths() -> Json:
+    days = _query("window_days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30})
+    return {
+        "/stats/tasks": {
+            "get": _operation(
+                "taskStatistics",
+                "Count tasks, and measure how long answers take.",
+                parameters=[days],
+                success=_ok(_ref("Statistics")),
+                errors="401 403 422",
+            )
+        },
+        "/me": {"get": _operation("whoAmI", "Say who asks.", success=_ok(_ref("Me")), errors="401")},
+        "/health": {"get": _public("health", "Say whether due work is done in time.", "Health")},
+        "/version": {"get": _public("version", "Say which release this is.", "Version")},
+    }
+
+
+# ── Operations ────────────────────────────────────────────────────────────────
+
+
+def _operation(
+    name: str,
+    summary: str,
+    *,
+    success: Mapping[str, object],
+    errors: str,
+    body: str | None = None,
+    parameters: list[Json] | None = None,
+) -> Json:
+    refused = {status: {"description": _REASONS[status], "content": _json(_ref("Error"))} for status in errors.split()}
+    described: Json = {"operationId": name, "summary": summary, "responses": {**success, **refused}}
+    if body:
+        described["requestBody"] = {"required": True, "content": _json(_ref(body))}
+    if parameters:
+        described["parameters"] = parameters
+    return described
+
+
+def _verb(name: str, summary: str, *, body: str | None = None) -> Json:
+    errors = "401 403 404 409 413" + (" 415 422" if body else "")
+    return {
+        "parameters": [_task_id()],
+        "post": _operation(name, summary, body=body, success=_ok(_ref("Task")), errors=errors),
+    }
+
+
+def _public(name: str, summary: str, shape: str) -> Json:
+    return {**_operation(name, summary, success=_ok(_ref(shape)), errors=""), "security": []}
+
+
+def _ok(schema: Json) -> Json:
+    return {"200": {"description": "Done.", "content": _json(schema)}}
+
+
+def _created() -> Json:
+    replayed = {"description": "`true` if the task was already there.", "schema": {"const": "true"}}
+    return {
+        "description": "The task that the key names.",
+        "headers": {"Idempotent-Replayed": replayed},
+        "content": _json(_ref("Task")),
+    }
+
+
+def _list_parameters() -> list[Json]:
+    return [
+        _query("status", {"type": "string", "enum": list(WIRE_STATUSES)}),
+        _query("assigned_to", {"type": "string", "maxLength": MAX_TEXT}),
+        _query("unassigned", {"type": "boolean", "default": False}),
+        _query("terminal", {"type": "boolean", "default": False}),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
+        _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
+        _query("after", {"type": "string", "pattern": r"^[0-9]{1,17}\.[!-~]{1,200}$"}),
+    ]
+
+
+def _query(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _task_id() -> Json:
+    schema = {"type": "string", "minLength": 1, "maxLength": MAX_TASK_ID}
+    return {"name": "task_id", "in": "path", "required": True, "schema": schema}
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+# ── Shapes ────────────────────────────────────────────────────────────────────
+
+
+def _schemas() -> Json:
+    found: Json = dict(_RESPONSES)
+    for name, model in _BODIES.items():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {})
+        found[name] = schema
+    create = found["CreateBody"]
+    if isinstance(create, dict):
+        create["properties"]["timeout_seconds"] |= {"minimum": MIN_TIMEOUT_SECONDS, "maximum": MAX_TIMEOUT_SECONDS}
+    return found
+
+
+def _object(required: Mapping[str, object]) -> Json:
+    return {"type": "object", "properties": dict(required), "required": list(required)}
+
+
+_TEXT: Json = {"type": "string"}
+_FLAG: Json = {"type": "boolean"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_ANY_OBJECT: Json = {"type": "object"}
+
+
+def _optional(schema: Json) -> Json:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_MAYBE_TEXT, _MAYBE_TIME, _MAYBE_OBJECT = _optional(_TEXT), _optional(_TIME), _optional(_ANY_OBJECT)
+_STATUS: Json = {"type": "string", "enum": _TASK_STATUSES}
+_TASK: Json = {
+    **dict.fromkeys(("id", "idempotency_key", "task", "requested_by"), _TEXT),
+    **dict.fromkeys(("payload", "payload_schema", "response_schema"), _ANY_OBJECT),
+    **dict.fromkeys(
+        (
+            *("form_definition", "task_metadata", "assign_to", "initial_response", "response"),
+            *("verifier_result", "initial_errors"),
+        ),
+        _MAYBE_OBJECT,
+    ),
+    "status": _STATUS,
+    **dict.fromkeys(
+        (
+            *("assigned_to_email", "assigned_to_user_id", "assigned_to_display_name", "assigned_to_slack_user_id"),
+            *("completed_by_email", "completed_by_user_id", "completed_by_display_name"),
+            *("completed_by_slack_user_id", "completed_via_channel"),
+        ),
+        _MAYBE_TEXT,
+    ),
+    **dict.fromkeys(("redact_payload", "redact_response_after_submit"), _FLAG),
+    **dict.fromkeys(("verification_attempt", "timeout_seconds", "version"), _COUNT),
+    **dict.fromkeys(("created_at", "updated_at", "timeout_at"), _TIME),
+    **dict.fromkeys(("response_redacted_at", "completed_at", "timed_out_at", "closed_at", "collected_at"), _MAYBE_TIME),
+    "key_scope": {"type": "string", "enum": ["forever", "call"]},
+    "addressees": {"type": "array", "items": _ANY_OBJECT},
+}
+_RESPONSES: Mapping[str, Json] = {
+    "Task": _object(_TASK),
+    "Poll": _object(
+        {
+            "status": _STATUS,
+            "response": _MAYBE_OBJECT,
+            "completed_at": _MAYBE_TIME,
+            "timed_out_at": _MAYBE_TIME,
+            "verification_attempt": _COUNT,
+            "version": _COUNT,
+        }
+    ),
+    "AuditEntry": _object(
+        {
+            **dict.fromkeys(("id", "task_id", "to_status", "action", "actor_id", "actor_auth"), _TEXT),
+            **dict.fromkeys(("from_status", "actor_email", "channel", "actor_stated_by"), _MAYBE_TEXT),
+            "actor_type": {"type": "string", "enum": ["agent", "human", "system"]},
+            "extra_data": _MAYBE_OBJECT,
+            "created_at": _TIME,
+            "seq": _COUNT,
+            "previous": _TEXT,
+            "digest": _TEXT,
+        }
+    ),
+    "Statistics": _object(
+        {
+            "window_days": _COUNT,
+            "generated_at": _TIME,
+            "totals": {"type": "object", "additionalProperties": _COUNT},
+            "completion_rate": _optional({"type": "number"}),
+            "avg_completion_seconds": _optional({"type": "number"}),
+            "by_day": {
+                "type": "array",
+                "items": _object(
+                    {"date": {"type": "string", "format": "date"}, "created": _COUNT, "completed": _COUNT}
+                ),
+            },
+            "by_channel": {"type": "object", "additionalProperties": _COUNT},
+        }
+    ),
+    "Me": _object(
+        {
+            "principal": _TEXT,
+            **dict.fromkeys(("email", "display_name", "csrf_token"), _MAYBE_TEXT),
+            "is_operator": _FLAG,
+            "scopes": {"type": "array", "items": _TEXT},
+        }
+    ),
+    "Health": _object({"status": {"enum": ["ok", "late"]}, "version": _TEXT, "lag_seconds": {"type": "number"}}),
+    "Version": _object({"name": _TEXT, "version": _TEXT}),
+    "Error": {
+        "type": "object",
+        "properties": {
+            **dict.fromkeys(("error", "message", "hint", "docs"), _TEXT),
+            "fields": {"type": "object", "additionalProperties": _TEXT},
+        },
+        "required": ["error", "message", "hint", "docs"],
+    },
+}

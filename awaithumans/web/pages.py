@@ -1,0 +1,258 @@
+"""Pages for people the host knows: the queue, and the page of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from awaithumans.engine import Engine
+from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
+from awaithumans.lifecycle import may_see
+from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Actor, Cancel, Claim, Command, Human, Query, Release, Task
+from awaithumans.web import csrf, queries
+from awaithumans.web.access import Access
+from awaithumans.web.bodies import read_form
+from awaithumans.web.mount import url
+from awaithumans.web.rendering import redirected, rendered
+from awaithumans.web.resource import Handler
+from awaithumans.web.review import (
+    STATUS_WORDS,
+    FormRefusedError,
+    Review,
+    failures_of,
+    line_of,
+    prefilled,
+    send_answer,
+)
+
+PAGE = 30
+
+SHOWN = {"all": "Everything", "mine": "Mine", "unassigned": "Up for grabs"}
+STATUSES = {
+    "open": OPEN_STATUSES,
+    "closed": CLOSED_STATUSES,
+    **{status.value: frozenset({status}) for status in sorted(CLOSED_STATUSES)},
+}
+STATUS_CHOICES = {name: STATUS_WORDS.get(name, name.capitalize()) for name in STATUSES}
+
+ERROR_HEADINGS = {
+    "TASK_NOT_FOUND": "This task is not here",
+    "TASK_GONE": "This task is gone",
+    "NOT_FOUND": "There is nothing at this address",
+    "FORBIDDEN": "This is not yours to open",
+    "CROSS_SITE": "Please send the form again",
+    "NOT_AUTHENTICATED": "Please log in",
+    "TASK_ALREADY_CLAIMED": "Somebody else has this task",
+    "TASK_ALREADY_TERMINAL": "This question is closed",
+    "ANSWER_UNDER_REVIEW": "An answer is being checked",
+    "INTERNAL_ERROR": "Something broke on our side",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which part of the queue is looked at."""
+
+    show: str = "all"
+    status: str = "open"
+
+    @classmethod
+    def of(cls, request: Request) -> Filter:
+        """Read the filter; what is unknown is as if not given."""
+        show, status = request.query_params.get("show", ""), request.query_params.get("status", "")
+        return cls(show=show if show in SHOWN else "all", status=status if status in STATUSES else "open")
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Give the filter as a query string has it."""
+        return {"show": self.show, "status": self.status}
+
+    def query(self, request: Request, human: Human) -> Query:
+        """Return what to look for; one more than a page, to see whether there is another."""
+        return Query(
+            statuses=STATUSES[self.status],
+            assigned_to=human.id if self.show == "mine" else None,
+            unassigned=True if self.show == "unassigned" else None,
+            visible_to=replace(human, operator=False) if self.show == "mine" else human,
+            after=queries.cursor(request),
+            limit=PAGE + 1,
+        )
+
+
+class Pages:
+    """The handlers of the pages behind the host's log-in."""
+
+    def __init__(
+        self, engine: Engine, access: Access, *, name: str, max_body_bytes: int, verdict_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._access = access
+        self._name = name
+        self._limit = max_body_bytes
+        self._verdict_seconds = verdict_seconds
+
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """Return the handlers by path and method."""
+        return {
+            "/": {"GET": self._queue},
+            "/task": {"GET": self._printed_link},
+            "/tasks/{task_id}": {"GET": self._task, "POST": self._answer},
+            "/tasks/{task_id}/done": {"GET": self._done},
+            "/tasks/{task_id}/claim": {"POST": self._claim},
+            "/tasks/{task_id}/release": {"POST": self._release},
+            "/tasks/{task_id}/cancel": {"POST": self._cancel},
+        }
+
+    async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
+        """Answer with a page that says what to do."""
+        return error_page(request, error, name=self._name)
+
+    # ── Reading ───────────────────────────────────────────────────────────────
+
+    async def _queue(self, request: Request) -> Response:
+        """List the tasks a person may see, newest first."""
+        human = await self._person(request)
+        chosen = Filter.of(request)
+        found = await self._engine.find(chosen.query(request, human))
+        now = self._engine.clock.now()
+        more = {**chosen.parameters, "after": queries.cursor_behind(found[PAGE - 1])} if len(found) > PAGE else None
+        context = {
+            **self._frame(human),
+            "rows": [Review(task=task, human=human, now=now) for task in found[:PAGE]],
+            "chosen": chosen,
+            "shown": SHOWN,
+            "statuses": STATUS_CHOICES,
+            "continued": "after" in request.query_params,
+            "more": more,
+        }
+        return rendered(request, "queue.html", context)
+
+    async def _printed_link(self, request: Request) -> Response:
+        """Lead on from the address that deployed clients print."""
+        task_id = request.query_params.get("id", "")
+        return redirected(url(request, f"/tasks/{task_id}" if task_id else "/"))
+
+    async def _task(self, request: Request) -> Response:
+        """Show a task, and its form to those who may answer."""
+        human, task = await self._visible(request)
+        values, errors = prefilled(task)
+        return await self._page(request, await self._review(task, human, values, errors))
+
+    async def _done(self, request: Request) -> Response:
+        """Say what became of an answer, right after it was given."""
+        human, task = await self._visible(request)
+        review = Review(task=task, human=human, now=self._engine.clock.now())
+        return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True})
+
+    # ── Acting ────────────────────────────────────────────────────────────────
+
+    async def _answer(self, request: Request) -> Response:
+        """Answer the task with the posted form."""
+        human, submitted = await self._posted(request)
+        task = await self._seen_by(request, human)
+        actor = Actor.of(human, auth="host", via="web")
+        try:
+            task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=self._verdict_seconds)
+        except FormRefusedError as refused:
+            review = await self._review(task, human, refused.values, refused.errors)
+            return await self._page(request, review, status=422)
+        except ConflictError as error:
+            return await self._closed_meanwhile(request, human, error)
+        return redirected(url(request, f"/tasks/{task.id}" if task.refused else f"/tasks/{task.id}/done"))
+
+    async def _claim(self, request: Request) -> Response:
+        """Take the task."""
+        return await self._act(request, lambda actor, _: Claim(by=actor))
+
+    async def _release(self, request: Request) -> Response:
+        """Give the task back."""
+        return await self._act(request, lambda actor, _: Release(by=actor))
+
+    async def _cancel(self, request: Request) -> Response:
+        """Withdraw the question."""
+        return await self._act(request, lambda actor, reason: Cancel(by=actor, reason=reason))
+
+    # ── Parts ─────────────────────────────────────────────────────────────────
+
+    async def _person(self, request: Request) -> Human:
+        human = await self._access.person(request)
+        if human is None:
+            raise NotAuthenticatedError
+        return human
+
+    async def _visible(self, request: Request) -> tuple[Human, Task]:
+        human = await self._person(request)
+        return human, await self._seen_by(request, human)
+
+    async def _seen_by(self, request: Request, human: Human) -> Task:
+        task = await self._engine.get(queries.task_id_of(request))
+        if not may_see(task, human):
+            raise ForbiddenError(
+                "this task is addressed to other people",
+                hint=f"You are logged in as {human.label}. If that is right, ask an operator to hand it to you.",
+            )
+        return task
+
+    async def _posted(self, request: Request) -> tuple[Human, Mapping[str, list[str]]]:
+        human = await self._person(request)
+        submitted = dict(await read_form(request, self._limit))
+        self._access.ensure_own_page(request, human, "".join(submitted.pop(csrf.FIELD, [])))
+        return human, submitted
+
+    async def _act(self, request: Request, command: Callable[[Actor, str], Command]) -> Response:
+        human, submitted = await self._posted(request)
+        task = await self._seen_by(request, human)
+        reason = "".join(submitted.get("reason", []))[: queries.MAX_TEXT]
+        await self._engine.act(task.id, command(Actor.of(human, auth="host", via="web"), reason))
+        return redirected(url(request, f"/tasks/{task.id}"))
+
+    async def _closed_meanwhile(self, request: Request, human: Human, error: AwaitHumansError) -> Response:
+        task = await self._seen_by(request, human)
+        review = replace(await self._review(task, human, {}, {}), banner=error.message)
+        return await self._page(request, review, status=error.status)
+
+    async def _review(
+        self, task: Task, human: Human, values: Mapping[str, object], errors: Mapping[str, str]
+    ) -> Review:
+        return Review(
+            task=task,
+            human=human,
+            now=self._engine.clock.now(),
+            values=values,
+            errors=errors,
+            trail=[line_of(entry) for entry in await self._engine.trail(task.id)],
+            failures=failures_of(await self._engine.deliveries(task.id)),
+        )
+
+    async def _page(self, request: Request, review: Review, *, status: int = 200) -> Response:
+        context = {
+            **self._frame(review.human),
+            "review": review,
+            "action": url(request, f"/tasks/{review.task.id}"),
+            "csrf_field": csrf.FIELD,
+            "csrf_token": self._access.form_token(request, review.human),
+            "by_link": False,
+        }
+        return rendered(request, "task.html", context, status=status, posts=True)
+
+    def _frame(self, human: Human) -> dict[str, object]:
+        return {"name": self._name, "human": human}
+
+
+def error_page(request: Request, error: AwaitHumansError, *, name: str, home: bool = True) -> Response:
+    """Answer with a page that says what went wrong and what to do."""
+    hint = error.hint
+    if isinstance(error, NotAuthenticatedError):
+        hint = "Log in to the application that sent you here, and open this address again."
+    context = {
+        "name": name,
+        "human": None,
+        "heading": ERROR_HEADINGS.get(error.code, "That did not work"),
+        "message": error.message[:1].upper() + error.message[1:] + ".",
+        "hint": hint,
+        "home": home and not isinstance(error, AccessError),
+    }
+    return rendered(request, "message.html", context, status=error.status)

@@ -1,0 +1,114 @@
+"""Reading query strings: what is asked for, or exactly what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from starlette.requests import Request
+
+from awaithumans.documents import ensure_json
+from awaithumans.errors import InvalidInputError, TaskNotFoundError
+from awaithumans.types import CLOSED_STATUSES, Cursor, Query, Task, TaskStatus, from_microseconds, microseconds
+
+MAX_PAGE = 200
+MAX_OFFSET = 1_000_000
+MAX_TEXT = 512
+MAX_TASK_ID = 200
+
+WIRE_STATUSES: Mapping[str, tuple[frozenset[TaskStatus], bool | None]] = {
+    "created": (frozenset({TaskStatus.PENDING}), False),
+    "rejected": (frozenset({TaskStatus.PENDING}), True),
+    **{status.value: (frozenset({status}), None) for status in TaskStatus},
+    **dict.fromkeys(("notified", "assigned", "in_progress", "verified"), (frozenset[TaskStatus](), None)),
+}
+"""What each status name of the wire format selects; the last four, nothing."""
+
+_MAX_CURSOR_DIGITS = 17
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def task_id_of(request: Request) -> str:
+    """Return the task id in the path. Raises `TaskNotFoundError` if none can be."""
+    task_id: str = request.path_params["task_id"]
+    if len(task_id) > MAX_TASK_ID or not task_id.isprintable():
+        raise TaskNotFoundError(task_id[:MAX_TASK_ID].encode("ascii", "backslashreplace").decode())
+    return task_id
+
+
+def task_query(request: Request) -> Query:
+    """Read the query string of the task list. Raises `InvalidInputError`."""
+    statuses, refused = _statuses(request)
+    unassigned = boolean(request, "unassigned")
+    return Query(
+        statuses=statuses,
+        refused=refused,
+        unassigned=unassigned or None,
+        assigned_to=None if unassigned else text(request, "assigned_to"),
+        after=cursor(request),
+        limit=whole(request, "limit", default=50, least=1, most=MAX_PAGE),
+        offset=whole(request, "offset", default=0, least=0, most=MAX_OFFSET),
+    )
+
+
+def whole(request: Request, name: str, *, default: int, least: int, most: int) -> int:
+    """Return a whole number within bounds."""
+    given = request.query_params.get(name)
+    if given is None:
+        return default
+    usable = given.isascii() and given.isdecimal() and len(given) <= len(str(most))
+    if not usable or not least <= int(given) <= most:
+        raise _invalid(name, f"must be a whole number from {least} to {most}")
+    return int(given)
+
+
+def boolean(request: Request, name: str) -> bool:
+    """Return a yes or no; no if it is not given."""
+    given = request.query_params.get(name, "false").lower()
+    if given not in _BOOLEANS:
+        raise _invalid(name, "must be true or false")
+    return _BOOLEANS[given]
+
+
+def text(request: Request, name: str) -> str | None:
+    """Return some text that any store can look for."""
+    given = request.query_params.get(name) or None
+    if given is not None and len(given) > MAX_TEXT:
+        raise _invalid(name, f"must have at most {MAX_TEXT} characters")
+    ensure_json(given, name)
+    return given
+
+
+def cursor(request: Request) -> Cursor | None:
+    """Return the place behind which the list goes on."""
+    given = text(request, "after")
+    if given is None:
+        return None
+    at, _, task_id = given.partition(".")
+    if not (at.isascii() and at.isdecimal() and len(at) <= _MAX_CURSOR_DIGITS and task_id):
+        raise _invalid("after", "must be a cursor from the Link header of a page before")
+    return Cursor(at=from_microseconds(int(at)), id=task_id)
+
+
+def cursor_behind(task: Task) -> str:
+    """Write the cursor that goes on behind `task`."""
+    return f"{microseconds(task.created_at)}.{task.id}"
+
+
+def window(request: Request) -> timedelta:
+    """Return how far back statistics look in detail."""
+    return timedelta(days=whole(request, "window_days", default=30, least=1, most=365))
+
+
+def _statuses(request: Request) -> tuple[frozenset[TaskStatus] | None, bool | None]:
+    terminal = boolean(request, "terminal")
+    name = request.query_params.get("status")
+    if name is None:
+        return (CLOSED_STATUSES if terminal else None), None
+    if name not in WIRE_STATUSES:
+        raise _invalid("status", f"must be one of {', '.join(WIRE_STATUSES)}")
+    return WIRE_STATUSES[name]
+
+
+def _invalid(name: str, fault: str) -> InvalidInputError:
+    return InvalidInputError(f"{name} {fault}", fields={name: fault})

@@ -1,0 +1,81 @@
+"""Turning templates into pages, with the headers that keep them safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from awaithumans.web.assets import ASSETS
+from awaithumans.web.mount import url
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; connect-src 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+    "Vary": "Cookie, Authorization",
+}
+_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
+
+
+def rendered(
+    request: Request, template: str, context: Mapping[str, object], *, status: int = 200, posts: bool = False
+) -> Response:
+    """Answer with a page; `posts` tells whether it has a form to send.
+
+    Addresses may be capabilities, so no other site gets them as a referrer.
+    With `no-referrer` browsers send `Origin: null` along with forms, which
+    over plain HTTP is all there is to tell a form of ours from another
+    site's: a page with a form lets this origin, and no other, see where it
+    came from.
+    """
+    page = _ENVIRONMENT.get_template(template).render(
+        **context,
+        href=partial(url, request),
+        static=lambda name: url(request, ASSETS[name].path),
+    )
+    headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
+
+
+def redirected(address: str) -> Response:
+    """Answer a form that was accepted: go on there, by GET."""
+    headers = {"Location": address, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return Response(status_code=303, headers=headers)
+
+
+def moment(at: datetime) -> str:
+    """Write a moment for people, in UTC."""
+    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+
+
+def span(duration: timedelta) -> str:
+    """Write how long something takes in its largest unit: `3 hours`."""
+    for name, unit in _UNITS:
+        if count := abs(duration) // unit:
+            return f"{count} {name}" + ("" if count == 1 else "s")
+    return "less than a minute"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("awaithumans.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"moment": moment, "span": span}
+    return environment
+
+
+_ENVIRONMENT = _environment()

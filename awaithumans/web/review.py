@@ -1,0 +1,214 @@
+"""One task on a page: what its template is told, and what its form sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from awaithumans import forms, lifecycle
+from awaithumans.engine import Engine
+from awaithumans.errors import SchemaValidationError
+from awaithumans.types import Actor, Delivery, Entry, Human, JsonObject, Submit, Task, TaskStatus
+from awaithumans.web.api import settled
+from awaithumans.web.display import Shown, humanised, raw_json, shown
+
+STATUS_WORDS = {
+    "created": "Open",
+    "rejected": "Open again",
+    TaskStatus.PENDING.value: "Open",
+    TaskStatus.SUBMITTED.value: "Being checked",
+    TaskStatus.COMPLETED.value: "Answered",
+    TaskStatus.TIMED_OUT.value: "Expired",
+    TaskStatus.CANCELLED.value: "Withdrawn",
+    TaskStatus.VERIFICATION_EXHAUSTED.value: "Refused for good",
+}
+ACTION_WORDS = {
+    "created": "asked",
+    "submitted": "answered; the answer is being checked",
+    "completed": "answered",
+    "rejected": "answered, and the check refused the answer",
+    "verification_exhausted": "answered, and the check refused the last allowed answer",
+    "timed_out": "closed it: the time was up",
+    "cancelled": "withdrew the question",
+    "claimed": "took the task",
+    "released": "gave the task back",
+    "reassigned": "handed the task on",
+    "collected": "took over the outcome",
+    "deleted": "deleted the task",
+    "redacted": "erased the answer",
+    "deadline_extended": "allowed more time for the check",
+    "notification_failed": "could not tell a recipient",
+}
+
+
+class FormRefusedError(Exception):
+    """The form cannot be accepted as it is; `values` are what was typed."""
+
+    def __init__(self, values: Mapping[str, object], errors: Mapping[str, str]) -> None:
+        super().__init__("the form was refused")
+        self.values = values
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the audit trail, in words."""
+
+    at: datetime
+    who: str
+    deed: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """What the page of one task shows to one person."""
+
+    task: Task
+    human: Human
+    now: datetime
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+    errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    trail: Sequence[Line] = ()
+    failures: Sequence[tuple[str, str]] = ()
+    banner: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Give the first line of the question."""
+        return self.task.spec.task.strip().partition("\n")[0] or "Untitled question"
+
+    @property
+    def text(self) -> str:
+        """Give what the question says after its first line."""
+        return self.task.spec.task.strip().partition("\n")[2].strip()
+
+    @property
+    def status(self) -> str:
+        """Name the status for people."""
+        return STATUS_WORDS["rejected" if self.task.refused else self.task.status.value]
+
+    @property
+    def left(self) -> timedelta:
+        """Give the time left to answer."""
+        return max(self.task.deadline - self.now, timedelta())
+
+    @property
+    def payload(self) -> Shown:
+        """Give the payload, readable."""
+        return shown(self.task.spec.payload, self.task.spec.payload_schema)
+
+    @property
+    def payload_json(self) -> str:
+        """Give the payload as JSON."""
+        return raw_json(self.task.spec.payload)
+
+    @property
+    def response(self) -> Shown | None:
+        """Give the decided response, readable."""
+        decided = self.task.response
+        return None if decided is None else shown(decided, self.task.spec.response_schema)
+
+    @property
+    def asked_by(self) -> str:
+        """Name the principal that asked."""
+        return self.task.spec.requested_by.partition(":")[2] or self.task.spec.requested_by
+
+    @property
+    def mine(self) -> bool:
+        """Tell whether this person has the task."""
+        assignee = self.task.assignee
+        return assignee is not None and bool(assignee.addresses & self.human.addresses)
+
+    @property
+    def may_answer(self) -> bool:
+        """Tell whether the form is theirs to fill in now."""
+        theirs = self.task.assignee is None or self.mine or self.human.operator
+        return self.waiting and theirs and lifecycle.may_answer(self.task, self.human)
+
+    @property
+    def may_claim(self) -> bool:
+        """Tell whether the task is there to be taken."""
+        return self.waiting and self.task.assignee is None and lifecycle.may_answer(self.task, self.human)
+
+    @property
+    def may_release(self) -> bool:
+        """Tell whether the task can be given back."""
+        return self.waiting and self.task.assignee is not None and (self.mine or self.human.operator)
+
+    @property
+    def may_cancel(self) -> bool:
+        """Tell whether the question can be withdrawn."""
+        return not self.task.closed and self.human.operator
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether the task waits for an answer."""
+        return self.task.status is TaskStatus.PENDING and self.left > timedelta()
+
+    @cached_property
+    def fields(self) -> Sequence[object]:
+        """Give the form's fields, filled in and marked."""
+        return forms.render_fields(form_of(self.task), self.task.spec.response_schema, self.values, self.errors)
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Give the element id of each field, by its name."""
+        return {one.name: f"field-{number}" for number, one in enumerate(self.fields, start=1)}
+
+    @property
+    def first_fault(self) -> str | None:
+        """Name the first field that has to be corrected."""
+        return next((one.name for one in self.fields if one.error), None)
+
+
+def form_of(task: Task) -> JsonObject:
+    """Return the task's form: its own, or what its schema asks for."""
+    spec = task.spec
+    return spec.form if spec.form is not None else forms.form_from_schema(spec.response_schema)
+
+
+def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """Return what the form starts with: the refused answer, or what the agent gave."""
+    if task.refused and task.answer is not None:
+        return task.answer.value, {}
+    return task.spec.initial_response or {}, task.spec.initial_errors
+
+
+async def send_answer(
+    engine: Engine, task: Task, actor: Actor, submitted: Mapping[str, Sequence[str]], *, verdict_seconds: float
+) -> Task:
+    """Answer with a posted form; return the task as it stands soon after.
+
+    Raises `FormRefusedError`, and what `act` raises.
+    """
+    sent = forms.parse(form_of(task), task.spec.response_schema, submitted)
+    if sent.errors:
+        raise FormRefusedError(sent.typed, sent.errors)
+    try:
+        await engine.act(task.id, Submit(value=sent.value, by=actor))
+    except SchemaValidationError as error:
+        raise FormRefusedError(sent.typed, error.fields) from error
+    return await settled(engine, task.id, verdict_seconds)
+
+
+def line_of(entry: Entry) -> Line:
+    """Put a line of the trail into words."""
+    by = entry.by
+    who = {"human": by.human.label, "agent": by.id, "system": "The system"}[by.kind]
+    stated = f", as {by.stated_by.partition(':')[2]} states" if by.stated_by else ""
+    notes = [str(entry.data[name]) for name in ("recipient", "reason", "verifier_reason") if entry.data.get(name)]
+    door = [f"via {by.via}"] if by.via else []
+    return Line(
+        at=entry.at,
+        who=who + stated,
+        deed=ACTION_WORDS.get(entry.action, humanised(entry.action).lower()),
+        note=" · ".join([*notes, *door]),
+    )
+
+
+def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+    """Return who could not be told, and why."""
+    return [(one.effect.recipient or one.effect.kind.value, one.failure) for one in deliveries if one.failure]

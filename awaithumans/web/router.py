@@ -1,0 +1,113 @@
+"""The ASGI app: where each address leads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.routing import Router as Routing
+from starlette.types import Receive, Scope, Send
+
+from awaithumans.engine import Engine
+from awaithumans.errors import AwaitHumansError, ConfigurationError
+from awaithumans.web.access import Access, Auth
+from awaithumans.web.api import Api
+from awaithumans.web.assets import static_file
+from awaithumans.web.envelope import json_error
+from awaithumans.web.links import Links
+from awaithumans.web.mount import located, mount_of
+from awaithumans.web.pages import Pages, error_page
+from awaithumans.web.resource import ErrorPage, Handler, Resource
+from awaithumans.web.tokens import ApiToken
+
+
+class Router:
+    """An ASGI app over an engine: the JSON API and the pages.
+
+    Mount it anywhere: `app.mount("/humans", Router(engine, auth=...))`. It
+    needs no lifespan events, and honours `root_path`.
+
+    Arguments:
+        engine: the engine it is a door to.
+        auth: the host's log-in, `(request) -> Human | None`, plain or async.
+            It may raise the host's own `HTTPException`, for example to
+            redirect to a log-in page.
+        tokens: what programs may come with.
+        max_body_bytes: request bodies longer than this are refused.
+        name: what the pages call this service.
+        verdict_seconds: how long somebody who answered waits for a verifier
+            before the task is shown as it then stands.
+
+    Raises `ConfigurationError` if nobody could get in, and if people could but
+    the engine has no secret to protect their forms with.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        auth: Auth | None = None,
+        tokens: Sequence[ApiToken] = (),
+        max_body_bytes: int = 1_048_576,
+        name: str = "awaithumans",
+        verdict_seconds: float = 5.0,
+    ) -> None:
+        _ensure_usable(engine, auth, tokens)
+        self._name = name
+        self._with_pages = engine.keys.keyed
+        access = Access(engine, auth=auth, tokens=tokens)
+        api = Api(engine, access, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
+        routes = _routes(api.routes(), api.on_error, prefix="/api")
+        if engine.keys.keyed:
+            pages = Pages(engine, access, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
+            links = Links(engine, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
+            routes += _routes(pages.routes(), pages.on_error)
+            routes += _routes(links.routes(), links.on_error)
+            routes += _routes({"/static/{fingerprint}/{name}": {"GET": static_file}}, pages.on_error)
+        self._routing = Routing(routes, redirect_slashes=False, default=Resource({}, on_error=self._nothing_here))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await _no_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._routing(located(scope), receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _nothing_here(self, request: Request, error: AwaitHumansError) -> Response:
+        below = request.scope["path"].removeprefix(mount_of(request))
+        if not self._with_pages or below == "/api" or below.startswith("/api/"):
+            return json_error(error)
+        return error_page(request, error, name=self._name)
+
+
+def _routes(handlers: Mapping[str, Mapping[str, Handler]], on_error: ErrorPage, *, prefix: str = "") -> list[Route]:
+    return [Route(prefix + path, Resource(methods, on_error=on_error)) for path, methods in handlers.items()]
+
+
+def _ensure_usable(engine: Engine, auth: Auth | None, tokens: Sequence[ApiToken]) -> None:
+    if auth is not None and not engine.keys.keyed:
+        raise ConfigurationError(
+            "the pages need a secret, and this engine has none",
+            hint="Pass Engine(secret=...), at least 32 bytes that only this host knows; "
+            "without auth=, a router with tokens alone needs none.",
+        )
+    if auth is None and not tokens and not engine.keys.keyed:
+        raise ConfigurationError(
+            "nobody could use this router",
+            hint="Pass auth= for people, tokens=[ApiToken(...)] for programs, or Engine(secret=...) for links.",
+        )
+    names = [token.name for token in tokens]
+    if len(set(names)) < len(names):
+        raise ConfigurationError("two API tokens have the same name", hint="The name is who acts in audit trails.")
+
+
+async def _no_lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return

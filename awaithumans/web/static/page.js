@@ -1,0 +1,29 @@
+// Everything works without this file; it only spares looking at a clock, and reloading by hand.
+"use strict";
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const RELOAD_AFTER_MS = 3000;
+
+function words(count, unit) {
+  return `${count} ${unit}${count === 1 ? "" : "s"} left`;
+}
+
+function left(seconds) {
+  if (seconds <= 0) return "time is up";
+  if (seconds >= DAY) return words(Math.floor(seconds / DAY), "day");
+  if (seconds >= HOUR) return words(Math.floor(seconds / HOUR), "hour");
+  if (seconds >= MINUTE) return words(Math.floor(seconds / MINUTE), "minute");
+  return words(seconds, "second");
+}
+
+// What is left is counted from when the page came: the visitor's own clock may be wrong.
+for (const element of document.querySelectorAll("[data-left]")) {
+  const ends = performance.now() + 1000 * Number(element.dataset.left);
+  const tick = () => { element.textContent = left(Math.ceil((ends - performance.now()) / 1000)); };
+  tick();
+  setInterval(tick, 1000);
+}
+
+if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), RELOAD_AFTER_MS);

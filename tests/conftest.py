@@ -1,0 +1,106 @@
+"""What the tests share: a database server, a web server, a browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from typing import TypeVar
+
+import pytest
+from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
+from starlette.types import ASGIApp
+
+from tests.postgres import PostgresServer, postgres_missing, postgres_server
+from tests.serving import serving
+
+ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("unhurried", parent=settings(), deadline=None)
+settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report: ReportT) -> ReportT:
+    """Make a skipped test a failed one in CI, where everything is installed."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"A test may not be skipped in CI. {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run on asyncio; parametrize a test with this name to add trio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL server, started when the first test asks for it."""
+    if reason := postgres_missing():
+        pytest.skip(reason)
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """Give the address of a new, empty database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[ASGIApp], str]]:
+    """Give a function that serves an ASGI app for the rest of the test.
+
+    It returns the base URL, without a slash at its end.
+    """
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(serving(app))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Give the path of the system's Chromium."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip("Chromium is not installed: apt-get install chromium")
+
+
+@pytest.fixture
+def browser(chromium: str) -> Iterator[Browser]:
+    """Give a browser with no history.
+
+    It lives for one test: Playwright keeps an event loop running in this
+    thread, and the next test may want to run its own.
+    """
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]

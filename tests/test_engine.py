@@ -1,0 +1,491 @@
+"""The engine in-process: conformance on every store, and what is its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from random import Random
+
+import anyio
+import pytest
+
+from awaithumans import Engine
+from awaithumans.background import Background
+from awaithumans.clock import CorrectedClock
+from awaithumans.errors import (
+    ConfigurationError,
+    InvalidRoutingError,
+    SchemaValidationError,
+    TaskGoneError,
+    TaskNotFoundError,
+    VerifierUnknownError,
+)
+from awaithumans.protocols import DeliveryError, Store
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.testing.channels import RecordingChannel
+from awaithumans.testing.clock import VirtualClock
+from awaithumans.testing.engines import ANA, Advance, Decision, EngineConformance, a_question, answered
+from awaithumans.types import (
+    AGENT,
+    KeyScope,
+    Query,
+    Submit,
+    TaskStatus,
+    Verdict,
+    VerificationContext,
+    VerifierConfig,
+)
+
+SECRET = "s" * 32
+YES = {"approved": True}
+CHECKED = VerifierConfig(provider="rules", instructions="Be strict.", max_attempts=2)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+class InProcess(EngineConformance):
+    @pytest.fixture
+    async def engine(self, store: Store, clock: VirtualClock) -> AsyncIterator[Engine]:
+        async with Engine(store, clock=clock).run() as engine:
+            yield engine
+        await store.aclose()
+
+    @pytest.fixture
+    def advance(self, engine: Engine, clock: VirtualClock) -> Advance:
+        async def advance(seconds: float) -> None:
+            await clock.advance(seconds)
+            await engine.tick()
+
+        return advance
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+class TestOnMemory(InProcess):
+    @pytest.fixture
+    def store(self) -> Store:
+        return MemoryStore()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+class TestOnSQLite(InProcess):
+    @pytest.fixture
+    def store(self, tmp_path) -> Store:
+        return SQLAlchemyStore(f"sqlite:///{tmp_path}/tasks.db")
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg_async", "asyncpg"])
+class TestOnPostgreSQL(InProcess):
+    @pytest.fixture
+    def store(self, postgres_url: str, driver: str) -> Store:
+        return SQLAlchemyStore(postgres_url.replace("postgresql:", f"postgresql+{driver}:"))
+
+
+class TestOnPostgreSQLUnderTrio(InProcess):
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "trio"
+
+    @pytest.fixture
+    def store(self, postgres_url: str) -> Store:
+        return SQLAlchemyStore(postgres_url.replace("postgresql:", "postgresql+psycopg:"))
+
+
+class Rules:
+    """A verifier that passes what `passes` says, and may be broken."""
+
+    def __init__(self, *verdicts: Verdict | Exception) -> None:
+        self.verdicts = list(verdicts)
+        self.seen: list[VerificationContext] = []
+
+    async def verify(self, context: VerificationContext) -> Verdict:
+        self.seen.append(context)
+        verdict = self.verdicts.pop(0)
+        if isinstance(verdict, Exception):
+            raise verdict
+        return verdict
+
+
+@pytest.mark.anyio
+class TestDelivery:
+    async def test_tells_of_opening_and_closing_with_one_id_each(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        await answered(engine, a_question(notify=("test:ana",)))
+        await clock.advance(0)
+        assert [(notice.event, notice.target) for notice in channel.sent] == [("closed", "ana")]
+
+    async def test_tells_before_the_answer_and_hands_the_receipt_on(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, public_url="https://app.example/humans/")
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        first, second = channel.sent
+        assert (first.event, first.receipt, second.event) == ("opened", None, "closed")
+        assert second.receipt is not None
+        assert first.url == f"https://app.example/humans/tasks/{task.id}"
+        assert first.id != second.id
+
+    async def test_retries_and_never_lets_closed_overtake_opened(self, clock):
+        channel = RecordingChannel(failures=[DeliveryError("busy", retry_after=100)])
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, rng=Random(1))
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await engine.tick()
+        assert channel.sent == []
+        await clock.advance(99)
+        await engine.tick()
+        assert channel.sent == []
+        await clock.advance(1)
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["opened", "closed"]
+
+    async def test_one_dead_recipient_holds_up_nobody_and_is_put_on_record(self, clock):
+        class Dead(RecordingChannel):
+            async def send(self, notice):
+                if notice.target == "dead":
+                    raise DeliveryError("no such mailbox", permanent=True)
+                return await super().send(notice)
+
+        channel = Dead()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        task = await engine.create(a_question(notify=("test:dead", "test:ana")))
+        await engine.tick()
+        assert [notice.target for notice in channel.sent] == ["ana"]
+        failed = [entry.data for entry in await engine.trail(task.id) if entry.action == "notification_failed"]
+        assert failed == [{"recipient": "test:dead", "reason": "no such mailbox"}]
+        assert [one.failure for one in await engine.deliveries(task.id) if one.failure] == ["no such mailbox"]
+
+    async def test_gives_up_after_three_days(self, clock):
+        class Broken(RecordingChannel):
+            async def send(self, notice):
+                raise OSError("down")
+
+        store = MemoryStore()
+        async with Engine(store, channels=[Broken()], clock=clock).run() as engine:
+            task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=30 * 86_400))
+        for _ in range(80):
+            await engine.tick()
+            await clock.advance(3 * 3_600)
+        assert "notification_failed" in [entry.action for entry in await store.trail(task.id)]
+
+    async def test_shows_no_channel_a_redacted_payload(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        await engine.create(a_question(notify=("test:ana",), redact_payload=True))
+        await engine.tick()
+        assert channel.sent[0].task.spec.payload == {}
+
+    async def test_is_done_by_another_process_when_the_first_dies(self, clock):
+        store, channel = MemoryStore(), RecordingChannel()
+        engine = Engine(store, channels=[channel], clock=clock)
+        await engine.create(a_question(notify=("test:ana",)))
+        leased = await store.lease(clock.now(), clock.now() + timedelta(seconds=60), 10)
+        assert len(leased.deliveries) == 1
+        await engine.tick()
+        assert channel.sent == []
+        await clock.advance(61)
+        await engine.tick()
+        assert [notice.id for notice in channel.sent] == [leased.deliveries[0].effect.id]
+
+
+@pytest.mark.anyio
+class TestVerification:
+    async def test_pass_completes(self, clock):
+        rules = Rules(Verdict(passed=True))
+        engine = Engine(MemoryStore(), verifiers={"Rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        assert task.status is TaskStatus.SUBMITTED
+        await engine.tick()
+        assert (await engine.get(task.id)).response == YES
+        assert (rules.seen[0].attempt, rules.seen[0].response) == (1, YES)
+
+    async def test_refusal_asks_again_and_then_exhausts(self, clock):
+        rules = Rules(Verdict(passed=False, reason="vague"), Verdict(passed=False, reason="still vague"))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).refused
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        closed = await engine.get(task.id)
+        assert (closed.status, closed.attempt) == (TaskStatus.VERIFICATION_EXHAUSTED, 2)
+        assert rules.seen[1].previous_rejections == ("vague",)
+
+    async def test_broken_verifier_costs_no_attempt_and_is_asked_again(self, clock):
+        rules = Rules(OSError("down"), Verdict(passed=True))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+        await clock.advance(10)
+        await engine.tick()
+        closed = await engine.get(task.id)
+        assert (closed.status, closed.attempt) == (TaskStatus.COMPLETED, 1)
+
+    async def test_verifier_that_stays_broken_never_hangs_the_agent(self, clock):
+        rules = Rules(*[OSError("down")] * 1_000)
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED, timeout_seconds=60))
+        for _ in range(40):
+            await engine.tick()
+            await clock.advance(60)
+        assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+
+    async def test_misread_answer_does_not_count(self, clock):
+        rules = Rules(Verdict(passed=True, parsed_response={"approved": "perhaps"}))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+
+    async def test_unknown_verifier_is_refused_at_create(self, clock):
+        with pytest.raises(VerifierUnknownError):
+            await Engine(MemoryStore(), clock=clock).create(a_question(verifier=CHECKED))
+
+
+@pytest.mark.anyio
+class TestDeleting:
+    async def test_erases_everything_but_the_key(self, clock):
+        engine = Engine(MemoryStore(), clock=clock)
+        spec = a_question()
+        task = await answered(engine, spec)
+        await engine.delete(task.id, by=AGENT)
+        with pytest.raises(TaskNotFoundError):
+            await engine.get(task.id)
+        with pytest.raises(TaskGoneError):
+            await engine.create(spec)
+
+    async def test_gives_the_key_of_one_call_free(self, clock):
+        engine = Engine(MemoryStore(), clock=clock)
+        spec = a_question(key_scope=KeyScope.CALL)
+        task = await answered(engine, spec)
+        await engine.delete(task.id, by=AGENT)
+        assert (await engine.create(spec)).id != task.id
+
+    async def test_waits_until_the_end_has_been_told(self, clock):
+        channel = RecordingChannel(failures=[DeliveryError("busy", retry_after=60)])
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await engine.delete(task.id, by=AGENT)
+        assert (await engine.get(task.id)).status is TaskStatus.CANCELLED
+        for _ in range(3):
+            await engine.tick()
+            await clock.advance(61)
+        assert [notice.event for notice in channel.sent] == ["closed"]
+        with pytest.raises(TaskNotFoundError):
+            await engine.get(task.id)
+
+    async def test_ends_the_waiting_for_it(self, clock):
+        engine = Engine(MemoryStore(), clock=clock)
+        task = await engine.create(a_question())
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(_expect_its_end, engine, task.id)
+                await anyio.wait_all_tasks_blocked()
+                await engine.delete(task.id, by=AGENT)
+
+
+async def _expect_its_end(engine: Engine, task_id: str) -> None:
+    """A waiter hears of the cancelling, or finds the task gone already."""
+    with suppress(TaskNotFoundError):
+        assert (await engine.wait(task_id)).status is TaskStatus.CANCELLED
+
+
+@pytest.mark.anyio
+class TestResponseModels:
+    async def test_of_this_process_check_more_than_their_json_schema(self, clock):
+        from pydantic import model_validator
+
+        class Refund(Decision):
+            @model_validator(mode="after")
+            def no_more_than_asked(self):
+                if self.amount > 100:
+                    raise ValueError("at most 100")
+                return self
+
+        engine = Engine(MemoryStore(), clock=clock)
+        spec = a_question(response_schema=Refund.model_json_schema())
+        task = await engine.create(spec, response_model=Refund)
+        with pytest.raises(SchemaValidationError, match="at most 100"):
+            await engine.submit(task.id, {"approved": True, "amount": 101}, by=ANA)
+
+
+@pytest.mark.anyio
+class TestBackgroundWork:
+    async def test_starts_by_itself_at_the_first_verb(self):
+        engine = Engine(MemoryStore())
+        assert engine.home is None
+        task = await engine.create(a_question(timeout_seconds=1))
+        assert engine.home is not None
+        with anyio.fail_after(10):
+            assert (await engine.wait(task.id)).status is TaskStatus.TIMED_OUT
+
+    async def test_is_started_once(self, clock):
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            await engine.create(a_question())
+        assert engine.home is None
+        assert clock._alarms == {}
+
+    async def test_raises_what_the_block_raised_as_it_was(self):
+        with pytest.raises(KeyError):
+            async with Engine(MemoryStore()).run():
+                raise KeyError("mine")
+
+    async def test_survives_a_store_that_goes_away(self, clock, caplog):
+        class Flaky(MemoryStore):
+            down = True
+
+            async def lease(self, now, until, limit):
+                if self.down:
+                    raise OSError("store away")
+                return await super().lease(now, until, limit)
+
+        store = Flaky()
+        async with Engine(store, clock=clock).run() as engine:
+            task = await engine.create(a_question(timeout_seconds=10))
+            await clock.advance(30)
+            store.down = False
+            await clock.advance(10)
+            assert (await engine.wait(task.id)).status is TaskStatus.TIMED_OUT
+        assert "store away" in caplog.text
+
+    async def test_says_when_due_work_is_late(self, clock, caplog):
+        engine = Engine(MemoryStore(), clock=clock)
+        await engine.create(a_question(timeout_seconds=10))
+        await clock.advance(9)
+        assert (await engine.health()).ok
+
+    async def test_store_clock_decides(self):
+        store = MemoryStore()
+        ahead = VirtualClock()
+        true_now = ahead.now() - timedelta(minutes=1)
+
+        async def now():
+            return true_now
+
+        store.now = now
+        engine = Engine(store, clock=CorrectedClock(ahead))
+        task = await engine.create(a_question())
+        assert task.created_at == true_now
+
+    async def test_lost_hints_cost_only_time(self, clock, monkeypatch):
+        monkeypatch.setattr(Background, "changed", lambda _self, _task_id: None)
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            task = await engine.create(a_question())
+            async with anyio.create_task_group() as group:
+                group.start_soon(engine.wait, task.id)
+                await anyio.wait_all_tasks_blocked()
+                await engine.act(task.id, Submit(value=YES, by=ANA))
+                with anyio.fail_after(10):
+                    await clock.advance(31)
+
+    async def test_logs_ids_and_never_content(self, clock, caplog):
+        caplog.set_level(logging.DEBUG, "awaithumans")
+        channel = RecordingChannel(failures=[DeliveryError("busy")])
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        task = await engine.create(a_question(payload={"secret": "xyzzy"}, notify=("test:ana",)))
+        await engine.tick()
+        assert task.id in caplog.text
+        assert "xyzzy" not in caplog.text
+        assert "Approve the refund" not in caplog.text
+
+
+@pytest.mark.anyio
+class TestConfiguration:
+    async def test_callbacks_need_a_channel(self, clock):
+        with pytest.raises(InvalidRoutingError, match="webhook"):
+            await Engine(MemoryStore(), clock=clock).create(a_question(callback_url="https://agent.example/cb"))
+
+    async def test_links_need_a_secret_and_an_address(self, clock):
+        task = await Engine(MemoryStore(), clock=clock).create(a_question())
+        with pytest.raises(ConfigurationError):
+            Engine(MemoryStore(), secret=SECRET).link(task, ANA.human)
+        with pytest.raises(ConfigurationError):
+            Engine(MemoryStore(), public_url="https://app.example").link(task, ANA.human)
+        engine = Engine(MemoryStore(), secret=SECRET, public_url="https://app.example/humans")
+        assert engine.link(task, ANA.human).startswith("https://app.example/humans/l/")
+
+    async def test_a_secret_added_later_breaks_no_waiting_agent(self, clock):
+        store, spec = MemoryStore(), a_question()
+        task = await Engine(store, clock=clock).create(spec)
+        assert (await Engine(store, secret=SECRET, clock=clock).create(spec)).id == task.id
+        assert (await Engine(store, secret=["t" * 32, SECRET], clock=clock).create(spec)).id == task.id
+
+    async def test_the_webhook_key_may_not_be_the_secret(self):
+        from awaithumans.channels.webhook import WebhookChannel
+
+        key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+        with pytest.raises(ConfigurationError, match="own secret"):
+            Engine(MemoryStore(), channels=[WebhookChannel(key)], secret=key)
+
+
+@pytest.mark.anyio
+async def test_a_thousand_concurrent_creates_with_one_key_make_one_task(tmp_path):
+    store = SQLAlchemyStore(f"sqlite:///{tmp_path}/tasks.db")
+    spec, found = a_question(), set[str]()
+
+    async def ask() -> None:
+        found.add((await engine.create(spec)).id)
+
+    async with Engine(store).run() as engine, anyio.create_task_group() as group:
+        for _ in range(1_000):
+            group.start_soon(ask)
+    assert len(found) == 1
+    assert len(await store.find(Query())) == 1
+    await store.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
+async def test_a_hundred_concurrent_answers_have_one_winner(url, tmp_path, request):
+    address = f"sqlite:///{tmp_path}/t.db" if url == "sqlite" else request.getfixturevalue("postgres_url")
+    store = SQLAlchemyStore(address)
+    won = list[float]()
+
+    async def answer(amount: float) -> None:
+        try:
+            await engine.submit(task.id, {"approved": True, "amount": amount}, by=ANA)
+            won.append(amount)
+        except Exception as error:  # noqa: BLE001 - all but one lose, each in one way
+            assert type(error).__name__ == "TaskAlreadyTerminalError"
+
+    async with Engine(store).run() as engine:
+        task = await engine.create(a_question())
+        async with anyio.create_task_group() as group:
+            for amount in range(100):
+                group.start_soon(answer, float(amount))
+        closed = await engine.get(task.id)
+    assert won == [closed.result(Decision).amount]
+    await store.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
+async def test_creates_racing_the_completion_of_their_key_make_one_task(url, tmp_path, request):
+    address = f"sqlite:///{tmp_path}/t.db" if url == "sqlite" else request.getfixturevalue("postgres_url")
+    store = SQLAlchemyStore(address)
+    found = set[str]()
+
+    async def ask(spec) -> None:
+        found.add((await engine.create(spec)).id)
+
+    async with Engine(store).run() as engine:
+        for _ in range(5):
+            spec = a_question()
+            task = await engine.create(spec)
+            async with anyio.create_task_group() as group:
+                group.start_soon(engine.act, task.id, Submit(value=YES, by=ANA))
+                for _ in range(20):
+                    group.start_soon(ask, spec)
+            assert found == {task.id}
+            found.clear()
+    await store.aclose()

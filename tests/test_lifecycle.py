@@ -1,0 +1,383 @@
+"""The state machine: rule by rule, and driven at random."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from awaithumans import lifecycle
+from awaithumans.errors import (
+    AnswerUnderReviewError,
+    AwaitHumansError,
+    ConflictError,
+    ForbiddenError,
+    SelfAnswerError,
+    TaskAlreadyClaimedError,
+    TaskAlreadyTerminalError,
+)
+from awaithumans.testing.tasks import ANA, BEN, BOSS, NOON, make_spec
+from awaithumans.types import (
+    AGENT,
+    Actor,
+    Cancel,
+    Change,
+    Claim,
+    Command,
+    Effect,
+    EffectKind,
+    Entry,
+    Human,
+    Reassign,
+    Release,
+    Submit,
+    Task,
+    TaskStatus,
+    Verdict,
+    VerifierConfig,
+)
+
+CHECKED = VerifierConfig(provider="rules", instructions="Be strict.", max_attempts=2)
+YES = {"approve": True}
+TOKEN = Actor(kind="agent", id="shop", auth="token", via="api")
+
+
+def person(human: Human) -> Actor:
+    return Actor.of(human, auth="host", via="web")
+
+
+def opened(*addressees: Human, **fields: object) -> Task:
+    spec = make_spec(timeout_seconds=60, **fields)
+    by = TOKEN if spec.requested_by == TOKEN.principal else AGENT
+    change = lifecycle.open_task(spec, task_id="t1", fingerprint="f", addressees=addressees, by=by, now=NOON)
+    return change.task
+
+
+def after(task: Task, command: Command, at: datetime = NOON) -> Task:
+    change = lifecycle.act(task, command, at)
+    assert change is not None
+    return change.task
+
+
+def submitted(**fields: object) -> Task:
+    return after(opened(verifier=CHECKED, **fields), Submit(value=YES, by=person(ANA)))
+
+
+class TestOpening:
+    def test_writes_its_timer_and_notices_with_it(self):
+        spec = make_spec(timeout_seconds=60, notify=("email:a@x.org",), callback_url="https://agent.example/cb")
+        change = lifecycle.open_task(spec, task_id="t1", fingerprint="f", addressees=[ANA], by=AGENT, now=NOON)
+        kinds = [(effect.kind, effect.recipient, effect.due) for effect in change.effects]
+        assert kinds == [
+            (EffectKind.EXPIRE, "", NOON + timedelta(seconds=60)),
+            (EffectKind.NOTIFY, "email:a@x.org", NOON),
+        ]
+        assert (change.task.version, change.task.assignee) == (1, ANA)
+        assert [(entry.action, entry.from_status, entry.to_status) for entry in change.entries] == [
+            ("created", None, "pending")
+        ]
+
+    def test_leaves_a_task_for_several_people_unassigned(self):
+        assert opened(ANA, BEN).assignee is None
+
+
+class TestAnswering:
+    def test_completes_and_tells_everybody_once(self):
+        task = opened(ANA, notify=("email:a@x.org",), callback_url="https://agent.example/cb")
+        change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON)
+        assert change is not None
+        assert (change.task.status, change.task.response) == (TaskStatus.COMPLETED, YES)
+        assert [(effect.event, effect.recipient) for effect in change.effects] == [
+            ("closed", "email:a@x.org"),
+            ("closed", "webhook:https://agent.example/cb"),
+        ]
+
+    @pytest.mark.parametrize("late_by", [0, 1, 10_000])
+    def test_at_or_after_the_deadline_performs_the_timeout_and_is_refused(self, late_by: int):
+        at = NOON + timedelta(seconds=60 + late_by)
+        change = lifecycle.act(opened(), Submit(value=YES, by=person(ANA)), at)
+        assert change is not None
+        assert change.task.status is TaskStatus.TIMED_OUT
+        assert isinstance(change.refusal, TaskAlreadyTerminalError)
+        assert change.task.answers == ()
+
+    def test_by_a_stranger_is_refused(self):
+        with pytest.raises(ForbiddenError):
+            after(opened(ANA), Submit(value=YES, by=person(BEN)))
+
+    def test_by_an_operator_is_allowed(self):
+        assert after(opened(ANA), Submit(value=YES, by=person(BOSS))).closed
+
+    def test_goes_by_address_in_any_letter_case(self):
+        upper = Human(id="somebody", email="ANA@EXAMPLE.COM")
+        assert after(opened(ANA), Submit(value=YES, by=person(upper))).closed
+
+    def test_of_a_task_somebody_else_claimed_is_refused(self):
+        claimed = after(opened(ANA, BEN), Claim(by=person(ANA)))
+        with pytest.raises(TaskAlreadyClaimedError):
+            after(claimed, Submit(value=YES, by=person(BEN)))
+
+    def test_by_the_principal_that_asked_is_refused_unless_it_may(self):
+        task = opened(requested_by=TOKEN.principal)
+        with pytest.raises(SelfAnswerError):
+            after(task, Submit(value=YES, by=TOKEN))
+        assert after(task, Submit(value=YES, by=TOKEN, own=True)).closed
+
+    def test_in_the_name_of_a_person_by_the_principal_that_asked_is_refused_too(self):
+        stated = Actor.of(ANA, auth="token", via="api", stated_by=TOKEN.principal)
+        with pytest.raises(SelfAnswerError):
+            after(opened(ANA, requested_by=TOKEN.principal), Submit(value=YES, by=stated))
+
+    def test_by_the_person_who_asked_is_refused(self):
+        asker = person(ANA)
+        with pytest.raises(SelfAnswerError):
+            after(opened(requested_by=asker.principal), Submit(value=YES, by=asker))
+
+    def test_with_a_verifier_waits_for_the_verdict(self):
+        task = opened(verifier=CHECKED)
+        change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON)
+        assert change is not None
+        assert change.task.status is TaskStatus.SUBMITTED
+        assert [(effect.kind, effect.generation) for effect in change.effects] == [(EffectKind.VERIFY, 1)]
+
+    @pytest.mark.parametrize("command", [Submit(value=YES, by=person(BEN)), Claim(by=person(BEN))])
+    def test_again_while_under_review_is_refused(self, command: Command):
+        with pytest.raises(AnswerUnderReviewError):
+            after(submitted(), command)
+
+
+class TestVerdicts:
+    def test_that_pass_complete_the_task(self):
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=True), NOON)
+        assert change is not None
+        assert (change.task.status, change.task.attempt) == (TaskStatus.COMPLETED, 1)
+
+    def test_that_read_something_out_of_the_answer_put_it_in_its_place(self):
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=True, parsed_response={"approve": False}), NOON)
+        assert change is not None
+        assert change.task.response == {"approve": False}
+
+    def test_that_refuse_open_the_task_again_and_then_exhaust_it(self):
+        refusal = Verdict(passed=False, reason="too vague")
+        first = lifecycle.decide(submitted(notify=("email:a@x.org",)), 1, refusal, NOON)
+        assert first is not None
+        assert (first.task.status, first.task.refused) == (TaskStatus.PENDING, True)
+        assert [effect.event for effect in first.effects] == ["rejected"]
+        second = lifecycle.decide(after(first.task, Submit(value=YES, by=person(ANA))), 2, refusal, NOON)
+        assert second is not None
+        assert second.task.status is TaskStatus.VERIFICATION_EXHAUSTED
+        assert "too vague" in str(second.task.outcome_error)
+
+    def test_that_refuse_at_the_deadline_close_the_task_in_the_same_step(self):
+        late = NOON + timedelta(seconds=60)
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=False, reason="no"), late)
+        assert change is not None
+        assert change.task.status is TaskStatus.TIMED_OUT
+
+    def test_that_pass_after_the_deadline_count_for_an_answer_given_in_time(self):
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=True), NOON + timedelta(hours=1))
+        assert change is not None
+        assert change.task.status is TaskStatus.COMPLETED
+
+    @pytest.mark.parametrize("attempt", [0, 2])
+    def test_on_another_attempt_change_nothing(self, attempt: int):
+        assert lifecycle.decide(submitted(), attempt, Verdict(passed=True), NOON) is None
+
+    def test_on_a_cancelled_task_change_nothing(self):
+        cancelled = after(submitted(), Cancel(by=AGENT))
+        assert lifecycle.decide(cancelled, 1, Verdict(passed=True), NOON) is None
+
+
+class TestExpiry:
+    def test_before_the_deadline_changes_nothing(self):
+        assert lifecycle.expire(opened(), NOON + timedelta(seconds=59)) is None
+
+    def test_waits_once_for_an_answer_under_review_and_then_closes(self):
+        deadline = NOON + timedelta(seconds=60)
+        extended = lifecycle.expire(submitted(), deadline)
+        assert extended is not None
+        assert extended.task.status is TaskStatus.SUBMITTED
+        assert [effect.due for effect in extended.effects] == [deadline + lifecycle.GRACE]
+        assert lifecycle.expire(extended.task, deadline) is None
+        closed = lifecycle.expire(extended.task, deadline + lifecycle.GRACE)
+        assert closed is not None
+        assert closed.task.status is TaskStatus.TIMED_OUT
+        assert closed.entries[0].data["unverified_answer"] == YES
+
+    def test_keeps_a_redacted_answer_out_of_the_trail(self):
+        deadline = NOON + timedelta(seconds=60)
+        extended = lifecycle.expire(submitted(redact_payload=True), deadline)
+        assert extended is not None
+        closed = lifecycle.expire(extended.task, deadline + lifecycle.GRACE)
+        assert closed is not None
+        assert "unverified_answer" not in closed.entries[0].data
+
+    def test_of_a_closed_task_changes_nothing(self):
+        closed = after(opened(), Cancel(by=AGENT))
+        assert lifecycle.expire(closed, NOON + timedelta(days=1)) is None
+
+
+class TestClaiming:
+    def test_is_for_people(self):
+        with pytest.raises(ForbiddenError):
+            after(opened(), Claim(by=TOKEN))
+
+    def test_again_by_the_same_person_changes_nothing(self):
+        claimed = after(opened(), Claim(by=person(ANA)))
+        assert lifecycle.act(claimed, Claim(by=person(ANA)), NOON) is None
+
+    def test_of_what_another_has_is_refused(self):
+        claimed = after(opened(), Claim(by=person(ANA)))
+        with pytest.raises(TaskAlreadyClaimedError):
+            after(claimed, Claim(by=person(BEN)))
+
+    def test_can_be_taken_back(self):
+        claimed = after(opened(), Claim(by=person(ANA)))
+        with pytest.raises(TaskAlreadyClaimedError):
+            after(claimed, Release(by=person(BEN)))
+        assert after(claimed, Release(by=person(ANA))).assignee is None
+
+    def test_reassigning_is_for_operators(self):
+        task = opened(ANA)
+        with pytest.raises(ForbiddenError):
+            after(task, Reassign(to=(BEN,), by=person(ANA)))
+        assert after(task, Reassign(to=(BEN,), by=person(BOSS))).assignee == BEN
+
+
+class TestAfterwards:
+    def test_only_an_outcome_can_be_collected_and_once(self):
+        with pytest.raises(ConflictError):
+            lifecycle.collect(opened(), AGENT, NOON)
+        closed = after(opened(), Cancel(by=AGENT))
+        collected = lifecycle.collect(closed, AGENT, NOON)
+        assert collected is not None
+        assert lifecycle.collect(collected.task, AGENT, NOON) is None
+
+    def test_a_redacted_response_is_gone(self):
+        closed = after(opened(redact_response_after_submit=True), Submit(value=YES, by=person(ANA)))
+        change = lifecycle.redact_response(closed, NOON)
+        assert change is not None
+        assert change.task.response is None
+        assert YES not in [answer.value for answer in change.task.answers]
+
+    def test_deleting_an_open_task_cancels_it_first(self):
+        change = lifecycle.delete(opened(notify=("email:a@x.org",)), AGENT, NOON)
+        assert change.task.status is TaskStatus.CANCELLED
+        assert [effect.kind for effect in change.effects] == [EffectKind.NOTIFY, EffectKind.PURGE]
+
+    def test_the_trail_is_a_chain(self):
+        task = opened()
+        change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON)
+        assert change is not None
+        entry = change.entries[0]
+        assert (entry.seq, entry.previous) == (2, task.trail_digest)
+        assert change.task.trail_digest == entry.digest != replace(entry, action="forged").digest
+
+
+class Lifecycle(RuleBasedStateMachine):
+    """Any commands by anybody at any time keep the rules of the house."""
+
+    @initialize(
+        verified=st.booleans(),
+        people=st.sampled_from([(), (ANA,), (ANA, BEN)]),
+        asked_by=st.sampled_from([AGENT, TOKEN, person(ANA)]),
+    )
+    def ask(self, *, verified: bool, people: tuple[Human, ...], asked_by: Actor) -> None:
+        spec = make_spec(
+            timeout_seconds=60,
+            verifier=CHECKED if verified else None,
+            notify=("email:a@x.org",),
+            requested_by=asked_by.principal,
+        )
+        self.now = NOON
+        self.entries: list[Entry] = []
+        self.effects: dict[str, Effect] = {}
+        self.outcome: object = None
+        self._take(
+            lifecycle.open_task(spec, task_id="t1", fingerprint="f", addressees=people, by=asked_by, now=NOON),
+            before=None,
+        )
+
+    @rule(seconds=st.sampled_from([0, 1, 30, 60, 1_000]))
+    def pass_time(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(
+        by=st.sampled_from([person(ANA), person(BEN), person(BOSS), TOKEN, AGENT]),
+        make=st.sampled_from(
+            [
+                lambda by: Submit(value=YES, by=by),
+                lambda by: Claim(by=by),
+                lambda by: Release(by=by),
+                lambda by: Reassign(to=(BEN,), by=by),
+                lambda by: Cancel(by=by),
+            ]
+        ),
+    )
+    def command(self, by: Actor, make: object) -> None:
+        assert callable(make)
+        try:
+            change = lifecycle.act(self.task, make(by), self.now)
+        except AwaitHumansError:
+            return
+        self._take(change, before=self.task)
+
+    @rule(attempt=st.integers(0, 3), passed=st.booleans())
+    def judge(self, attempt: int, *, passed: bool) -> None:
+        self._take(lifecycle.decide(self.task, attempt, Verdict(passed=passed), self.now), before=self.task)
+
+    @rule()
+    def perform_due_expiry(self) -> None:
+        due = [one for one in self.effects.values() if one.kind is EffectKind.EXPIRE and one.due <= self.now]
+        for effect in due:
+            del self.effects[effect.id]
+            self._take(lifecycle.expire(self.task, self.now), before=self.task)
+
+    @precondition(lambda self: self.task.closed)
+    @rule()
+    def collect(self) -> None:
+        self._take(lifecycle.collect(self.task, AGENT, self.now), before=self.task)
+
+    def _take(self, change: Change | None, *, before: Task | None) -> None:
+        if change is None:
+            return
+        assert change.task.version == (before.version if before else 0) + 1
+        self.task = change.task
+        self.entries += change.entries
+        for effect in change.effects:
+            self.effects.setdefault(effect.id, effect)
+
+    @invariant()
+    def an_open_task_has_one_expiry_ahead(self) -> None:
+        if not self.task.closed:
+            assert len([one for one in self.effects.values() if one.kind is EffectKind.EXPIRE]) == 1
+
+    @invariant()
+    def an_outcome_never_changes(self) -> None:
+        outcome = (self.task.status, self.task.response, self.task.closed_at) if self.task.closed else None
+        assert self.outcome is None or self.outcome == outcome
+        self.outcome = outcome
+
+    @invariant()
+    def the_trail_is_whole(self) -> None:
+        assert [entry.seq for entry in self.entries] == list(range(1, self.task.trail_length + 1))
+        digests = ["", *(entry.digest for entry in self.entries)]
+        assert [entry.previous for entry in self.entries] == digests[:-1]
+        assert self.task.trail_digest == digests[-1]
+
+    @invariant()
+    def only_who_may_has_answered(self) -> None:
+        for answer in self.task.answers:
+            assert answer.by.principal != self.task.spec.requested_by or answer.by.auth == "engine"
+
+    @invariant()
+    def no_answer_is_later_than_the_deadline(self) -> None:
+        assert all(answer.at < self.task.deadline for answer in self.task.answers)
+
+
+TestLifecycle = Lifecycle.TestCase
+TestLifecycle.settings = settings(max_examples=150, stateful_step_count=40)
