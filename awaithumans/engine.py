@@ -186,7 +186,7 @@ class Engine(TaskEngine):
             spec,
             task_id=self._new_id(),
             fingerprint=self.keys.fingerprint(content),
-            addressees=await self.directory.resolve(spec.assign_to) if spec.assign_to else (),
+            addressees=await self.resolve(spec.assign_to) if spec.assign_to else (),
             by=by,
             now=self.clock.now(),
         )
@@ -198,6 +198,13 @@ class Engine(TaskEngine):
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
             raise IdempotencyConflictError(spec.idempotency_key, task.id)
         return task, False
+
+    async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
+        """Return the people `assign_to` means. Raises `InvalidRoutingError` if there are none."""
+        people = await self.directory.resolve(assign_to)
+        if not people:  # a task addressed to nobody would be open to everybody
+            raise InvalidRoutingError("assign_to", "leads to nobody")
+        return people
 
     async def get(self, task_id: str) -> Task:
         """Return the task as it stands."""

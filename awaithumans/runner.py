@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -112,9 +112,9 @@ class Runner:
     async def _lease(self, limit: int) -> Leased:
         now = self._clock.now()
         leased = await self._store.lease(now, now + LEASE, limit)
-        if leased.next_due and leased.next_due < now - LATE:
-            late = (now - leased.next_due).total_seconds()
-            logger.warning("the oldest due effect is %.0f s late; is a process with a running engine missing?", late)
+        late = now - min(_first_due(leased), default=now)
+        if late > LATE:
+            logger.warning("due work is %.0f s late: no process with a running engine saw to it", late.total_seconds())
         return leased
 
     async def _lease_if_possible(self, limit: int) -> Leased:
@@ -260,6 +260,13 @@ class Runner:
         if isinstance(error, DeliveryError) and error.retry_after is not None:
             pause = error.retry_after
         return self._clock.now() + timedelta(seconds=pause)
+
+
+def _first_due(leased: Leased) -> Iterator[datetime]:
+    """Give the due times of what nobody has tried yet."""
+    yield from (one.effect.due for one in leased.deliveries if one.attempts == 1)
+    if leased.next_due:
+        yield leased.next_due
 
 
 def _verification_context(task: Task) -> VerificationContext:

@@ -120,7 +120,6 @@ class WebhookChannel:
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
         if pool := self._pool.get():
-            self._pool.set(None)
             await pool.aclose()
 
     def _posted(self, notice: Notice, to: URL) -> AbstractAsyncContextManager[Response]:
@@ -174,7 +173,7 @@ class WebhookChannel:
 
 def _body(task: Task) -> bytes:
     """Write a closed task's outcome; the same bytes whenever it is asked."""
-    return json.dumps(outcome_to_wire(task), separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(outcome_to_wire(task), separators=(",", ":")).encode()
 
 
 @asynccontextmanager

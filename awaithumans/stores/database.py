@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
@@ -135,8 +135,7 @@ class Database:
             return await to_thread.run_sync(self._run_here, operation, limiter=limiter)
         async with limiter:
             with anyio.fail_after(SHIELD_SECONDS, shield=True):
-                async with self._async_engine.connect() as connection:
-                    return await connection.run_sync(operation)
+                return await _run_async(self._async_engine, operation)
 
     def _run_here(self, operation: Operation[T]) -> T:
         with self._engine.connect() as connection:
@@ -199,11 +198,19 @@ class _AsyncPinned(Pinned):
         self._connection = connection
 
     async def run(self, operation: Operation[T]) -> T:
-        with CancelScope(shield=True):
+        with anyio.fail_after(SHIELD_SECONDS, shield=True):
             return await self._connection.run_sync(partial(_outside_transaction, operation))
 
     async def aclose(self) -> None:
         await self._connection.close()
+
+
+async def _run_async(engine: AsyncEngine, operation: Operation[T]) -> T:
+    connection = await engine.connect()
+    try:
+        return await connection.run_sync(operation)
+    finally:
+        await connection.close()
 
 
 def _outside_transaction(operation: Operation[T], connection: Connection) -> T:

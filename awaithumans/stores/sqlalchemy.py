@@ -20,8 +20,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Insert,
-    Row,
-    Select,
+    RowMapping,
     Table,
     and_,
     delete,
@@ -154,7 +153,7 @@ class SQLAlchemyStore:
 
 def _create(connection: Connection, *, rows: _Rows) -> Task:
     for _ in range(_CREATE_ROUNDS):
-        if connection.execute(_insert_new(connection, tasks).values(rows.task)).rowcount == 1:
+        if _insert_task(connection, rows):
             _add(connection, addressees, [_addressee(rows.id, address) for address in rows.addresses])
             _add_the_rest(connection, rows)
             return rows.read()
@@ -163,15 +162,21 @@ def _create(connection: Connection, *, rows: _Rows) -> Task:
     raise ConflictError("the idempotency key keeps changing hands", hint="Try again.")
 
 
+def _insert_task(connection: Connection, rows: _Rows) -> bool:
+    """Insert the task's row, and tell whether it was not there yet."""
+    insert = _insert_new(connection, tasks).values(rows.task)
+    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
 def _holder(connection: Connection, rows: _Rows) -> Task | None:
     """Return what this very change wrote earlier, or else the key's task."""
     same_id, same_key = tasks.c.id == rows.id, tasks.c.held_key == rows.task["held_key"]
     found = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.state).where(or_(same_id, same_key))
-    row = connection.execute(found.order_by(same_id.desc()).limit(1)).one_or_none()
+    row = connection.execute(found.order_by(same_id.desc()).limit(1)).mappings().one_or_none()
     if row is None:
         return None
-    if row.state is None:
-        raise TaskGoneError(row.id, row.status)
+    if row["state"] is None:
+        raise TaskGoneError(row["id"], row["status"])
     return _task(row)
 
 
@@ -265,26 +270,24 @@ _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
 
 def _get(connection: Connection, *, task_id: str) -> Task | None:
     stored = and_(tasks.c.id == task_id, tasks.c.state.is_not(None))
-    row = connection.execute(select(*_TASK).where(stored)).one_or_none()
+    row = connection.execute(select(*_TASK).where(stored)).mappings().one_or_none()
     return _task(row) if row else None
 
 
 def _find(connection: Connection, *, query: Query) -> list[Task]:
     fitting = select(*_TASK).where(tasks.c.state.is_not(None), *_conditions(query))
-    page = _ordered(fitting, query).offset(query.offset).limit(query.limit)
-    return [_task(row) for row in connection.execute(page)]
+    page = fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
+    return [_task(row) for row in connection.execute(page).mappings()]
 
 
 def _trail(connection: Connection, *, task_id: str) -> list[Entry]:
-    rows = connection.execute(select(trail).where(trail.c.task_id == task_id).order_by(trail.c.seq))
-    return [
-        documents.entry_from_document(task_id, row.seq, row.previous, json.loads(row.document)) for row in rows
-    ]
+    rows = connection.execute(select(trail).where(trail.c.task_id == task_id).order_by(trail.c.seq)).mappings()
+    return [_entry(row) for row in rows]
 
 
 def _deliveries(connection: Connection, *, task_id: str) -> list[Delivery]:
     listed = select(effects).where(effects.c.task_id == task_id).order_by(effects.c.due, effects.c.seq)
-    return [_delivery(row, row.receipt) for row in connection.execute(listed)]
+    return [_delivery(row, row["receipt"]) for row in connection.execute(listed).mappings()]
 
 
 def _clock(connection: Connection) -> datetime:
@@ -292,10 +295,10 @@ def _clock(connection: Connection) -> datetime:
     return now.astimezone(UTC)
 
 
-def _ordered(selection: Select[Any], query: Query) -> Select[Any]:
+def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     if query.changed_after:
-        return selection.order_by(tasks.c.changed_at, tasks.c.id)
-    return selection.order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+        return tasks.c.changed_at, tasks.c.id
+    return tasks.c.created_at.desc(), tasks.c.id.desc()
 
 
 def _conditions(query: Query) -> Iterable[ColumnElement[bool]]:
@@ -375,9 +378,10 @@ def _leased(connection: Connection, *, token: str) -> Leased | None:
 
 
 def _under(connection: Connection, token: str) -> list[Delivery]:
-    rows = connection.execute(select(effects).where(effects.c.token == token).order_by(effects.c.due)).all()
-    receipts = _receipts(connection, {row.lane for row in rows})
-    return [_delivery(row, receipts.get(row.lane)) for row in rows]
+    leased = select(effects).where(effects.c.token == token).order_by(effects.c.due)
+    rows = connection.execute(leased).mappings().all()
+    receipts = _receipts(connection, {row["lane"] for row in rows})
+    return [_delivery(row, receipts.get(row["lane"])) for row in rows]
 
 
 def _receipts(connection: Connection, lanes: set[str]) -> Mapping[str, str]:
@@ -441,8 +445,9 @@ class _Rows:
     @property
     def changed(self) -> _Values:
         """Give the task's columns that a change rewrites."""
-        written_once = {"id", "spec", "created_at", "key_digest"}
-        kept = written_once | ({"held_key"} if self.task["held_key"] else set())
+        kept = {"id", "spec", "created_at", "key_digest"}
+        if self.task["held_key"]:
+            kept.add("held_key")
         return {name: value for name, value in self.task.items() if name not in kept}
 
     def read(self) -> Task:
@@ -520,23 +525,29 @@ def _effect_values(effect: Effect, seq: int) -> _Values:
     }
 
 
-def _task(row: Row[Any]) -> Task:
-    return documents.task_from_documents(row.id, json.loads(row.spec), json.loads(row.state))
+def _task(row: RowMapping) -> Task:
+    return documents.task_from_documents(row["id"], json.loads(row["spec"]), json.loads(row["state"]))
 
 
-def _delivery(row: Row[Any], receipt: str | None) -> Delivery:
+def _entry(row: RowMapping) -> Entry:
+    return documents.entry_from_document(row["task_id"], row["seq"], row["previous"], json.loads(row["document"]))
+
+
+def _delivery(row: RowMapping, receipt: str | None) -> Delivery:
+    effect = Effect(
+        task_id=row["task_id"],
+        kind=EffectKind(row["kind"]),
+        due=from_microseconds(row["due"]),
+        recipient=row["recipient"],
+        event=row["event"],
+        generation=row["generation"],
+    )
+    settled_at = row["settled_at"]
     return Delivery(
-        effect=Effect(
-            task_id=row.task_id,
-            kind=EffectKind(row.kind),
-            due=from_microseconds(row.due),
-            recipient=row.recipient,
-            event=row.event,
-            generation=row.generation,
-        ),
-        token=row.token,
-        attempts=row.attempts,
+        effect=effect,
+        token=row["token"],
+        attempts=row["attempts"],
         receipt=receipt,
-        settled_at=None if row.settled_at is None else from_microseconds(row.settled_at),
-        failure=row.failure,
+        settled_at=None if settled_at is None else from_microseconds(settled_at),
+        failure=row["failure"],
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -39,7 +40,7 @@ async def announce(database: Database, task_ids: Sequence[str]) -> None:
     if database.dialect != "postgresql":
         return
     for payload in _payloads(task_ids):
-        await database.write(lambda connection, payload=payload: _notify(connection, payload))
+        await database.write(partial(_notify, payload=payload))
 
 
 async def _source(database: Database, pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
@@ -106,7 +107,7 @@ def _payloads(task_ids: Sequence[str]) -> Iterator[str]:
         yield payload
 
 
-def _notify(connection: Connection, payload: str) -> None:
+def _notify(connection: Connection, *, payload: str) -> None:
     connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
 
 
@@ -122,14 +123,17 @@ class _Window:
 
     def look(self, connection: Connection) -> list[str]:
         """Return the tasks whose version is new since the last look."""
-        if self._newest is None:
-            self._newest = connection.scalar(select(func.max(tasks.c.changed_at))) or 0
-        changes = select(tasks.c.id, tasks.c.version, tasks.c.changed_at)
-        rows = connection.execute(changes.where(tasks.c.changed_at > self._newest - LOOK_BACK)).all()
+        newest = _newest(connection) if self._newest is None else self._newest
+        changes = select(tasks.c.id, tasks.c.version, tasks.c.changed_at).where(tasks.c.changed_at > newest - LOOK_BACK)
+        rows = connection.execute(changes).all()
         fresh = [row.id for row in rows if self._seen.get(row.id) != row.version]
         self._seen = {row.id: row.version for row in rows}
-        self._newest = max((row.changed_at for row in rows), default=self._newest)
+        self._newest = max((row.changed_at for row in rows), default=newest)
         return fresh
+
+
+def _newest(connection: Connection) -> int:
+    return connection.scalar(select(func.max(tasks.c.changed_at))) or 0
 
 
 async def _look(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:

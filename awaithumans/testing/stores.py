@@ -12,14 +12,15 @@ class TestMyStore(StoreConformance):
 
 The tests run on the backends of the fixture `anyio_backend`.
 """
-# ruff: noqa: S101, PLR2004 - these are tests: they assert, on literal expectations
+# ruff: noqa: PLR2004 - these are tests, with literal expectations
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -52,7 +53,6 @@ from awaithumans.types import (
     Effect,
     EffectKind,
     Human,
-    JsonObject,
     KeyScope,
     Query,
     Task,
@@ -65,7 +65,7 @@ T = TypeVar("T")
 
 UNTIL = NOON + timedelta(minutes=1)
 
-AWKWARD_VALUES: JsonObject = {
+AWKWARD_VALUES: dict[str, Any] = {
     "": "an empty key",
     "price": 99.99,
     "whole": 1.0,
@@ -182,7 +182,7 @@ class CreateTests(StoreTests):
     async def test_concurrent_creates_with_one_key_return_one_task(self, store: Store) -> None:
         """Of any number of creates with one key, exactly one writes."""
         tasks = [make_task(spec=make_spec(idempotency_key="k")) for _ in range(12)]
-        results = await gather(*(lambda task=task: store.create(opening(task)) for task in tasks))
+        results = await gather(*(partial(store.create, opening(task)) for task in tasks))
         assert len({task.id for task in results}) == 1, "create: concurrent callers got different tasks"
         assert len(await store.find(Query())) == 1
 
@@ -319,7 +319,7 @@ class ApplyTests(StoreTests):
         """One True; the stored task is the winner's, with one line of trail."""
         task = await opened(store)
         rivals = [following(task, attempt=attempt, action=f"rival {attempt}") for attempt in range(1, 13)]
-        won = await gather(*(lambda change=change: store.apply(change) for change in rivals))
+        won = await gather(*(partial(store.apply, change) for change in rivals))
         assert won.count(True) == 1, "apply: not exactly one winner"
         winner = rivals[won.index(True)]
         assert await store.get(task.id) == winner.task
@@ -372,7 +372,7 @@ class ApplyTests(StoreTests):
         for turns in range(6):
             task = await opened(store)
             change = following(task, make_effect(task), assignee=ANA)
-            await _cancelled_after(turns, lambda change=change: store.apply(change))
+            await _cancelled_after(turns, partial(store.apply, change))
             read = await store.get(task.id)
             assert read
             written = (read.version - 1, len(await store.trail(task.id)) - 1, len(await store.deliveries(task.id)))
@@ -871,7 +871,7 @@ class StoreConformance(CreateTests, ValueTests, ApplyTests, LeaseTests, FindTest
     """Every promise of `awaithumans.protocols.Store`."""
 
 
-async def _cancelled_after(turns: int, call: Callable[[], Awaitable[object]]) -> None:
+async def _cancelled_after(turns: int, call: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Start `call`, and cancel it after some turns of the event loop."""
     async with anyio.create_task_group() as group:
         group.start_soon(call)

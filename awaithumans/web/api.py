@@ -140,7 +140,7 @@ class Api:
         ensure(principal.commands, "reassigning needs the scope operate")
         body = wire.read_body(ReassignBody, await read_json(request, self._limit))
         task_id = queries.task_id_of(request)
-        people = tuple(await self._engine.directory.resolve(body.assign_to))
+        people = tuple(await self._engine.resolve(body.assign_to))
         return await self._act(task_id, Reassign(to=people, by=principal.actor))
 
     async def _delete(self, request: Request) -> Response:

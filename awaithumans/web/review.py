@@ -159,6 +159,11 @@ class Review:
         return {one.name: f"field-{number}" for number, one in enumerate(self.fields, start=1)}
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """Give the label of each field, by its name."""
+        return {one.name: one.label for one in self.fields}
+
+    @property
     def first_fault(self) -> str | None:
         """Name the first field that has to be corrected."""
         return next((one.name for one in self.fields if one.error), None)

@@ -1,0 +1,181 @@
+"""What a form asks of a value, beyond the response schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time
+from typing import TypeVar, cast
+
+from awaithumans import schemas
+from awaithumans.forms.definition import (
+    Date,
+    DateRange,
+    DateTime,
+    FileUpload,
+    FormDefinition,
+    FormField,
+    LongText,
+    MultiSelect,
+    OpinionScale,
+    PictureChoice,
+    Ranking,
+    RichText,
+    SelectOption,
+    ShortText,
+    SingleSelect,
+    Slider,
+    StarRating,
+    Subform,
+    Table,
+    Time,
+    check_form,
+)
+from awaithumans.forms.shape import shapes, texts_of
+from awaithumans.forms.widgets import laid_out
+from awaithumans.types import JsonObject
+
+_PointT = TypeVar("_PointT", date, datetime, time)
+
+
+def validate_response(form: FormDefinition | JsonObject | None, schema: JsonObject, value: object) -> dict[str, str]:
+    """Say what is wrong with a response, by dotted path; empty when it fits.
+
+    The response schema is checked, and for each field of the form that has a
+    value what the form says of it. Options are compared by their text, since a
+    form has texts where the schema may have numbers.
+    """
+    faults = schemas.validate(schema, value)
+    if form is None or not isinstance(value, dict):
+        return faults
+    given = cast("JsonObject", value)
+    for field, _, _ in laid_out(check_form(form), shapes(schema)):
+        if field.name in faults or given.get(field.name) is None:
+            continue
+        if message := next(_faults(field, given[field.name]), None):
+            faults[field.name] = message
+    return faults
+
+
+def _faults(field: FormField, value: object) -> Iterator[str]:
+    match field:
+        case ShortText() | LongText() | RichText() if isinstance(value, str):
+            yield from _text_faults(field, value)
+        case SingleSelect() | MultiSelect() | PictureChoice():
+            yield from _choice_faults(field, value)
+        case Ranking():
+            yield from _ranking_faults(field.options, value)
+        case Slider() | OpinionScale():
+            yield from _range_faults(field.min, field.max, value)
+        case StarRating():
+            yield from _range_faults(1, field.max, value)
+        case Date() | DateTime() | Time() | DateRange():
+            yield from _calendar_faults(field, value)
+        case FileUpload() | Subform():
+            yield from _count_faults(field.min_count, field.max_count, value)
+        case Table():
+            yield from _count_faults(field.min_rows, field.max_rows, value)
+        case _:
+            return
+
+
+# ── Text ──────────────────────────────────────────────────────────────────────
+
+_SUBTYPES = {"email": "email", "url": "uri"}
+
+
+def _text_faults(field: ShortText | LongText | RichText, value: str) -> Iterator[str]:
+    schema: dict[str, object] = {"maxLength": field.max_length, "minLength": getattr(field, "min_length", None)}
+    if isinstance(field, ShortText):
+        schema |= {"pattern": field.pattern, "format": _SUBTYPES.get(field.subtype)}
+    asked = {key: limit for key, limit in schema.items() if limit is not None}
+    yield from schemas.validate(asked, value).values() if asked else ()
+
+
+# ── Choices ───────────────────────────────────────────────────────────────────
+
+
+def _choice_faults(field: SingleSelect | MultiSelect | PictureChoice, value: object) -> Iterator[str]:
+    known = {option.value for option in field.options}
+    chosen = cast("list[object]", value) if isinstance(value, list) else [value]
+    if any(known.isdisjoint(texts_of(member)) for member in chosen):
+        yield "choose one of the options" if len(chosen) == 1 else "choose among the options"
+    if isinstance(field, MultiSelect):
+        yield from _count_faults(field.min_count, field.max_count, value)
+    elif len(chosen) > 1 and not getattr(field, "multiple", False):
+        yield "choose one only"
+
+
+def _ranking_faults(options: Sequence[SelectOption], value: object) -> Iterator[str]:
+    ranked = cast("list[object]", value) if isinstance(value, list) else []
+    if sorted(map(str, ranked)) != sorted(option.value for option in options):
+        yield "must have every option once"
+
+
+def _count_faults(least: int | None, most: int | None, value: object) -> Iterator[str]:
+    count = len(cast("list[object]", value)) if isinstance(value, list) else 1
+    if least is not None and count < least:
+        yield f"must have at least {least} entries"
+    if most is not None and count > most:
+        yield f"must have at most {most} entries"
+
+
+# ── Numbers ───────────────────────────────────────────────────────────────────
+
+
+def _range_faults(least: float, most: float, value: object) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        yield "must be a number"
+    elif value < least:
+        yield f"must be at least {least:g}"
+    elif value > most:
+        yield f"must be at most {most:g}"
+
+
+# ── Dates and times ───────────────────────────────────────────────────────────
+
+
+def _calendar_faults(field: Date | DateTime | Time | DateRange, value: object) -> Iterator[str]:
+    try:
+        match field:
+            case Date():
+                yield from _between(field.min_date, field.max_date, value, date.fromisoformat)
+            case DateTime():
+                yield from _moment_faults(field, value)
+            case Time():
+                yield from _between(field.min_time, field.max_time, value, _naive_time)
+            case DateRange():
+                yield from _span_faults(field, cast("JsonObject", value))
+    except (ValueError, TypeError, KeyError):
+        yield "is not a date or time that can be read"
+
+
+def _moment_faults(field: DateTime, value: object) -> Iterator[str]:
+    least = field.aware(field.min_datetime) if field.min_datetime else None
+    most = field.aware(field.max_datetime) if field.max_datetime else None
+    yield from _between(least, most, value, lambda text: field.aware(datetime.fromisoformat(text)))
+
+
+def _naive_time(text: str) -> time:
+    return time.fromisoformat(text).replace(tzinfo=None)
+
+
+def _between(
+    least: _PointT | None, most: _PointT | None, value: object, read: Callable[[str], _PointT]
+) -> Iterator[str]:
+    point = read(cast("str", value))
+    if least is not None and point < least:
+        yield f"must not be before {least.isoformat()}"
+    if most is not None and point > most:
+        yield f"must not be after {most.isoformat()}"
+
+
+def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
+    for end in ("start", "end"):
+        yield from _between(field.min_date, field.max_date, value[end], date.fromisoformat)
+    days = (date.fromisoformat(cast("str", value["end"])) - date.fromisoformat(cast("str", value["start"]))).days
+    if days < 0:
+        yield "must not end before it starts"
+    if field.min_days is not None and days < field.min_days:
+        yield f"must be at least {field.min_days} days long"
+    if field.max_days is not None and days > field.max_days:
+        yield f"must be at most {field.max_days} days long"

@@ -1,0 +1,211 @@
+"""The form that follows from a response model, or from its JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from types import NoneType
+from typing import cast, get_args
+
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
+
+from awaithumans.forms.definition import (
+    MAX_FIELDS,
+    Date,
+    DateTime,
+    FormDefinition,
+    FormField,
+    FormFieldBase,
+    LongText,
+    MultiSelect,
+    SectionCollapse,
+    SelectOption,
+    ShortText,
+    SingleSelect,
+    Switch,
+    Time,
+    check_form,
+)
+from awaithumans.forms.shape import Shape, shapes
+from awaithumans.types import JsonObject
+
+_LONG_MINIMUM = 100
+_LONG_MAXIMUM = 255
+
+
+def form_from_model(model: type[BaseModel]) -> dict[str, object] | None:
+    """Build the form that asks for a model, as the wire has it.
+
+    A field's own annotation wins (`Annotated[str, long_text()]`); for the
+    others the kind follows from the type. None if the model has no fields.
+    """
+    properties = shapes(model.model_json_schema())
+    attributes = {_alias(name, info): info for name, info in model.model_fields.items()}
+    fields = [_model_field(name, shape, attributes.get(name)) for name, shape in properties.items()]
+    return _written(fields)
+
+
+def form_from_schema(schema: JsonObject) -> dict[str, object] | None:
+    """Build the form that asks for an object of this JSON Schema.
+
+    What no kind of field is made for is asked for as JSON, in a long text.
+    None unless the schema has between one and `MAX_FIELDS` properties.
+    """
+    return _written([_schema_field(name, shape) for name, shape in shapes(schema).items()])
+
+
+def form_for(form: FormDefinition | JsonObject | None, schema: JsonObject) -> FormDefinition:
+    """Give the form to show: the client's own, or the one the schema implies.
+
+    What the schema requires and the client's form does not ask for is asked
+    for after its fields, so that every task can be answered.
+    """
+    given = FormDefinition(fields=()) if form is None else check_form(form)
+    if form is None:
+        implied = form_from_schema(schema)
+        return check_form(implied) if implied else given
+    asked = set(_names(given.fields))
+    missing = {name: shape for name, shape in shapes(schema).items() if shape.needed and name and name not in asked}
+    return given.model_copy(update={"fields": (*given.fields, *(_schema_field(*each) for each in missing.items()))})
+
+
+def _names(fields: Sequence[FormField]) -> Iterator[str]:
+    for field in fields:
+        yield field.name
+        if isinstance(field, SectionCollapse):
+            yield from _names(field.fields)
+
+
+def _written(fields: list[FormFieldBase]) -> dict[str, object] | None:
+    named = [field.model_dump(mode="json") for field in fields if field.name]
+    return {"version": 1, "fields": named} if 0 < len(named) <= MAX_FIELDS else None
+
+
+# ── One field ─────────────────────────────────────────────────────────────────
+
+
+def _schema_field(name: str, shape: Shape) -> FormField:
+    inferred = _inferred(shape)
+    if isinstance(inferred, ShortText) and inferred.subtype == "plain" and _is_long(shape.schema):
+        inferred = LongText()
+    return _titled(inferred, name, shape)
+
+
+def _model_field(name: str, shape: Shape, info: FieldInfo | None) -> FormFieldBase:
+    for own in info.metadata if info else ():
+        if isinstance(own, FormFieldBase):
+            required = own.answered and not shape.defaulted and shape.needed
+            return own.model_copy(
+                update={"name": name, "required": required, "label": own.label or humanised(name)},
+            )
+    return _titled(_named_members(_inferred(shape), info), name, shape)
+
+
+def humanised(name: str) -> str:
+    """Make a label of a name."""
+    return name.replace("_", " ").replace("-", " ").title()
+
+
+def _titled(field: FormField, name: str, shape: Shape) -> FormField:
+    return field.model_copy(
+        update={
+            "name": name,
+            "label": shape.title or humanised(name),
+            "hint": shape.description,
+            "required": shape.needed and not shape.defaulted,
+        }
+    )
+
+
+def _inferred(shape: Shape) -> FormField:
+    if shape.members is not None:
+        return _select(shape.members, shape) or LongText()
+    match sorted(shape.types):
+        case ["boolean"]:
+            return Switch(default=shape.default if isinstance(shape.default, bool) else None)
+        case ["string"]:
+            return _text(shape.schema.get("format"))
+        case ["integer"] | ["number"] | ["integer", "number"]:
+            return ShortText(subtype="number")
+        case ["array"] if shape.items and shape.items.members and not shape.items.nullable:
+            return _multi_select(shape.items.members, shape) or LongText()
+        case _:
+            return LongText()
+
+
+def _text(form: object) -> FormField:
+    match form:
+        case "date":
+            return Date()
+        case "date-time":
+            return DateTime()
+        case "time":
+            return Time()
+        case _:
+            return ShortText()
+
+
+def _is_long(schema: JsonObject) -> bool:
+    shortest, longest = schema.get("minLength"), schema.get("maxLength")
+    return (isinstance(shortest, int | float) and shortest >= _LONG_MINIMUM) or (
+        isinstance(longest, int | float) and longest > _LONG_MAXIMUM
+    )
+
+
+# ── Choices ───────────────────────────────────────────────────────────────────
+
+
+def _select(members: Sequence[object], shape: Shape) -> FormField | None:
+    options = _options(members)
+    default = str(shape.default) if shape.default is not None else None
+    known = default in {option.value for option in options}
+    return SingleSelect(options=options, default=default if known else None) if options else None
+
+
+def _multi_select(members: Sequence[object], shape: Shape) -> FormField | None:
+    options = _options(members)
+    chosen = set(map(str, cast("list[object]", shape.default))) if isinstance(shape.default, list) else set[str]()
+    default = tuple(option.value for option in options if option.value in chosen)
+    return MultiSelect(options=options, default=default) if options else None
+
+
+def _options(members: Sequence[object]) -> tuple[SelectOption, ...]:
+    """Make options that can be told apart; none if that cannot be."""
+    values = [str(member) for member in members]
+    simple = all(isinstance(member, str | int | float) for member in members)
+    if not simple or len(set(values)) < len(values):
+        return ()
+    return tuple(SelectOption(value=value, label=value) for value in values)
+
+
+def _named_members(field: FormField, info: FieldInfo | None) -> FormField:
+    """Label the options by the names of the Enum they come from."""
+    kind = _enum_of(info.annotation) if info else None
+    if kind is None or not isinstance(field, SingleSelect | MultiSelect):
+        return field
+    labels = {str(member.value): humanised(member.name) for member in kind}
+    options = tuple(_relabelled(option, labels) for option in field.options)
+    return field.model_copy(update={"options": options})
+
+
+def _relabelled(option: SelectOption, labels: Mapping[str, str]) -> SelectOption:
+    return option.model_copy(update={"label": labels.get(option.value, option.label)})
+
+
+def _enum_of(annotation: object) -> type[Enum] | None:
+    """Find the Enum in `Enum`, `Enum | None` and `list[Enum]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return annotation
+    inner = [argument for argument in get_args(annotation) if argument not in {NoneType, Ellipsis}]
+    return _enum_of(inner[0]) if len(inner) == 1 else None
+
+
+def _alias(name: str, info: FieldInfo) -> str:
+    match info.validation_alias:
+        case str() as alias:
+            return alias
+        case AliasChoices(choices=[str() as first, *_]):
+            return first
+        case _:
+            return name

@@ -1,0 +1,193 @@
+"""What a response schema says of each property, in the terms of a form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from awaithumans import schemas
+from awaithumans.types import JsonObject
+
+_NUMBERS = frozenset({"number", "integer"})
+_DECIMAL = frozenset({"number", "string"})
+_WHOLE = frozenset({"integer"})
+_TEXT = frozenset({"string"})
+_COMBINED = ("anyOf", "oneOf", "allOf")
+_OF_THE_PROPERTY = frozenset({"$ref", "title", "description", "default", *_COMBINED})
+_STEPS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One property's schema, with references followed and null set aside.
+
+    `types` is empty where any is allowed. `members` are the values of an enum
+    or const. `needed` tells whether the schema requires the property;
+    `defaulted` whether it has a default, which is `default`.
+    """
+
+    schema: JsonObject
+    types: frozenset[str]
+    members: tuple[object, ...] | None
+    nullable: bool
+    items: Shape | None = None
+    needed: bool = False
+    defaulted: bool = False
+    default: object = None
+    title: str | None = None
+    description: str | None = None
+
+    @property
+    def decimal(self) -> bool:
+        """Tell whether a number may come as text, as Pydantic's Decimal may."""
+        return self.types == _DECIMAL and self.members is None
+
+    @property
+    def numeric(self) -> bool:
+        """Tell whether only numbers fit."""
+        return self.decimal or bool(self.types and self.types <= _NUMBERS)
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether only whole numbers fit."""
+        return self.types == _WHOLE
+
+    @property
+    def text(self) -> bool:
+        """Tell whether any text fits as far as its type goes."""
+        return not self.types or self.types == _TEXT
+
+
+ANYTHING = Shape(schema={}, types=frozenset(), members=None, nullable=True)
+"""The shape of what the schema does not speak of."""
+
+
+def shapes(schema: JsonObject) -> dict[str, Shape]:
+    """Give the shapes of an object schema's properties, in their order."""
+    core, _ = _core(schema, schema)
+    properties, required = core.get("properties"), core.get("required")
+    if not isinstance(properties, dict):
+        return {}
+    needed = cast("list[object]", required) if isinstance(required, list) else []
+    named = cast("dict[str, object]", properties).items()
+    return {name: _property(part, schema, needed=name in needed) for name, part in named}
+
+
+def texts_of(member: object) -> frozenset[str]:
+    """Give the texts that a choice may be known by in a form."""
+    return frozenset({str(member), json.dumps(member, ensure_ascii=False)})
+
+
+def _property(part: object, root: JsonObject, *, needed: bool, listed: bool = False) -> Shape:
+    outer = _object(part)
+    core, nullable = _core(outer, root)
+    return Shape(
+        schema=core,
+        types=(_types(part, root, set()) or frozenset()) - {"null"},
+        members=_members(core, root),
+        nullable=nullable,
+        items=None if listed or "items" not in core else _property(core["items"], root, needed=True, listed=True),
+        needed=needed,
+        defaulted="default" in outer,
+        default=outer.get("default"),
+        title=_text(outer.get("title")),
+        description=_text(outer.get("description")),
+    )
+
+
+def _core(part: object, root: JsonObject) -> tuple[dict[str, object], bool]:
+    """Follow references and take null away, until something else is said."""
+    current, nullable = _object(part), False
+    for _ in range(_STEPS):
+        inner, was_nullable = _inside(current, root)
+        nullable = nullable or was_nullable
+        if inner is None:
+            break
+        outer = {key: value for key, value in current.items() if key not in _OF_THE_PROPERTY}
+        current = {**outer, **inner}
+    return current, nullable or _admits_null(current)
+
+
+def _inside(part: dict[str, object], root: JsonObject) -> tuple[dict[str, object] | None, bool]:
+    """Give the one schema that `part` only wraps, and whether null is beside it."""
+    if "$ref" in part:
+        return _object(schemas.follow(part, root)), False
+    for key in _COMBINED:
+        alternatives = [_object(schemas.follow(child, root)) for child in _list(part.get(key))]
+        rest = [child for child in alternatives if not _is_null(child)]
+        if len(rest) == 1:
+            return rest[0], len(rest) < len(alternatives)
+        if len(rest) < len(alternatives):
+            return {key: rest}, True
+    return None, False
+
+
+def _is_null(part: JsonObject) -> bool:
+    return part.get("type") == "null" or ("const" in part and part["const"] is None)
+
+
+def _admits_null(part: JsonObject) -> bool:
+    return "null" in _list(part.get("type")) or None in _list(part.get("enum")) or _is_null(part)
+
+
+def _types(part: object, root: JsonObject, seen: set[int]) -> frozenset[str] | None:
+    """Give the types that fit; None where any may."""
+    if id(part) in seen:
+        return frozenset()
+    seen.add(id(part))
+    core, _ = _core(part, root)
+    named = core.get("type")
+    if named is not None:
+        return frozenset(cast("list[str]", named if isinstance(named, list) else [named]))
+    if members := _own_members(core):
+        return frozenset(map(_type_of, members))
+    either = [_types(child, root, seen) for child in _list(core.get("anyOf")) or _list(core.get("oneOf"))]
+    every = [_types(child, root, seen) for child in _list(core.get("allOf"))]
+    known = [kinds for kinds in (_union(either), *every) if kinds]
+    return frozenset.intersection(*known) if known else None
+
+
+def _union(groups: list[frozenset[str] | None]) -> frozenset[str] | None:
+    known = [kinds for kinds in groups if kinds is not None]
+    return frozenset(kind for kinds in known for kind in kinds) if len(known) == len(groups) else None
+
+
+def _members(part: JsonObject, root: JsonObject) -> tuple[object, ...] | None:
+    """Give the values to choose from, if those are all there is."""
+    alternatives = _list(part.get("anyOf")) or _list(part.get("oneOf"))
+    groups = [_own_members(_core(child, root)[0]) for child in alternatives] or [_own_members(part)]
+    if not all(groups):
+        return None
+    return tuple(member for group in groups for member in group if member is not None) or None
+
+
+def _own_members(part: JsonObject) -> list[object]:
+    return [part["const"]] if "const" in part else _list(part.get("enum"))
+
+
+_TYPE_NAMES: Mapping[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def _type_of(member: object) -> str:
+    return _TYPE_NAMES.get(type(member), "null")
+
+
+def _object(value: object) -> dict[str, object]:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,218 @@
+"""How a value is written into a control, and read out of it again."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import cast
+
+from awaithumans.documents import MAX_INTEGER_DIGITS, loads
+from awaithumans.errors import InvalidInputError
+from awaithumans.forms.definition import DateTime, FormField, MultiSelect, PictureChoice, SelectOption, SingleSelect
+from awaithumans.forms.shape import Shape, texts_of
+from awaithumans.forms.widgets import Widget
+
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
+_MOMENT = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_MINUTES = len("00:00")
+
+
+class UnreadableError(ValueError):
+    """What was filled in does not make a value; the message says why."""
+
+
+def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -> object:
+    """Make the value of what was filled in, which is not blank.
+
+    Raises `UnreadableError` where that would mean to guess.
+    """
+    if widget == "checkboxes":
+        return [_member(text, field, shape.items) for text in dict.fromkeys(typed)]
+    if len(set(typed)) > 1:
+        raise UnreadableError("give one value only")
+    return _read_one(widget, typed[0], field, shape)
+
+
+def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
+    """Give what stands in a control for `value`; the inverse of `read`."""
+    if value is None and not (widget == "json" and not shape.nullable):
+        return ()
+    match widget, value:
+        case "json", _:
+            return (json.dumps(value, ensure_ascii=False, indent=2),)
+        case (("checkboxes" | "radio" | "select"), list()):
+            return tuple(_option_text(member, field) for member in cast("list[object]", value))
+        case (("checkboxes" | "radio" | "select"), _):
+            return (_option_text(value, field),)
+        case "datetime-local", str() if isinstance(field, DateTime):
+            return (_local_text(value, field),)
+        case _, str():
+            return (value,)
+        case _:
+            return (json.dumps(value, ensure_ascii=False),)
+
+
+def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
+    """Tell whether nothing was filled in."""
+    if widget in {"radio", "select", "checkboxes"} and "" in {option.value for option in options_of(field)}:
+        return not typed
+    whole = widget in {"text", "textarea"}
+    return not any(text if whole else text.strip() for text in typed)
+
+
+def options_of(field: FormField) -> Sequence[SelectOption]:
+    """Give what there is to choose from."""
+    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice) else ()
+
+
+def _read_one(widget: Widget, text: str, field: FormField, shape: Shape) -> object:
+    match widget:
+        case "switch":
+            return _switch(text)
+        case "radio" | "select":
+            return _choice(text, field, shape)
+        case "number":
+            return _number(text.strip(), shape)
+        case "date":
+            return _date(text.strip())
+        case "time":
+            return _time(text.strip())
+        case "datetime-local":
+            return _moment(text.strip(), cast("DateTime", field))
+        case "json":
+            return _json(text)
+        case _:
+            return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+# ── Choices ───────────────────────────────────────────────────────────────────
+
+
+def _switch(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise UnreadableError("choose one")
+    return text == "true"
+
+
+def _choice(text: str, field: FormField, shape: Shape) -> object:
+    if shape.types == frozenset({"array"}):
+        return [_member(text, field, shape.items)]
+    return _member(text, field, shape)
+
+
+def _member(text: str, field: FormField, shape: Shape | None) -> object:
+    """Find the value that an option's text stands for."""
+    if text not in {option.value for option in options_of(field)}:
+        raise UnreadableError("choose one of the options")
+    for member in (shape.members or ()) if shape else ():
+        if text in texts_of(member):
+            return member
+    if shape is None or shape.text or shape.decimal:
+        return text
+    if shape.numeric:
+        return _number(text, shape)
+    return text == "true" if shape.types == frozenset({"boolean"}) and text in {"true", "false"} else text
+
+
+def _option_text(value: object, field: FormField) -> str:
+    texts = texts_of(value)
+    return next((option.value for option in options_of(field) if option.value in texts), str(value))
+
+
+# ── Numbers ───────────────────────────────────────────────────────────────────
+
+
+def _number(text: str, shape: Shape) -> int | float | str:
+    if shape.decimal and text.startswith('"'):
+        return _quoted(text)
+    if "," in text:
+        raise UnreadableError("write a point for decimals and nothing between thousands, like 1234.56")
+    if not _NUMBER.fullmatch(text) or len(text) > MAX_INTEGER_DIGITS:
+        raise UnreadableError("must be a number")
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if shape.whole:
+        raise UnreadableError("must be a whole number")
+    return _exact(text, or_text=shape.decimal)
+
+
+def _quoted(text: str) -> str:
+    value = _json(text)
+    if not isinstance(value, str):
+        raise UnreadableError("must be a number, or text in quotes")
+    return value
+
+
+def _exact(text: str, *, or_text: bool) -> float | str:
+    nearest = float(text)
+    if math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text):
+        return nearest
+    if or_text:
+        return text
+    raise UnreadableError("has more digits than can be kept; use at most 15")
+
+
+# ── Dates and times ───────────────────────────────────────────────────────────
+
+
+def _date(text: str) -> str:
+    try:
+        if _DATE.fullmatch(text):
+            return date.fromisoformat(text).isoformat()
+    except ValueError:
+        pass
+    raise UnreadableError("must be a date like 2026-01-31")
+
+
+def _time(text: str) -> str:
+    try:
+        if _TIME.fullmatch(text):
+            time.fromisoformat(text)
+            return text if len(text) > _MINUTES else f"{text}:00"
+    except ValueError:
+        pass
+    raise UnreadableError("must be a time like 14:30")
+
+
+def _moment(text: str, field: DateTime) -> str:
+    try:
+        if _MOMENT.fullmatch(text):
+            return _existing(datetime.fromisoformat(text), field).isoformat()
+    except (ValueError, OverflowError):
+        pass
+    raise UnreadableError("must be a date and time that exist, like 2026-01-31T14:30")
+
+
+def _existing(typed: datetime, field: DateTime) -> datetime:
+    """Refuse what the clocks skip in spring."""
+    moment = field.aware(typed)
+    if moment.astimezone(UTC).astimezone(moment.tzinfo).replace(tzinfo=None) != typed.replace(tzinfo=None):
+        raise ValueError
+    return moment
+
+
+def _local_text(value: str, field: DateTime) -> str:
+    try:
+        moment = datetime.fromisoformat(value)
+        zone = field.aware(datetime(2000, 1, 1)).tzinfo  # noqa: DTZ001 - only to learn the field's zone
+        return (moment.astimezone(zone) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
+    except (ValueError, OverflowError):
+        return value
+
+
+# ── JSON ──────────────────────────────────────────────────────────────────────
+
+
+def _json(text: str) -> object:
+    try:
+        return loads(text)
+    except InvalidInputError as error:
+        reason = error.message.removeprefix("the body is not valid JSON: ")
+        raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None

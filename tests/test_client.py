@@ -1,0 +1,279 @@
+"""`await_human`: what an agent sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from datetime import timedelta
+from decimal import Decimal
+
+import anyio
+import anyio.to_thread
+import pytest
+from pydantic import BaseModel, model_validator
+
+from awaithumans import (
+    Actor,
+    BlockingEngine,
+    ConfigurationError,
+    Engine,
+    Human,
+    IdempotencyConflictError,
+    MarketplaceAssignment,
+    MarketplaceNotAvailableError,
+    PoolAssignment,
+    Query,
+    SchemaValidationError,
+    TaskCancelledError,
+    TaskTimeoutError,
+    TimeoutRangeError,
+    await_human,
+    await_human_sync,
+)
+from awaithumans.client import build_spec, derived_key
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.clock import VirtualClock
+from awaithumans.testing.tasks import make_task
+from awaithumans.waiting import describe, waiting_line
+
+ANA = Actor.of(Human(id="ana@example.com", email="ana@example.com"), auth="engine")
+
+
+class Refund(BaseModel):
+    order: str
+    amount: Decimal
+
+
+class Decision(BaseModel):
+    approved: bool
+    amount: Decimal = Decimal(0)
+
+
+QUESTION = {
+    "task": "Approve the refund?",
+    "payload_schema": Refund,
+    "payload": Refund(order="A-1", amount=Decimal("99.99")),
+    "response_schema": Decision,
+    "timeout_seconds": 600,
+}
+
+
+async def answer_next(engine: Engine, value: dict[str, object], after: int = 0) -> None:
+    """Be the person: wait for the next question, and answer it."""
+    while len(tasks := await engine.find(Query())) <= after:
+        await anyio.lowlevel.checkpoint()
+    await engine.submit(tasks[0].id, value, by=ANA)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.mark.anyio
+class TestAsking:
+    async def test_returns_the_typed_answer(self):
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+            group.start_soon(answer_next, engine, {"approved": True, "amount": "99.99"})
+            decision = await await_human(**QUESTION)
+        assert decision == Decision(approved=True, amount=Decimal("99.99"))
+
+    async def test_finds_the_same_question_after_being_cancelled(self):
+        async with Engine(MemoryStore()).run() as engine:
+            with anyio.move_on_after(0.01):
+                await await_human(**QUESTION)
+            async with anyio.create_task_group() as group:
+                group.start_soon(answer_next, engine, {"approved": False})
+                assert not (await await_human(**QUESTION)).approved
+            assert len(await engine.find(Query())) == 1
+
+    async def test_asks_anew_once_the_outcome_was_returned(self):
+        async with Engine(MemoryStore()).run() as engine:
+            for number, approved in enumerate((True, False)):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(answer_next, engine, {"approved": approved}, number)
+                    assert (await await_human(**QUESTION)).approved is approved
+
+    async def test_with_a_key_never_asks_twice(self):
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+            group.start_soon(answer_next, engine, {"approved": True})
+            first = await await_human(**QUESTION, idempotency_key="refund-A-1")
+            assert await await_human(**QUESTION, idempotency_key="refund-A-1") == first
+            changed = QUESTION | {"payload": Refund(order="A-1", amount=Decimal(9_999))}
+            with pytest.raises(IdempotencyConflictError):
+                await await_human(**changed, idempotency_key="refund-A-1")
+
+    async def test_raises_the_timeout_and_then_asks_anew(self, clock):
+        async with Engine(MemoryStore(), clock=clock).run() as engine, anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                with pytest.raises(TaskTimeoutError):
+                    await await_human(**QUESTION)
+
+            group.start_soon(ask)
+            await clock.advance(601)
+        (task,) = await engine.find(Query())
+        assert task.collected_at is not None
+
+    async def test_raises_a_cancelling(self):
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+
+            async def cancel() -> None:
+                while not (tasks := await engine.find(Query())):
+                    await anyio.lowlevel.checkpoint()
+                await engine.cancel(tasks[0].id, by=ANA)
+
+            group.start_soon(cancel)
+            with pytest.raises(TaskCancelledError):
+                await await_human(**QUESTION)
+
+    async def test_asks_once_more_if_only_the_model_refuses_the_answer(self):
+        """As for a remote caller, whose model the engine does not have."""
+
+        class Strict(Decision):
+            @model_validator(mode="after")
+            def not_too_much(self):
+                if self.amount > 100:
+                    raise ValueError("at most 100")
+                return self
+
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+            engine._remember = lambda *_: None
+
+            async def person() -> None:
+                await answer_next(engine, {"approved": True, "amount": "101"})
+                await answer_next(engine, {"approved": True, "amount": "100"}, after=1)
+
+            group.start_soon(person)
+            decision = await await_human(**(QUESTION | {"response_schema": Strict}))
+            second, first = await engine.find(Query())
+        assert decision.amount == 100
+        assert second.spec.initial_response == {"approved": True, "amount": "101"}
+        assert "at most 100" in str(second.spec.initial_errors)
+        assert first.collected_at
+        assert second.collected_at
+
+
+@pytest.mark.anyio
+class TestArguments:
+    @pytest.mark.parametrize("seconds", [0, -1, 366 * 86_400 + 1])
+    async def test_timeouts_out_of_range_are_refused(self, seconds):
+        with pytest.raises(TimeoutRangeError) as refused:
+            await await_human(**(QUESTION | {"timeout_seconds": seconds}))
+        assert refused.value.code == "TIMEOUT_OUT_OF_RANGE"
+
+    async def test_a_payload_of_another_model_is_refused(self):
+        with pytest.raises(SchemaValidationError) as refused:
+            await await_human(**(QUESTION | {"payload": Decision(approved=True)}))
+        assert set(refused.value.fields) == {"order"}
+
+    async def test_the_marketplace_is_refused(self):
+        with pytest.raises(MarketplaceNotAvailableError):
+            await await_human(**QUESTION, assign_to=MarketplaceAssignment())
+
+    @pytest.mark.parametrize(
+        ("assign_to", "wire"),
+        [
+            (None, None),
+            ("a@x.org", {"email": "a@x.org"}),
+            (["a@x.org", "b@x.org"], {"emails": ["a@x.org", "b@x.org"]}),
+            (PoolAssignment(pool="ops"), {"pool": "ops"}),
+            ({"role": "lead"}, {"role": "lead"}),
+            (Human(id="7", email="a@x.org"), {"email": "a@x.org"}),
+            (Human(id="7"), {"user_id": "7"}),
+        ],
+    )
+    async def test_say_whom_to_ask(self, assign_to, wire):
+        assert build_spec(**QUESTION, assign_to=assign_to).assign_to == wire
+
+    async def test_a_reworded_model_keeps_the_derived_key(self):
+        class Reworded(BaseModel):
+            """Now with a docstring."""
+
+            approved: bool
+            amount: Decimal = Decimal(1)
+
+        reworded = build_spec(**(QUESTION | {"response_schema": Reworded}))
+        assert derived_key(reworded) == derived_key(build_spec(**QUESTION))
+
+    async def test_without_an_engine_the_error_says_what_to_do(self, monkeypatch):
+        monkeypatch.delenv("AWAITHUMANS_URL", raising=False)
+        with pytest.raises(ConfigurationError, match=r"engine=.*server_url=.*AWAITHUMANS_URL"):
+            await await_human(**QUESTION)
+
+
+class TestBlocking:
+    def test_from_a_plain_script(self):
+        engine = Engine(MemoryStore())
+        threading.Thread(target=approve, args=(engine,)).start()
+        assert await_human_sync(**QUESTION, engine=engine).approved
+
+    @pytest.mark.anyio
+    async def test_from_a_worker_of_the_event_loop_that_runs_the_engine(self):
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+            group.start_soon(answer_next, engine, {"approved": True})
+            decision = await anyio.to_thread.run_sync(lambda: await_human_sync(**QUESTION))
+        assert decision.approved
+
+    @pytest.mark.anyio
+    async def test_from_a_foreign_thread_beside_the_event_loop(self):
+        async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
+            group.start_soon(answer_next, engine, {"approved": True})
+            decision = await asyncio.to_thread(await_human_sync, **QUESTION, engine=engine)
+        assert decision.approved
+
+    @pytest.mark.anyio
+    async def test_inside_a_running_loop_of_another_kind_as_notebooks_have(self):
+        engine = Engine(MemoryStore())
+        threading.Thread(target=approve, args=(engine,)).start()
+        assert await_human_sync(**QUESTION, engine=engine).approved
+
+    @pytest.mark.anyio
+    async def test_on_the_loop_that_would_have_to_answer_is_refused(self):
+        async with Engine(MemoryStore()).run():
+            with pytest.raises(ConfigurationError, match="never return"):
+                await_human_sync(**QUESTION)
+
+    def test_verbs_for_threads(self):
+        blocking = BlockingEngine(Engine(MemoryStore()))
+        task = blocking.create(build_spec(**QUESTION))
+        blocking.claim(task.id, by=ANA)
+        blocking.release(task.id, by=ANA)
+        blocking.submit(task.id, {"approved": True}, by=ANA)
+        assert blocking.wait(task.id, timeout=1).response == {"approved": True}
+        assert blocking.collect(task.id) == blocking.get(task.id) == blocking.find(Query())[0]
+
+
+def approve(engine: Engine) -> None:
+    blocking = BlockingEngine(engine)
+    while not (tasks := blocking.find(Query())):
+        pass
+    blocking.submit(tasks[0].id, {"approved": True}, by=ANA)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class TestWaitingLine:
+    @pytest.mark.anyio
+    async def test_shows_task_link_and_time_left_on_a_terminal(self):
+        stream, task = Terminal(), make_task()
+        async with waiting_line(task, "http://127.0.0.1/tasks/1", stream):
+            await anyio.wait_all_tasks_blocked()
+        assert "http://127.0.0.1/tasks/1" in stream.getvalue()
+        assert stream.getvalue().endswith("\x1b[K")
+
+    @pytest.mark.anyio
+    async def test_says_nothing_elsewhere(self):
+        stream = io.StringIO()
+        async with waiting_line(make_task(), None, stream):
+            await anyio.lowlevel.checkpoint()
+        assert stream.getvalue() == ""
+
+    def test_never_cuts_the_link(self):
+        task = make_task()
+        line = describe(task, "http://127.0.0.1/t/1", task.deadline - timedelta(hours=30), 50)
+        assert line == "waiting: Ap… · http://127.0.0.1/t/1 · 1 d 6 h left"

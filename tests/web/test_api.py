@@ -1,0 +1,252 @@
+"""The routes of the JSON API, as agents use them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import httpx2
+import pytest
+
+from tests.web.world import ANA, SCHEMA, YES, World, as_person, as_program, body
+
+pytestmark = pytest.mark.anyio
+
+ASKER = as_program("asker")
+ADMIN = as_program("admin")
+
+
+async def test_creating_answers_201_and_the_task(client: httpx2.AsyncClient) -> None:
+    response = await client.post("/api/tasks", json=body(), headers=ASKER)
+    task = response.json()
+    assert response.status_code == 201
+    assert "Idempotent-Replayed" not in response.headers
+    assert task["status"] == "created"
+    assert task["payload"] == {"order": "A-1", "amount": 120}
+    assert task["requested_by"] == "agent:asker"
+
+
+async def test_creating_again_answers_201_says_so_and_gives_the_same_task(client: httpx2.AsyncClient) -> None:
+    first = await client.post("/api/tasks", json=body(), headers=ASKER)
+    again = await client.post("/api/tasks", json=body(), headers=ASKER)
+    assert again.status_code == 201
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json() == first.json()
+
+
+async def test_the_key_with_other_content_is_a_conflict(client: httpx2.AsyncClient) -> None:
+    await client.post("/api/tasks", json=body(), headers=ASKER)
+    other = await client.post("/api/tasks", json=body(payload={"order": "A-1", "amount": 99_999}), headers=ASKER)
+    assert other.status_code == 409
+    assert other.json()["error"] == "IDEMPOTENCY_CONFLICT"
+
+
+async def test_old_clients_send_json_without_a_content_type(client: httpx2.AsyncClient) -> None:
+    content = httpx2.Request("POST", "http://x", json=body()).content
+    response = await client.post("/api/tasks", content=content, headers=ASKER)
+    assert response.status_code == 201
+
+
+async def test_x_admin_token_counts_where_there_is_no_bearer(client: httpx2.AsyncClient) -> None:
+    token = ADMIN["Authorization"].removeprefix("Bearer ")
+    assert (await client.get("/api/tasks", headers={"X-Admin-Token": token})).status_code == 200
+    wrong = {"X-Admin-Token": token, "Authorization": "Bearer wrong"}
+    assert (await client.get("/api/tasks", headers=wrong)).status_code == 401
+
+
+async def test_a_task_can_be_read(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    response = await client.get(f"/api/tasks/{task_id}", headers=ASKER)
+    assert response.status_code == 200
+    assert response.json()["id"] == task_id
+
+
+async def test_completing_answers_the_task(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    response = await client.post(
+        f"/api/tasks/{task_id}/complete",
+        json={"response": YES, "completed_by_email": "ana@example.com", "completed_via_channel": "teams"},
+        headers=as_program("speaker"),
+    )
+    task = response.json()
+    assert response.status_code == 200
+    assert (task["status"], task["response"]) == ("completed", YES)
+    assert (task["completed_by_email"], task["completed_via_channel"]) == ("ana@example.com", "teams")
+    answer = (await world.task(task_id)).answer
+    assert answer and answer.by.stated_by == "agent:speaker"
+
+
+async def test_a_response_that_does_not_fit_is_refused_with_its_fields(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    task_id = await world.ask(client)
+    response = await client.post(
+        f"/api/tasks/{task_id}/complete", json={"response": {"approved": "yes"}}, headers=as_program("answerer")
+    )
+    assert response.status_code == 422
+    assert response.json()["error"] == "SCHEMA_VALIDATION_FAILED"
+    assert list(response.json()["fields"]) == ["approved"]
+    assert (await world.task(task_id)).answers == ()
+
+
+async def test_completing_waits_for_the_verdict(world: World, client: httpx2.AsyncClient) -> None:
+    verifier = {"provider": "moody", "instructions": "Be polite.", "max_attempts": 3}
+    task_id = await world.ask(client, verifier_config=verifier)
+    path = f"/api/tasks/{task_id}/complete"
+    rude = await client.post(path, json={"response": YES}, headers=as_program("answerer"))
+    assert (rude.status_code, rude.json()["status"]) == (200, "rejected")
+    assert rude.json()["verifier_result"]["reason"] == "Say please."
+    polite = await client.post(path, json={"response": {**YES, "note": "please"}}, headers=as_program("answerer"))
+    assert (polite.status_code, polite.json()["status"]) == (200, "completed")
+
+
+async def test_the_second_answer_is_a_conflict(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    path = f"/api/tasks/{task_id}/complete"
+    await client.post(path, json={"response": YES}, headers=as_program("answerer"))
+    second = await client.post(path, json={"response": {"approved": False}}, headers=as_program("answerer"))
+    assert (second.status_code, second.json()["error"]) == (409, "TASK_ALREADY_TERMINAL")
+    assert (await world.task(task_id)).response == YES
+
+
+async def test_cancelling_closes_and_a_second_time_is_a_conflict(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    first = await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)
+    assert (first.status_code, first.json()["status"]) == (200, "cancelled")
+    assert (await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)).status_code == 409
+
+
+async def test_collecting_needs_an_outcome_and_may_be_repeated(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, key_scope="call")
+    path = f"/api/tasks/{task_id}/collect"
+    assert (await client.post(path, headers=ASKER)).status_code == 409
+    await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)
+    for _ in range(2):
+        response = await client.post(path, headers=ASKER)
+        assert response.status_code == 200
+        assert response.json()["collected_at"]
+    assert await world.ask(client, key_scope="call") != task_id
+
+
+async def test_deleting_answers_204_and_the_task_is_gone(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)
+    assert (await client.delete(f"/api/tasks/{task_id}", headers=ADMIN)).status_code == 204
+    assert (await client.get(f"/api/tasks/{task_id}", headers=ADMIN)).status_code == 404
+    assert (await client.delete(f"/api/tasks/{task_id}", headers=ADMIN)).status_code == 404
+    again = await client.post("/api/tasks", json=body(), headers=ASKER)
+    assert (again.status_code, again.json()["error"]) == (410, "TASK_GONE")
+
+
+async def test_the_audit_trail_is_told_in_order(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)
+    trail = (await client.get(f"/api/tasks/{task_id}/audit", headers=ASKER)).json()
+    assert [(entry["action"], entry["actor_id"], entry["channel"]) for entry in trail] == [
+        ("created", "asker", "api"),
+        ("cancelled", "asker", "api"),
+    ]
+
+
+async def test_reassigning_hands_the_task_to_others(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, assign_to={"email": "ana@example.com"})
+    response = await client.post(
+        f"/api/tasks/{task_id}/reassign",
+        json={"assign_to": {"email": "bob@example.com"}},
+        headers=as_program("operator"),
+    )
+    assert response.status_code == 200
+    assert response.json()["assigned_to_email"] == "bob@example.com"
+
+
+async def test_people_claim_and_release_with_a_token_of_their_page(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    me = (await client.get("/api/me", headers=as_person("ana"))).json()
+    headers = {**as_person("ana"), "X-CSRF-Token": me["csrf_token"]}
+    claimed = await client.post(f"/api/tasks/{task_id}/claim", headers=headers)
+    assert (claimed.status_code, claimed.json()["assigned_to_email"]) == (200, ANA.email)
+    released = await client.post(f"/api/tasks/{task_id}/release", headers=headers)
+    assert (released.status_code, released.json()["assigned_to_email"]) == (200, None)
+
+
+async def test_statistics_count(world: World, client: httpx2.AsyncClient) -> None:
+    first = await world.ask(client)
+    await world.ask(client, idempotency_key="key-2")
+    await client.post(f"/api/tasks/{first}/complete", json={"response": YES}, headers=as_program("answerer"))
+    found = (await client.get("/api/stats/tasks?window_days=7", headers=ADMIN)).json()
+    assert found["totals"] == {"completed": 1, "created": 1}
+    assert found["completion_rate"] == 1.0
+    assert found["by_channel"] == {"api": 1}
+    assert [len(found["by_day"]), found["by_day"][-1]["created"], found["by_day"][-1]["completed"]] == [7, 2, 1]
+    assert datetime.fromisoformat(found["generated_at"]).utcoffset() == timedelta()
+
+
+async def test_health_and_version_are_public(client: httpx2.AsyncClient) -> None:
+    health, version = await client.get("/api/health"), await client.get("/api/version")
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    assert version.json()["name"] == "awaithumans"
+
+
+class TestList:
+    async def test_newest_first_and_redacted_where_asked_for(self, world: World, client: httpx2.AsyncClient) -> None:
+        await world.ask(client, redact_payload=True)
+        newest = await world.ask(client, idempotency_key="key-2")
+        found = (await client.get("/api/tasks", headers=ADMIN)).json()
+        assert [task["id"] for task in found][0] == newest
+        assert [task["payload"] for task in found] == [{"order": "A-1", "amount": 120}, {"_redacted": True}]
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("status=created", {"open"}),
+            ("status=pending", {"open"}),
+            ("status=cancelled", {"closed"}),
+            ("status=in_progress", set()),
+            ("status=created&terminal=true", {"open"}),
+            ("terminal=true", {"closed"}),
+            ("unassigned=true", {"closed"}),
+            ("assigned_to=ANA@example.com", {"open"}),
+            ("assigned_to=bob@example.com&unassigned=true", {"closed"}),
+            ("limit=200&offset=2", set()),
+        ],
+    )
+    async def test_filters(self, world: World, client: httpx2.AsyncClient, query: str, expected: set[str]) -> None:
+        closed = await world.ask(client)
+        opened = await world.ask(client, idempotency_key="key-2", assign_to={"email": "ana@example.com"})
+        await client.post(f"/api/tasks/{closed}/cancel", headers=ASKER)
+        found = (await client.get(f"/api/tasks?{query}", headers=ADMIN)).json()
+        names = {opened: "open", closed: "closed"}
+        assert {names[task["id"]] for task in found} == expected
+
+    async def test_the_link_header_leads_through_all_pages(self, world: World, client: httpx2.AsyncClient) -> None:
+        asked = [await world.ask(client, idempotency_key=f"key-{number}") for number in range(5)]
+        address, seen = "/api/tasks?limit=2", []
+        while address:
+            page = await client.get(address, headers=ADMIN)
+            seen += [task["id"] for task in page.json()]
+            address = page.links.get("next", {}).get("url", "")
+        assert seen == list(reversed(asked))
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e2", "offset=-1", f"offset={10**40}"),
+            *("status=nonsense", "unassigned=perhaps", "terminal=2", "after=x", f"after={10**30}.x", "assigned_to=%00"),
+            "limit=٣",
+        ],
+    )
+    async def test_a_bad_query_names_its_fault(self, client: httpx2.AsyncClient, query: str) -> None:
+        response = await client.get(f"/api/tasks?{query}", headers=ADMIN)
+        assert response.status_code == 422
+        assert list(response.json()["fields"]) == [query.partition("=")[0]]
+
+    async def test_people_see_what_is_theirs_or_nobodys(self, world: World, client: httpx2.AsyncClient) -> None:
+        anas = await world.ask(client, assign_to={"email": "ana@example.com"})
+        await world.ask(client, idempotency_key="key-2", assign_to={"email": "bob@example.com"})
+        found = (await client.get("/api/tasks", headers=as_person("ana"))).json()
+        assert [task["id"] for task in found] == [anas]
+        assert len((await client.get("/api/tasks", headers=as_person("olga"))).json()) == 2
+
+
+async def test_schema_used_above_is_admitted_unchanged(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    assert (await world.task(task_id)).spec.response_schema == SCHEMA
