@@ -1,74 +1,100 @@
-"""Let an agent wait for a person: durably, once, with a typed answer."""
+"""Let an agent wait for a person: durably, once, with a typed answer.
 
-from awaithumans.blocking import BlockingEngine
-from awaithumans.client import await_human, await_human_sync
-from awaithumans.engine import Engine
-from awaithumans.errors import (
-    AccessError,
-    AnswerUnderReviewError,
-    AwaitHumansError,
-    BodyTooLargeError,
-    ConfigurationError,
-    ConflictError,
-    ForbiddenError,
-    IdempotencyConflictError,
-    InvalidInputError,
-    InvalidRoutingError,
-    InvalidSchemaError,
-    MarketplaceNotAvailableError,
-    NotAuthenticatedError,
-    OutcomeError,
-    PollError,
-    RemoteError,
-    SchemaValidationError,
-    SelfAnswerError,
-    ServerUnreachableError,
-    StoreSchemaError,
-    TaskAlreadyClaimedError,
-    TaskAlreadyTerminalError,
-    TaskCancelledError,
-    TaskCreateError,
-    TaskGoneError,
-    TaskNotFoundError,
-    TaskTimeoutError,
-    TimeoutRangeError,
-    VerificationExhaustedError,
-    VerifierUnknownError,
-)
-from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, TaskEngine, Verifier, Watchable
-from awaithumans.remote import RemoteEngine
-from awaithumans.types import (
-    Actor,
-    Answer,
-    AssignTo,
-    Cancel,
-    Change,
-    Claim,
-    Command,
-    Cursor,
-    Delivery,
-    Effect,
-    EffectKind,
-    Entry,
-    Human,
-    KeyScope,
-    Leased,
-    MarketplaceAssignment,
-    Notice,
-    PoolAssignment,
-    Query,
-    Reassign,
-    Release,
-    RoleAssignment,
-    Submit,
-    Task,
-    TaskSpec,
-    TaskStatus,
-    UserAssignment,
-    Verdict,
-    VerificationContext,
-    VerifierConfig,
-)
+The public names. Each is imported when it is first used, so that a program
+which imports this package pays only for what it touches.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from awaithumans.blocking import (
+        BlockingEngine,
+    )
+    from awaithumans.client import (
+        await_human,
+        await_human_sync,
+    )
+    from awaithumans.engine import (
+        Engine,
+    )
+    from awaithumans.errors import (
+        AccessError,
+        AnswerUnderReviewError,
+        AwaitHumansError,
+        BodyTooLargeError,
+        ConfigurationError,
+        ConflictError,
+        ForbiddenError,
+        IdempotencyConflictError,
+        InvalidInputError,
+        InvalidRoutingError,
+        InvalidSchemaError,
+        MarketplaceNotAvailableError,
+        NotAuthenticatedError,
+        OutcomeError,
+        PollError,
+        RemoteError,
+        SchemaValidationError,
+        SelfAnswerError,
+        ServerUnreachableError,
+        StoreSchemaError,
+        TaskAlreadyClaimedError,
+        TaskAlreadyTerminalError,
+        TaskCancelledError,
+        TaskCreateError,
+        TaskGoneError,
+        TaskNotFoundError,
+        TaskTimeoutError,
+        TimeoutRangeError,
+        VerificationExhaustedError,
+        VerifierUnknownError,
+    )
+    from awaithumans.protocols import (
+        Channel,
+        Clock,
+        DeliveryError,
+        Directory,
+        Store,
+        TaskEngine,
+        Verifier,
+        Watchable,
+    )
+    from awaithumans.remote import (
+        RemoteEngine,
+    )
+    from awaithumans.types import (
+        Actor,
+        Answer,
+        AssignTo,
+        Cancel,
+        Change,
+        Claim,
+        Command,
+        Cursor,
+        Delivery,
+        Effect,
+        EffectKind,
+        Entry,
+        Human,
+        KeyScope,
+        Leased,
+        MarketplaceAssignment,
+        Notice,
+        PoolAssignment,
+        Query,
+        Reassign,
+        Release,
+        RoleAssignment,
+        Submit,
+        Task,
+        TaskSpec,
+        TaskStatus,
+        UserAssignment,
+        Verdict,
+        VerificationContext,
+        VerifierConfig,
+    )
 
 __all__ = [
     "AccessError",
@@ -145,3 +171,100 @@ __all__ = [
     "await_human",
     "await_human_sync",
 ]
+
+_HOMES = {
+    "awaithumans.blocking": ("BlockingEngine",),
+    "awaithumans.client": (
+        "await_human",
+        "await_human_sync",
+    ),
+    "awaithumans.engine": ("Engine",),
+    "awaithumans.errors": (
+        "AccessError",
+        "AnswerUnderReviewError",
+        "AwaitHumansError",
+        "BodyTooLargeError",
+        "ConfigurationError",
+        "ConflictError",
+        "ForbiddenError",
+        "IdempotencyConflictError",
+        "InvalidInputError",
+        "InvalidRoutingError",
+        "InvalidSchemaError",
+        "MarketplaceNotAvailableError",
+        "NotAuthenticatedError",
+        "OutcomeError",
+        "PollError",
+        "RemoteError",
+        "SchemaValidationError",
+        "SelfAnswerError",
+        "ServerUnreachableError",
+        "StoreSchemaError",
+        "TaskAlreadyClaimedError",
+        "TaskAlreadyTerminalError",
+        "TaskCancelledError",
+        "TaskCreateError",
+        "TaskGoneError",
+        "TaskNotFoundError",
+        "TaskTimeoutError",
+        "TimeoutRangeError",
+        "VerificationExhaustedError",
+        "VerifierUnknownError",
+    ),
+    "awaithumans.protocols": (
+        "Channel",
+        "Clock",
+        "DeliveryError",
+        "Directory",
+        "Store",
+        "TaskEngine",
+        "Verifier",
+        "Watchable",
+    ),
+    "awaithumans.remote": ("RemoteEngine",),
+    "awaithumans.types": (
+        "Actor",
+        "Answer",
+        "AssignTo",
+        "Cancel",
+        "Change",
+        "Claim",
+        "Command",
+        "Cursor",
+        "Delivery",
+        "Effect",
+        "EffectKind",
+        "Entry",
+        "Human",
+        "KeyScope",
+        "Leased",
+        "MarketplaceAssignment",
+        "Notice",
+        "PoolAssignment",
+        "Query",
+        "Reassign",
+        "Release",
+        "RoleAssignment",
+        "Submit",
+        "Task",
+        "TaskSpec",
+        "TaskStatus",
+        "UserAssignment",
+        "Verdict",
+        "VerificationContext",
+        "VerifierConfig",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

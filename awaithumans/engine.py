@@ -22,6 +22,7 @@ from awaithumans.documents import digest, dumps, ensure_object
 from awaithumans.errors import (
     ConfigurationError,
     IdempotencyConflictError,
+    InvalidRoutingError,
     SchemaValidationError,
     TaskNotFoundError,
 )
@@ -287,7 +288,10 @@ class Engine(TaskEngine):
         return faults or self._model_faults(spec.response_schema, value)
 
     async def aclose(self) -> None:
-        """Close what the store and channels opened themselves."""
+        """Close what the store and the channels opened themselves."""
+        for channel in self.channels.values():
+            if close := getattr(channel, "aclose", None):
+                await close()
         await self.store.aclose()
 
     # ── The one write path ────────────────────────────────────────────────────

@@ -188,6 +188,7 @@ class Watchable(Protocol):
 class Channel(Protocol):
     """A way to reach people or programs.
 
+    One that keeps connections has an `async def aclose()`, too.
     `name` is what stands before the colon in `notify`. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
     `DeliveryError` to say that, and when, a retry makes sense; anything else

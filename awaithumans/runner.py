@@ -258,7 +258,7 @@ class Runner:
         pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)
         pause *= self._rng.uniform(0.5, 1.0)
         if isinstance(error, DeliveryError) and error.retry_after is not None:
-            pause = error.retry_after
+            pause = max(pause, error.retry_after)
         return self._clock.now() + timedelta(seconds=pause)
 
 

@@ -28,11 +28,17 @@ def located(scope: Scope) -> Scope:
     exception handlers out.
     """
     mount = _mount(scope)
-    path = scope["path"]
-    inner = path[len(mount) :] if mount and (path == mount or path.startswith(f"{mount}/")) else path
-    inner = "/" + inner.strip("/")
+    inner = "/" + _below(scope["path"], mount, str(scope.get("app_root_path", ""))).strip("/")
     handlers: tuple[dict[object, object], dict[object, object]] = ({}, {})
     return {**scope, "root_path": mount, "path": mount + inner, "starlette.exception_handlers": handlers}
+
+
+def _below(path: str, mount: str, before_host: str) -> str:
+    """Cut the mount point off; a proxy may have cut off the part `before_host`."""
+    for prefix in filter(None, (mount, mount.removeprefix(before_host.rstrip("/")))):
+        if path == prefix or path.startswith(f"{prefix}/"):
+            return path[len(prefix) :]
+    return path
 
 
 def _mount(scope: Scope) -> str:

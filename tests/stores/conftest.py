@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url
 
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, metadata
+from tests.postgres import PostgresServer
 
 DRIVERS = ("sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg")
 SYNC_DRIVERS = ("sqlite", "postgresql+psycopg")
-
-
-def address(driver: str, request: pytest.FixtureRequest) -> str:
-    """Give the URL of a new, empty database."""
-    if driver.startswith("sqlite"):
-        folder: Path = request.getfixturevalue("tmp_path")
-        return f"{driver}:///{folder / 'tasks.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url.replace("postgresql", driver, 1)
 
 
 @pytest.fixture(
@@ -37,13 +30,51 @@ def anyio_backend(backend_and_driver: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def url(backend_and_driver: tuple[str, str], request: pytest.FixtureRequest) -> str:
-    return address(backend_and_driver[1], request)
+def driver(backend_and_driver: tuple[str, str]) -> str:
+    return backend_and_driver[1]
 
 
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[SQLAlchemyStore]:
+def url(driver: str, request: pytest.FixtureRequest) -> str:
+    """Give the address of a new, empty database."""
+    if driver.startswith("sqlite"):
+        return _file(driver, request)
+    postgres_url: str = request.getfixturevalue("postgres_url")
+    return postgres_url.replace("postgresql", driver, 1)
+
+
+@pytest.fixture(scope="session")
+def used_postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """Give the address of a database that many tests use, one after another."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+async def store(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[SQLAlchemyStore]:
+    """Give a store that is set up and empty."""
+    if driver.startswith("sqlite"):
+        url = _file(driver, request)
+    else:
+        used: str = request.getfixturevalue("used_postgres_url")
+        url = used.replace("postgresql", driver, 1)
     store = SQLAlchemyStore(url)
     await store.setup()
+    if not driver.startswith("sqlite"):
+        _empty(url)
     yield store
     await store.aclose()
+
+
+def _file(driver: str, request: pytest.FixtureRequest) -> str:
+    folder: Path = request.getfixturevalue("tmp_path")
+    return f"{driver}:///{folder / 'tasks.db'}"
+
+
+def _empty(url: str) -> None:
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            if table.name != "awaithumans_schema":
+                connection.execute(table.delete())
+    engine.dispose()

@@ -2,18 +2,470 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
+from awaithumans.errors import ConfigurationError
+from awaithumans.protocols import Watchable
+from awaithumans.stores import database as database_module
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
-from awaithumans.testing.stores import StoreConformance
+from awaithumans.testing.stores import StoreConformance, gather, lease_one
+from awaithumans.testing.tasks import (
+    ANA,
+    NOON,
+    SECOND,
+    answering,
+    following,
+    make_effect,
+    make_spec,
+    make_task,
+    opening,
+)
+from awaithumans.types import Query, Task
 
 
 class TestSQLAlchemyStore(StoreConformance):
     @pytest.fixture
-    async def store(self, url: str) -> AsyncIterator[SQLAlchemyStore]:
-        store = SQLAlchemyStore(url)
+    def store(self, store: SQLAlchemyStore) -> SQLAlchemyStore:
+        return store
+
+
+# ── Whose engine it is ────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("autocommit", [False, True])
+@pytest.mark.anyio
+async def test_a_hosts_engine_is_used_as_it_is(url: str, *, autocommit: bool):
+    """It is neither configured nor closed, and even one in autocommit loses no atomicity."""
+    async with hosts_engine(url, autocommit=autocommit) as (engine, sync_engine):
+        listeners = [listener_count(sync_engine)]
+        store = SQLAlchemyStore(engine)
         await store.setup()
-        yield store
+        task = await store.create(opening(make_task()))
+        clash = following(task, assignee=ANA)
+        clash = type(clash)(task=clash.task, entries=(*clash.entries, *clash.entries))
+        with pytest.raises(IntegrityError):
+            await store.apply(clash)
+        assert await store.get(task.id) == task
+        pool = sync_engine.pool
         await store.aclose()
+        listeners.append(listener_count(sync_engine))
+        assert sync_engine.pool is pool
+        assert listeners[0] == listeners[1]
+        assert await store.get(task.id) == task
+
+
+@pytest.mark.anyio
+async def test_a_hosts_connection_keeps_its_settings(url: str):
+    async with hosts_engine(url) as (engine, _):
+        before = await on(engine, settings)
+        store = SQLAlchemyStore(engine)
+        await store.setup()
+        await store.create(opening(make_task()))
+        await store.find(Query())
+        assert await on(engine, settings) == before
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_host_that_begins_transactions_itself_keeps_doing_so(tmp_path: Path):
+    """The way SQLAlchemy's documentation tells to have real transactions on SQLite."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tasks.db'}")
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    store = SQLAlchemyStore(engine)
+    await store.setup()
+    task = await store.create(opening(make_task()))
+    results = await gather(*(partial(store.apply, following(task, attempt=n)) for n in range(1, 5)))
+    assert results.count(True) == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_pool_of_one_connection_is_enough(tmp_path: Path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'tasks.db'}", pool_size=1, max_overflow=0)
+    store = SQLAlchemyStore(engine)
+    await store.setup()
+    task = await store.create(opening(make_task()))
+    assert await gather(*[partial(store.get, task.id)] * 30) == [task] * 30
+    engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_engines_of_its_own_are_closed_with_it(store: SQLAlchemyStore):
+    task = await store.create(opening(make_task()))
+    before = store._database._engine.pool
+    await store.aclose()
+    assert store._database._engine.pool is not before
+    assert await store.get(task.id) == task, "it may be used again: the engine opens anew"
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("asyncio", "sqlite+aiosqlite")])
+@pytest.mark.anyio
+async def test_sqlite_files_of_its_own_survive_a_power_loss(store: SQLAlchemyStore):
+    mode = await store._database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar_one())
+    level = await store._database.read(lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar_one())
+    assert (mode, level) == ("wal", 2)
+
+
+# ── Addresses it refuses ──────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite://", "sqlite:///file:x?mode=memory&uri=true"],
+)
+def test_databases_in_memory_are_refused(url: str):
+    with pytest.raises(ConfigurationError, match="MemoryStore"):
+        SQLAlchemyStore(url)
+
+
+def test_a_hosts_database_in_memory_is_refused():
+    with pytest.raises(ConfigurationError, match="MemoryStore"):
+        SQLAlchemyStore(create_engine("sqlite://"))
+
+
+@pytest.mark.parametrize("url", ["oracle://host/x", "nonsense://x", "postgresql+nonsense://x"])
+def test_other_databases_are_refused(url: str):
+    with pytest.raises(ConfigurationError, match="sqlite:///path"):
+        SQLAlchemyStore(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"),
+    [
+        ("postgresql://host/x", "psycopg", "awaithumans[postgres]"),
+        ("postgresql+asyncpg://host/x", "asyncpg", "awaithumans[asyncpg]"),
+        ("sqlite+aiosqlite:///x.db", "aiosqlite", "pip install aiosqlite"),
+    ],
+)
+def test_a_missing_driver_is_named(url: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch):
+    def absent(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError(name=module)
+
+    monkeypatch.setattr(database_module, "create_engine", absent)
+    monkeypatch.setattr("sqlalchemy.ext.asyncio.create_async_engine", absent)
+    with pytest.raises(ConfigurationError) as raised:
+        SQLAlchemyStore(url)
+    assert extra in raised.value.hint
+
+
+def test_a_missing_greenlet_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_module, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match="pip install greenlet"):
+        SQLAlchemyStore("sqlite+aiosqlite:///x.db")
+
+
+# ── Trouble ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.anyio
+async def test_a_change_is_written_whole_or_not_at_all(store: SQLAlchemyStore):
+    """The second line of trail clashes after the task's row was written."""
+    task = await store.create(opening(make_task()))
+    change = following(task, make_effect(task), assignee=ANA)
+    with pytest.raises(IntegrityError) as raised:
+        await store.apply(type(change)(task=change.task, entries=change.entries * 2, effects=change.effects))
+    assert "approve" not in str(raised.value).lower(), "an error must not carry payloads into logs"
+    assert await store.get(task.id) == task
+    assert (len(await store.trail(task.id)), await store.deliveries(task.id)) == (1, [])
+
+
+@pytest.mark.anyio
+async def test_a_connection_cut_before_the_commit_costs_nothing(store: SQLAlchemyStore):
+    task = await store.create(opening(make_task()))
+    change = following(task, make_effect(task), assignee=ANA)
+    with lost_once(store, before_commit=True) as losses:
+        assert await store.apply(change) is True
+    assert losses == [1]
+    assert await store.get(task.id) == change.task
+
+
+@pytest.mark.parametrize("entries", [True, False])
+@pytest.mark.anyio
+async def test_a_write_whose_commit_was_not_heard_of_is_known_as_ones_own(store: SQLAlchemyStore, *, entries: bool):
+    """The version has moved, and it was this caller who moved it."""
+    task = await store.create(opening(make_task()))
+    change = following(task, make_effect(task), assignee=ANA)
+    if not entries:
+        change = type(change)(task=change.task, effects=change.effects)
+    with lost_once(store, before_commit=False):
+        assert await store.apply(change) is True
+    assert await store.apply(change) is False
+    assert len(await store.trail(task.id)) == 1 + entries
+
+
+@pytest.mark.anyio
+async def test_a_loser_stays_a_loser_when_its_connection_is_lost(store: SQLAlchemyStore):
+    task = await store.create(opening(make_task()))
+    assert await store.apply(following(task, attempt=1))
+    with lost_once(store, before_commit=True):
+        assert await store.apply(following(task, attempt=1)) is False
+
+
+@pytest.mark.anyio
+async def test_every_other_write_survives_an_unheard_commit(store: SQLAlchemyStore):
+    task = make_task()
+    change = opening(task, make_effect(task))
+    with lost_once(store, before_commit=False):
+        assert await store.create(change) == change.task
+    with lost_once(store, before_commit=False):
+        delivery = await lease_one(store)
+    assert delivery.attempts == 1, "lease: what was leased unheard is handed out, not leased once more"
+    with lost_once(store, before_commit=False):
+        assert await store.settle(delivery, retry_at=NOON)
+    again = await lease_one(store)
+    with lost_once(store, before_commit=False):
+        assert await store.settle(again, receipt="r")
+    done = answering(change.task)
+    assert await store.apply(done)
+    with lost_once(store, before_commit=False):
+        assert await store.purge(done.task)
+    assert await store.get(task.id) is None
+
+
+@pytest.mark.parametrize(
+    "backend_and_driver", [(b, d) for b, d in [("asyncio", "postgresql+psycopg"), ("trio", "postgresql+psycopg")]]
+)
+@pytest.mark.anyio
+async def test_pooled_connections_that_died_are_replaced(store: SQLAlchemyStore):
+    await kill_the_others(store)
+    task = await store.create(opening(make_task()))
+    await kill_the_others(store)
+    assert await store.get(task.id) == task
+
+
+@pytest.mark.parametrize(
+    "backend_and_driver", [("asyncio", "postgresql+psycopg_async"), ("asyncio", "postgresql+asyncpg")]
+)
+@pytest.mark.anyio
+async def test_pooled_connections_that_died_are_replaced_in_async_engines(store: SQLAlchemyStore):
+    await kill_the_others(store)
+    task = await store.create(opening(make_task()))
+    await kill_the_others(store)
+    assert await store.get(task.id) == task
+
+
+@pytest.mark.anyio
+async def test_transient_errors_are_retried(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    """A deadlock, a serialization failure, a lock that took too long."""
+    monkeypatch.setattr(database_module, "FIRST_PAUSE", 0)
+    failures = iter([transient(store), transient(store)])
+
+    def shaky(_: Connection) -> str:
+        for failure in failures:
+            raise failure
+        return "done"
+
+    assert await store._database.write(shaky) == "done"
+
+
+@pytest.mark.anyio
+async def test_retrying_ends(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_module, "FIRST_PAUSE", 0)
+    tries: list[int] = []
+
+    def hopeless(_: Connection) -> None:
+        tries.append(1)
+        raise transient(store)
+
+    with pytest.raises(DBAPIError):
+        await store._database.write(hopeless)
+    assert len(tries) == database_module.ATTEMPTS
+
+
+@pytest.mark.anyio
+async def test_cancelling_callers_leaves_the_store_usable(store: SQLAlchemyStore):
+    """Connections go back to the pool, and locks are let go."""
+    for turns in range(40):
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(store.create, opening(make_task()))
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    for task in await store.find(Query(limit=1000)):
+        assert len(await store.trail(task.id)) == 1
+    assert await store.create(opening(make_task()))
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", d) for d in ("sqlite+aiosqlite", "postgresql+asyncpg")])
+@pytest.mark.anyio
+async def test_an_operation_that_hangs_is_given_up(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_module, "SHIELD_SECONDS", 0.1)
+    forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT count(*) FROM n"
+    with pytest.raises(TimeoutError):
+        await store._database.write(lambda connection: connection.execute(text(forever)).close())
+    monkeypatch.undo()
+    assert await store.create(opening(make_task()))
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("asyncio", "postgresql+psycopg")])
+@pytest.mark.anyio
+async def test_threads_with_loops_of_their_own_may_share_it(store: SQLAlchemyStore):
+    start = threading.Barrier(4)
+
+    def create(backend: str) -> Task:
+        start.wait()
+        change = opening(make_task(spec=make_spec(idempotency_key="k")))
+        return anyio.run(store.create, change, backend=backend)
+
+    with ThreadPoolExecutor(4) as threads:
+        backends = ("asyncio", "trio") * 2
+        tasks = [future.result() for future in [threads.submit(create, backend) for backend in backends]]
+    assert len({task.id for task in tasks}) == 1
+
+
+def test_it_hears_other_processes(tmp_path: Path):
+    assert isinstance(SQLAlchemyStore(f"sqlite:///{tmp_path / 'tasks.db'}"), Watchable)
+
+
+# ── Many tasks ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite")])
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(),
+        Query(statuses=frozenset({"pending"})),  # type: ignore[arg-type]
+        Query(idempotency_key="k"),
+        Query(changed_after=None, ids=("a", "b")),
+    ],
+)
+@pytest.mark.anyio
+async def test_lists_come_from_an_index_and_are_not_sorted(store: SQLAlchemyStore, query: Query):
+    """SQLite says how it would go about it."""
+    from awaithumans.stores.sqlalchemy import _find
+
+    plans = await plans_of(store, partial(_find, query=query))
+    assert plans
+    assert all("USING" in plan and "INDEX" in plan for plan in plans if plan.startswith(("SEARCH", "SCAN"))), plans
+    sorted_ = [plan for plan in plans if "TEMP B-TREE" in plan]
+    assert not sorted_ or query.ids or query.idempotency_key
+
+
+# ── Means ─────────────────────────────────────────────────────────────────────
+
+
+class hosts_engine:  # noqa: N801 - reads as a function
+    """Make an engine the way a host does, and close it."""
+
+    def __init__(self, url: str, *, autocommit: bool = False) -> None:
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+        asynchronous = any(name in url for name in ("aiosqlite", "_async", "asyncpg"))
+        self.engine: Any = create_async_engine(url, **options) if asynchronous else create_engine(url, **options)
+        self.sync_engine: Engine = self.engine.sync_engine if asynchronous else self.engine
+
+    async def __aenter__(self) -> tuple[Any, Engine]:
+        return self.engine, self.sync_engine
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.engine is self.sync_engine:
+            self.engine.dispose()
+        else:
+            await self.engine.dispose()
+
+
+def listener_count(engine: Engine) -> tuple[int, int, int]:
+    return len(engine.pool.dispatch.connect), len(engine.dispatch.begin), len(engine.dispatch.commit)
+
+
+async def on(engine: Any, read: Callable[[Connection], Any]) -> Any:
+    if isinstance(engine, Engine):
+        with engine.connect() as connection:
+            return read(connection)
+    async with engine.connect() as connection:
+        return await connection.run_sync(read)
+
+
+def settings(connection: Connection) -> list[object]:
+    names = ("synchronous", "busy_timeout", "foreign_keys", "journal_mode")
+    if connection.dialect.name == "sqlite":
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    return [
+        connection.exec_driver_sql("SHOW transaction_isolation").scalar(),
+        connection.exec_driver_sql("SHOW statement_timeout").scalar(),
+        connection.get_isolation_level(),
+    ]
+
+
+class lost_once:  # noqa: N801 - reads as a function
+    """Cut the next writing transaction's connection, before its commit or after.
+
+    After: the database has committed, and the caller never hears of it.
+    """
+
+    def __init__(self, store: SQLAlchemyStore, *, before_commit: bool) -> None:
+        self._engine = store._database._engine
+        self._before = before_commit
+        self.losses: list[int] = []
+
+    def __enter__(self) -> list[int]:
+        event.listen(self._engine, "commit", self._cut)
+        return self.losses
+
+    def __exit__(self, *_: object) -> None:
+        event.remove(self._engine, "commit", self._cut)
+
+    def _cut(self, connection: Connection) -> None:
+        if self.losses:
+            return
+        self.losses.append(1)
+        if not self._before:
+            connection.dialect.do_commit(connection.connection.dbapi_connection)
+        connection.invalidate()
+        raise DBAPIError("COMMIT", {}, Exception("the connection was lost"), connection_invalidated=True)
+
+
+def transient(store: SQLAlchemyStore) -> DBAPIError:
+    cause = Exception("try again")
+    if store._database.dialect == "sqlite":
+        cause.sqlite_errorcode = 517  # type: ignore[attr-defined]
+    else:
+        cause.sqlstate = "40P01"  # type: ignore[attr-defined]
+    return DBAPIError("UPDATE", {}, cause)
+
+
+async def kill_the_others(store: SQLAlchemyStore) -> None:
+    url = store._database._engine.url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    engine.dispose()
+
+
+async def plans_of(store: SQLAlchemyStore, operation: Callable[[Connection], object]) -> list[str]:
+    """Return the steps of SQLite's plans for the statements of an operation."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    engine = store._database._engine
+    event.listen(engine, "before_cursor_execute", note)
+    await store._database.read(operation)
+    event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        return [
+            row.detail
+            for statement, parameters in statements
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]

@@ -1,0 +1,78 @@
+"""JSON becomes something a person can read."""
+
+from __future__ import annotations
+
+import pytest
+
+from awaithumans.web.display import humanised, shown
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("due_date", "Due date"),
+        ("dueDate", "Due date"),
+        ("VAT", "VAT"),
+        ("order-id", "Order id"),
+        ("_", "_"),
+        ("", ""),
+        ("Größe", "Größe"),
+    ],
+)
+def test_keys_become_words(name: str, words: str) -> None:
+    assert humanised(name) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, "empty", ""),
+        ("", "empty", ""),
+        ([], "empty", ""),
+        ({}, "empty", ""),
+        (True, "flag", "Yes"),
+        (0, "text", "0"),
+        (99.99, "text", "99.99"),
+        (1e300, "text", "1e+300"),
+        ("a", "text", "a"),
+        ("a\nb", "prose", "a\nb"),
+        ("https://example.com/a?b=c", "link", "https://example.com/a?b=c"),
+        ("javascript:alert(1)", "text", "javascript:alert(1)"),
+        ("https://a b", "text", "https://a b"),
+    ],
+)
+def test_plain_values(value: object, kind: str, text: str) -> None:
+    one = shown(value)
+    assert (one.kind, one.text) == (kind, text)
+
+
+def test_titles_of_the_schema_name_the_parts_through_local_references() -> None:
+    schema = {
+        "properties": {"lines": {"title": "Order lines", "type": "array", "items": {"$ref": "#/$defs/Line"}}},
+        "$defs": {"Line": {"properties": {"sku": {"title": "Article"}}}},
+    }
+    one = shown({"lines": [{"sku": "a", "n": 1}, {"sku": "b"}]}, schema)
+    [(label, table)] = one.pairs
+    assert (label, table.kind, list(table.columns)) == ("Order lines", "table", ["Article", "N"])
+    assert [[cell.text for cell in row] for row in table.rows] == [["a", "1"], ["b", ""]]
+
+
+@pytest.mark.parametrize("value", [[{"a": 1}], [{"a": [1]}, {"a": 2}], [1, {"a": 1}], [{str(n): n} for n in range(20)]])
+def test_what_makes_no_table_is_a_list(value: object) -> None:
+    assert shown(value).kind == "list"
+
+
+def test_deep_values_end_as_json() -> None:
+    value: object = 1
+    for _ in range(20):
+        value = {"a": value}
+    one = shown(value)
+    while one.pairs:
+        [(_, one)] = one.pairs
+    assert one.kind == "raw"
+
+
+@pytest.mark.parametrize("schema", [{"properties": 7}, {"properties": {"a": 7}}, {"$ref": 7}, {"$ref": "#/$defs/x"}])
+def test_odd_schemas_do_no_harm(schema: dict[str, object]) -> None:
+    [(label, _)] = shown({"a": 1}, schema).pairs
+    assert label == "A"
