@@ -86,7 +86,7 @@ def act(task: Task, command: Command, now: datetime) -> Change | None:
 def may_see(task: Task, human: Human) -> bool:
     """Tell whether the task is this person's business."""
     people = (*task.addressees, *filter(None, [task.assignee]), *(answer.by.human for answer in task.answers))
-    return human.operator or not people or any(human.addresses & one.addresses for one in people)
+    return human.operator or not task.addressees or any(human.addresses & one.addresses for one in people)
 
 
 def may_answer(task: Task, human: Human) -> bool:

@@ -100,7 +100,7 @@ def _choice_faults(field: SingleSelect | MultiSelect | PictureChoice, value: obj
     if any(known.isdisjoint(texts_of(member)) for member in chosen):
         yield "choose one of the options" if len(chosen) == 1 else "choose among the options"
     if isinstance(field, MultiSelect):
-        yield from _count_faults(field.min_count, field.max_count, value)
+        yield from _count_faults(field.min_count, field.max_count, chosen)
     elif len(chosen) > 1 and not getattr(field, "multiple", False):
         yield "choose one only"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from types import NoneType
-from typing import cast, get_args
+from typing import get_args
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
@@ -27,7 +27,7 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
-from awaithumans.forms.shape import Shape, shapes
+from awaithumans.forms.shape import Shape, as_list, shapes
 from awaithumans.types import JsonObject
 
 _LONG_MINIMUM = 100
@@ -165,9 +165,9 @@ def _select(members: Sequence[object], shape: Shape) -> FormField | None:
 
 def _multi_select(members: Sequence[object], shape: Shape) -> FormField | None:
     options = _options(members)
-    chosen = set(map(str, cast("list[object]", shape.default))) if isinstance(shape.default, list) else set[str]()
-    default = tuple(option.value for option in options if option.value in chosen)
-    return MultiSelect(options=options, default=default) if options else None
+    default = set(map(str, as_list(shape.default)))
+    chosen = tuple(option.value for option in options if option.value in default)
+    return MultiSelect(options=options, default=chosen) if options else None
 
 
 def _options(members: Sequence[object]) -> tuple[SelectOption, ...]:

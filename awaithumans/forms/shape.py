@@ -80,6 +80,11 @@ def texts_of(member: object) -> frozenset[str]:
     return frozenset({str(member), json.dumps(member, ensure_ascii=False)})
 
 
+def as_list(value: object) -> list[object]:
+    """Give a list as it is, and nothing for anything else."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def _property(part: object, root: JsonObject, *, needed: bool, listed: bool = False) -> Shape:
     outer = _object(part)
     core, nullable = _core(outer, root)
@@ -115,7 +120,7 @@ def _inside(part: dict[str, object], root: JsonObject) -> tuple[dict[str, object
     if "$ref" in part:
         return _object(schemas.follow(part, root)), False
     for key in _COMBINED:
-        alternatives = [_object(schemas.follow(child, root)) for child in _list(part.get(key))]
+        alternatives = [_object(schemas.follow(child, root)) for child in as_list(part.get(key))]
         rest = [child for child in alternatives if not _is_null(child)]
         if len(rest) == 1:
             return rest[0], len(rest) < len(alternatives)
@@ -129,7 +134,7 @@ def _is_null(part: JsonObject) -> bool:
 
 
 def _admits_null(part: JsonObject) -> bool:
-    return "null" in _list(part.get("type")) or None in _list(part.get("enum")) or _is_null(part)
+    return "null" in as_list(part.get("type")) or None in as_list(part.get("enum")) or _is_null(part)
 
 
 def _types(part: object, root: JsonObject, seen: set[int]) -> frozenset[str] | None:
@@ -143,10 +148,10 @@ def _types(part: object, root: JsonObject, seen: set[int]) -> frozenset[str] | N
         return frozenset(cast("list[str]", named if isinstance(named, list) else [named]))
     if members := _own_members(core):
         return frozenset(map(_type_of, members))
-    either = [_types(child, root, seen) for child in _list(core.get("anyOf")) or _list(core.get("oneOf"))]
-    every = [_types(child, root, seen) for child in _list(core.get("allOf"))]
+    either = [_types(child, root, seen) for child in as_list(core.get("anyOf")) or as_list(core.get("oneOf"))]
+    every = [_types(child, root, seen) for child in as_list(core.get("allOf"))]
     known = [kinds for kinds in (_union(either), *every) if kinds]
-    return frozenset.intersection(*known) if known else None
+    return frozenset(kind for kind in known[0] if all(kind in kinds for kinds in known)) if known else None
 
 
 def _union(groups: list[frozenset[str] | None]) -> frozenset[str] | None:
@@ -156,7 +161,7 @@ def _union(groups: list[frozenset[str] | None]) -> frozenset[str] | None:
 
 def _members(part: JsonObject, root: JsonObject) -> tuple[object, ...] | None:
     """Give the values to choose from, if those are all there is."""
-    alternatives = _list(part.get("anyOf")) or _list(part.get("oneOf"))
+    alternatives = as_list(part.get("anyOf")) or as_list(part.get("oneOf"))
     groups = [_own_members(_core(child, root)[0]) for child in alternatives] or [_own_members(part)]
     if not all(groups):
         return None
@@ -164,7 +169,7 @@ def _members(part: JsonObject, root: JsonObject) -> tuple[object, ...] | None:
 
 
 def _own_members(part: JsonObject) -> list[object]:
-    return [part["const"]] if "const" in part else _list(part.get("enum"))
+    return [part["const"]] if "const" in part else as_list(part.get("enum"))
 
 
 _TYPE_NAMES: Mapping[type, str] = {
@@ -183,10 +188,6 @@ def _type_of(member: object) -> str:
 
 def _object(value: object) -> dict[str, object]:
     return cast("dict[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def _text(value: object) -> str | None:

@@ -8,11 +8,11 @@ from typing import cast
 
 from awaithumans import schemas
 from awaithumans.forms.constraints import validate_response
-from awaithumans.forms.definition import FormDefinition, FormField, MultiSelect, PictureChoice, Switch
+from awaithumans.forms.definition import FormDefinition, FormField
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.shape import ANYTHING, Shape, shapes
-from awaithumans.forms.values import UnreadableError, is_blank, read
-from awaithumans.forms.widgets import WHOLE, Widget, laid_out
+from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, read
+from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
 from awaithumans.types import JsonObject
 
 
@@ -27,14 +27,11 @@ class Submission:
 
     value: JsonObject
     errors: Mapping[str, str]
-    typed: Mapping[str, Sequence[str]]
+    typed: Mapping[str, Typed]
 
 
-class _Absent:
-    """Stands for a property that the response leaves out."""
-
-
-_ABSENT = _Absent()
+_ABSENT = object()
+_BLANK: tuple[object, ...] = (None, "", [], {})
 
 
 def parse(
@@ -55,44 +52,54 @@ def parse(
         return _whole(response_schema, submitted)
     value: dict[str, object] = {}
     errors: dict[str, str] = {}
-    typed: dict[str, Sequence[str]] = {}
-    for field, shape, widget in laid_out(shown, shapes(response_schema)):
-        if widget == "display":
-            continue
-        typed[field.name] = tuple(submitted.get(field.name, ()))
+    asked = [each for each in laid_out(shown, shapes(response_schema)) if each[2] != "display"]
+    typed = {field.name: Typed(submitted.get(field.name, ())) for field, _, _ in asked}
+    for field, shape, widget in asked:
         try:
-            read_value = _read(field, shape, widget, typed[field.name])
+            part = _part(field, shape, widget, typed[field.name])
         except UnreadableError as fault:
             errors[field.name] = str(fault)
         else:
-            value |= {} if read_value is _ABSENT else {field.name: read_value}
+            value |= {} if part is _ABSENT else {field.name: part}
     faults = validate_response(shown, response_schema, value)
     return Submission(value=value, errors={**faults, **errors}, typed=typed)
 
 
-def asks_whole(shown: FormDefinition, schema: JsonObject) -> bool:
-    """Tell whether a form without questions still needs an answer as JSON."""
-    asking = any(widget != "display" for _, _, widget in laid_out(shown, shapes(schema)))
-    return not asking and bool(schemas.validate(schema, {}))
+def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed) -> object:
+    if not is_blank(widget, typed, field):
+        return read(widget, typed, field, shape)
+    if widget == "checkboxes":
+        return [] if field.required or shape.needed or preset(field, shape) else _ABSENT
+    if field.required:
+        raise UnreadableError("choose one" if widget in {"switch", "radio", "select"} else "is required")
+    return _cleared(shape) if typed and shape.default not in _BLANK else _left_out(shape)
+
+
+def _cleared(shape: Shape) -> object:
+    """Give the value of a control whose default was taken away."""
+    if shape.nullable:
+        return None
+    if shape.text and shape.members is None:
+        return ""
+    raise UnreadableError("is required")
+
+
+def _left_out(shape: Shape) -> object:
+    if not shape.needed:
+        return _ABSENT
+    if shape.defaulted:
+        return shape.default
+    return None if shape.nullable else _ABSENT
 
 
 def _whole(schema: JsonObject, submitted: Mapping[str, Sequence[str]]) -> Submission:
-    typed = tuple(submitted.get(WHOLE, ()))
+    name = WHOLE_FIELD.name
+    typed = {name: Typed(submitted.get(name, ()))}
     try:
-        value = read("json", typed or ("",), WHOLE_FIELD, ANYTHING)
+        value = read("json", typed[name], WHOLE_FIELD, ANYTHING)
     except UnreadableError as fault:
-        return Submission(value={}, errors={WHOLE: str(fault)}, typed={WHOLE: typed})
+        return Submission(value={}, errors={name: str(fault)}, typed=typed)
     if not isinstance(value, dict):
-        return Submission(value={}, errors={WHOLE: "must be an object"}, typed={WHOLE: typed})
-    errors = {path or WHOLE: message for path, message in schemas.validate(schema, cast("object", value)).items()}
-    return Submission(value=cast("JsonObject", value), errors=errors, typed={WHOLE: typed})
-
-
-def _read(field: FormField, shape: Shape, widget: Widget, typed: Sequence[str]) -> object:
-    if not is_blank(widget, typed, field):
-        return read(widget, [text for text in typed if text] or [""], field, shape)
-    if widget == "checkboxes":
-        return [] if field.required or shape.needed or _preselected(field, shape) else _ABSENT
-    if field.required:
-        raise UnreadableError("choose one" if isinstance(field, Switch) or widget in _CHOICES else "is required")
-    return _left_blank(shape)
+        return Submission(value={}, errors={name: "must be an object, in { }"}, typed=typed)
+    errors = {path or name: message for path, message in schemas.validate(schema, cast("object", value)).items()}
+    return Submission(value=cast("JsonObject", value), errors=errors, typed=typed)

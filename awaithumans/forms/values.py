@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import cast
@@ -13,7 +13,7 @@ from typing import cast
 from awaithumans.documents import MAX_INTEGER_DIGITS, loads
 from awaithumans.errors import InvalidInputError
 from awaithumans.forms.definition import DateTime, FormField, MultiSelect, PictureChoice, SelectOption, SingleSelect
-from awaithumans.forms.shape import Shape, texts_of
+from awaithumans.forms.shape import Shape, as_list, texts_of
 from awaithumans.forms.widgets import Widget
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -22,10 +22,18 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
 _MOMENT = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}(Z|[+-]\d\d:\d\d)?", re.ASCII)
 _MINUTES = len("00:00")
+_BOOLEAN = frozenset({"boolean"})
+_LIST = frozenset({"array"})
 
 
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
+
+
+class Typed(tuple[str, ...]):
+    """What stood in a control when its form was sent, letter by letter."""
+
+    __slots__ = ()
 
 
 def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -> object:
@@ -33,30 +41,43 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
 
     Raises `UnreadableError` where that would mean to guess.
     """
+    values = {option.value for option in options_of(field)}
+    texts = [text for text in dict.fromkeys(typed) if text or "" in values] or [""]
     if widget == "checkboxes":
-        return [_member(text, field, shape.items) for text in dict.fromkeys(typed)]
-    if len(set(typed)) > 1:
+        return [_member(text, field, shape.items) for text in texts]
+    if len(texts) > 1:
         raise UnreadableError("give one value only")
-    return _read_one(widget, typed[0], field, shape)
+    return _READERS.get(widget, _lines)(texts[0], field, shape)
 
 
 def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
     """Give what stands in a control for `value`; the inverse of `read`."""
-    if value is None and not (widget == "json" and not shape.nullable):
+    if widget == "json":
+        return (json.dumps(value, ensure_ascii=False, indent=2),)
+    if value is None:
         return ()
-    match widget, value:
-        case "json", _:
-            return (json.dumps(value, ensure_ascii=False, indent=2),)
-        case (("checkboxes" | "radio" | "select"), list()):
-            return tuple(_option_text(member, field) for member in cast("list[object]", value))
-        case (("checkboxes" | "radio" | "select"), _):
-            return (_option_text(value, field),)
-        case "datetime-local", str() if isinstance(field, DateTime):
-            return (_local_text(value, field),)
-        case _, str():
-            return (value,)
-        case _:
-            return (json.dumps(value, ensure_ascii=False),)
+    if widget in {"checkboxes", "radio", "select"}:
+        members = as_list(value) if isinstance(value, list) else [value]
+        return tuple(_option_text(member, field) for member in members)
+    if not isinstance(value, str):
+        return (json.dumps(value, ensure_ascii=False),)
+    if widget == "datetime-local":
+        return (_local_text(value, cast("DateTime", field)),)
+    quoted = widget == "number" and shape.decimal and not _NUMBER.fullmatch(value)
+    return (json.dumps(value, ensure_ascii=False) if quoted else value,)
+
+
+def _lines(text: str, _field: FormField, _shape: Shape) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def preset(field: FormField, shape: Shape) -> object:
+    """Give the value that a field starts with: its default, or the schema's."""
+    default: object = field.model_dump(mode="json").get("default")
+    chosen = default if default not in (None, []) else shape.default
+    if isinstance(field, PictureChoice) and not field.multiple:
+        return next(iter(as_list(chosen)), None)
+    return chosen
 
 
 def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
@@ -72,37 +93,17 @@ def options_of(field: FormField) -> Sequence[SelectOption]:
     return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice) else ()
 
 
-def _read_one(widget: Widget, text: str, field: FormField, shape: Shape) -> object:
-    match widget:
-        case "switch":
-            return _switch(text)
-        case "radio" | "select":
-            return _choice(text, field, shape)
-        case "number":
-            return _number(text.strip(), shape)
-        case "date":
-            return _date(text.strip())
-        case "time":
-            return _time(text.strip())
-        case "datetime-local":
-            return _moment(text.strip(), cast("DateTime", field))
-        case "json":
-            return _json(text)
-        case _:
-            return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 # ── Choices ───────────────────────────────────────────────────────────────────
 
 
-def _switch(text: str) -> bool:
+def _switch(text: str, _field: FormField, _shape: Shape) -> bool:
     if text not in {"true", "false"}:
         raise UnreadableError("choose one")
     return text == "true"
 
 
 def _choice(text: str, field: FormField, shape: Shape) -> object:
-    if shape.types == frozenset({"array"}):
+    if shape.types == _LIST:
         return [_member(text, field, shape.items)]
     return _member(text, field, shape)
 
@@ -117,8 +118,8 @@ def _member(text: str, field: FormField, shape: Shape | None) -> object:
     if shape is None or shape.text or shape.decimal:
         return text
     if shape.numeric:
-        return _number(text, shape)
-    return text == "true" if shape.types == frozenset({"boolean"}) and text in {"true", "false"} else text
+        return _number(text, field, shape)
+    return text == "true" if shape.types == _BOOLEAN and text in {"true", "false"} else text
 
 
 def _option_text(value: object, field: FormField) -> str:
@@ -129,7 +130,8 @@ def _option_text(value: object, field: FormField) -> str:
 # ── Numbers ───────────────────────────────────────────────────────────────────
 
 
-def _number(text: str, shape: Shape) -> int | float | str:
+def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
+    text = typed.strip()
     if shape.decimal and text.startswith('"'):
         return _quoted(text)
     if "," in text:
@@ -144,7 +146,7 @@ def _number(text: str, shape: Shape) -> int | float | str:
 
 
 def _quoted(text: str) -> str:
-    value = _json(text)
+    value = _json(text, None, None)
     if not isinstance(value, str):
         raise UnreadableError("must be a number, or text in quotes")
     return value
@@ -162,7 +164,8 @@ def _exact(text: str, *, or_text: bool) -> float | str:
 # ── Dates and times ───────────────────────────────────────────────────────────
 
 
-def _date(text: str) -> str:
+def _date(typed: str, _field: FormField, _shape: Shape) -> str:
+    text = typed.strip()
     try:
         if _DATE.fullmatch(text):
             return date.fromisoformat(text).isoformat()
@@ -171,7 +174,8 @@ def _date(text: str) -> str:
     raise UnreadableError("must be a date like 2026-01-31")
 
 
-def _time(text: str) -> str:
+def _time(typed: str, _field: FormField, _shape: Shape) -> str:
+    text = typed.strip()
     try:
         if _TIME.fullmatch(text):
             time.fromisoformat(text)
@@ -181,9 +185,10 @@ def _time(text: str) -> str:
     raise UnreadableError("must be a time like 14:30")
 
 
-def _moment(text: str, field: DateTime) -> str:
+def _moment(typed: str, field: FormField, _shape: Shape) -> str:
+    text = typed.strip()
     try:
-        if _MOMENT.fullmatch(text):
+        if isinstance(field, DateTime) and _MOMENT.fullmatch(text):
             return _existing(datetime.fromisoformat(text), field).isoformat()
     except (ValueError, OverflowError):
         pass
@@ -210,9 +215,21 @@ def _local_text(value: str, field: DateTime) -> str:
 # ── JSON ──────────────────────────────────────────────────────────────────────
 
 
-def _json(text: str) -> object:
+def _json(text: str, _field: FormField | None, _shape: Shape | None) -> object:
     try:
         return loads(text)
     except InvalidInputError as error:
         reason = error.message.removeprefix("the body is not valid JSON: ")
         raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None
+
+
+_READERS: Mapping[Widget, Callable[[str, FormField, Shape], object]] = {
+    "switch": _switch,
+    "radio": _choice,
+    "select": _choice,
+    "number": _number,
+    "date": _date,
+    "time": _time,
+    "datetime-local": _moment,
+    "json": _json,
+}

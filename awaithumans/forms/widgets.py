@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, TypeAlias
 
+from awaithumans import schemas
 from awaithumans.forms.definition import (
     Date,
     DateTime,
@@ -43,8 +44,8 @@ Widget: TypeAlias = Literal[
 ]
 """A control; "number" is a line of text that holds a number."""
 
-WHOLE = "response"
-"""The name of the one control that asks for a whole response as JSON."""
+WHOLE_FIELD = LongText(name="response", label="Response", hint="JSON")
+"""Asks for a whole response, where there is nothing to make fields of."""
 
 _RADIOS = 5
 
@@ -52,6 +53,12 @@ _RADIOS = 5
 def is_json_box(field: FormField, schema: JsonObject) -> bool:
     """Tell whether a field is asked for as JSON, judged by the response schema."""
     return widget_of(field, shapes(schema).get(field.name, ANYTHING)) == "json"
+
+
+def asks_whole(form: FormDefinition, schema: JsonObject) -> bool:
+    """Tell whether a form without questions still needs an answer."""
+    asking = any(widget != "display" for _, _, widget in laid_out(form, shapes(schema)))
+    return not asking and bool(schemas.validate(schema, {}))
 
 
 def laid_out(form: FormDefinition, known: Mapping[str, Shape]) -> Iterator[tuple[FormField, Shape, Widget]]:
@@ -70,21 +77,14 @@ def _laid_out(fields: tuple[FormField, ...], known: Mapping[str, Shape]) -> Iter
 
 def widget_of(field: FormField, shape: Shape) -> Widget:
     """Choose the control that can give a value of this shape."""
-    if not field.answered:
-        return "display"
     match field:
         case ShortText() | LongText() | RichText() | Signature():
             return _writing(field, shape)
         case SingleSelect() | MultiSelect() | PictureChoice():
             return _choosing(field, shape)
-        case Switch():
-            return "switch" if _takes(shape, "boolean") else "json"
-        case Slider() | StarRating() | OpinionScale():
-            return "number" if _takes(shape, "number", "integer") else "json"
-        case Date() | DateTime() | Time():
-            return _dating(field) if _takes(shape, "string") else "json"
         case _:
-            return "json"
+            widget, types = _PLAIN.get(type(field), ("json" if field.answered else "display", ()))
+            return widget if not types or _takes(shape, *types) else "json"
 
 
 def _takes(shape: Shape, *types: str) -> bool:
@@ -110,11 +110,13 @@ def _choosing(field: SingleSelect | MultiSelect | PictureChoice, shape: Shape) -
     return "radio" if len(field.options) <= _RADIOS else "select"
 
 
-def _dating(field: Date | DateTime | Time) -> Widget:
-    match field:
-        case Date():
-            return "date"
-        case DateTime():
-            return "datetime-local"
-        case Time():
-            return "time"
+_PLAIN: Mapping[type, tuple[Widget, tuple[str, ...]]] = {
+    Switch: ("switch", ("boolean",)),
+    Slider: ("number", ("number", "integer")),
+    StarRating: ("number", ("number", "integer")),
+    OpinionScale: ("number", ("number", "integer")),
+    Date: ("date", ("string",)),
+    DateTime: ("datetime-local", ("string",)),
+    Time: ("time", ("string",)),
+}
+"""The control of a kind, and the types of the values that it gives."""

@@ -183,7 +183,7 @@ class Api:
         return json_response({"name": "awaithumans", "version": version("awaithumans")})
 
     async def _openapi(self, request: Request) -> Response:
-        return json_response(openapi_document(url(request, "/api")))
+        return json_response(openapi_document(self._engine, url(request, "/api")))
 
     # ── Parts ─────────────────────────────────────────────────────────────────
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import version
+from typing import cast
 
 from pydantic import BaseModel
 
-from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS
+from awaithumans.engine import Engine
+from awaithumans.forms import FormDefinition
+from awaithumans.routing import CALLBACK, AddressDirectory
+from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
 from awaithumans.web.shapes import ReassignBody
 from awaithumans.wire import CompleteBody, CreateBody
 
 Json = dict[str, object]
 
+_WITHOUT_NUL = r"^[^\x00]*$"
+_ADDRESS_PART = r"[^@\s\x00-\x1f\x7f<>,;:\"]"
+_ADDRESS = f"^{_ADDRESS_PART}{{1,64}}@{_ADDRESS_PART}{{1,253}}$"
 _TASK_STATUSES = ["created", "rejected", "submitted", "completed", "timed_out", "cancelled", "verification_exhausted"]
-_BODIES: Mapping[str, type[BaseModel]] = {
+_MODELS: Mapping[str, type[BaseModel]] = {
     "CreateBody": CreateBody,
     "CompleteBody": CompleteBody,
     "ReassignBody": ReassignBody,
+    "FormDefinition": FormDefinition,
 }
 _REASONS = {
     "401": "No valid token, and nobody logged in.",
@@ -33,14 +40,10 @@ _REASONS = {
 }
 
 
-def openapi_document(server: str) -> Json:
-    """Describe the API as found at `server`."""
-    return {**_document(), "servers": [{"url": server}]}
-
-
-@cache
-def _document() -> Json:
+def openapi_document(engine: Engine, server: str) -> Json:
+    """Describe the API of this engine as found at `server`."""
     return {
+        "servers": [{"url": server}],
         "openapi": "3.1.0",
         "info": {
             "title": "awaithumans",
@@ -50,7 +53,7 @@ def _document() -> Json:
         "security": [{"bearer": []}, {"adminToken": []}],
         "paths": {**_task_paths(), **_verb_paths(), **_service_paths()},
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas(engine),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "adminToken": {"type": "apiKey", "in": "header", "name": "X-Admin-Token"},
@@ -218,16 +221,44 @@ def _ref(name: str) -> Json:
 # ── Shapes ────────────────────────────────────────────────────────────────────
 
 
-def _schemas() -> Json:
+def _schemas(engine: Engine) -> Json:
     found: Json = dict(_RESPONSES)
-    for name, model in _BODIES.items():
+    for name, model in _MODELS.items():
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= schema.pop("$defs", {})
         found[name] = schema
-    create = found["CreateBody"]
-    if isinstance(create, dict):
-        create["properties"]["timeout_seconds"] |= {"minimum": MIN_TIMEOUT_SECONDS, "maximum": MAX_TIMEOUT_SECONDS}
+    _narrow(cast("dict[str, dict[str, Json]]", found["CreateBody"])["properties"], engine)
+    reassign = cast("dict[str, dict[str, Json]]", found["ReassignBody"])["properties"]
+    reassign["assign_to"] = _assignment(engine)
     return found
+
+
+def _narrow(create: dict[str, Json], engine: Engine) -> None:
+    """Say what this engine, with its channels and verifiers, can take."""
+    create["timeout_seconds"] |= {"minimum": MIN_TIMEOUT_SECONDS, "maximum": MAX_TIMEOUT_SECONDS}
+    for name in ("task", "idempotency_key"):
+        create[name]["pattern"] = _WITHOUT_NUL
+    create["assign_to"] = {"anyOf": [_assignment(engine), *_NOTHING]}
+    create["form_definition"] = _optional(_ref("FormDefinition"))
+    create["verifier_config"] = {"anyOf": [*([_verifier(engine)] if engine.verifiers else []), *_NOTHING]}
+    if CALLBACK not in engine.channels:
+        create["callback_url"] = {"enum": [None, ""]}
+    if not engine.channels:
+        create["notify"] = {"type": ["array", "null"], "maxItems": 0}
+
+
+def _assignment(engine: Engine) -> Json:
+    if not isinstance(engine.directory, AddressDirectory):
+        return {"type": "object", "minProperties": 1, "description": "What the host's directory understands."}
+    address: Json = {"type": "string", "pattern": _ADDRESS}
+    addresses: Json = {"type": "array", "items": address, "minItems": 1}
+    return {"anyOf": [_object({"email": address}), _object({"emails": addresses})]}
+
+
+def _verifier(engine: Engine) -> Json:
+    schema = VerifierConfig.model_json_schema()
+    schema["properties"]["provider"] = {"type": "string", "enum": sorted(engine.verifiers)}
+    return schema
 
 
 def _object(required: Mapping[str, object]) -> Json:
@@ -236,6 +267,7 @@ def _object(required: Mapping[str, object]) -> Json:
 
 _TEXT: Json = {"type": "string"}
 _FLAG: Json = {"type": "boolean"}
+_NOTHING: list[Json] = [{"type": "object", "maxProperties": 0}, {"type": "null"}]
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _ANY_OBJECT: Json = {"type": "object"}

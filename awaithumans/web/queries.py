@@ -81,9 +81,9 @@ def text(request: Request, name: str) -> str | None:
 
 def cursor(request: Request) -> Cursor | None:
     """Return the place behind which the list goes on."""
-    given = text(request, "after")
-    if given is None:
+    if "after" not in request.query_params:
         return None
+    given = text(request, "after") or ""
     at, _, task_id = given.partition(".")
     if not (at.isascii() and at.isdecimal() and len(at) <= _MAX_CURSOR_DIGITS and task_id):
         raise _invalid("after", "must be a cursor from the Link header of a page before")

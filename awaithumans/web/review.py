@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ from functools import cached_property
 from awaithumans import forms, lifecycle
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
-from awaithumans.types import Actor, Delivery, Entry, Human, JsonObject, Submit, Task, TaskStatus
+from awaithumans.types import Actor, Delivery, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
 from awaithumans.web.display import Shown, humanised, raw_json, shown
 
@@ -149,30 +149,27 @@ class Review:
         return self.task.status is TaskStatus.PENDING and self.left > timedelta()
 
     @cached_property
-    def fields(self) -> Sequence[object]:
+    def fields(self) -> Sequence[forms.Control]:
         """Give the form's fields, filled in and marked."""
-        return forms.render_fields(form_of(self.task), self.task.spec.response_schema, self.values, self.errors)
+        spec = self.task.spec
+        return forms.render_fields(spec.form, spec.response_schema, self.values, self.errors)
 
     @property
-    def places(self) -> Mapping[str, str]:
-        """Give the element id of each field, by its name."""
-        return {one.name: f"field-{number}" for number, one in enumerate(self.fields, start=1)}
+    def problems(self) -> Sequence[tuple[str, str]]:
+        """Give what is wrong, and the element to go to; "" if there is none."""
+        marked = [(place, f"{one.label}: {one.error}") for place, one in self._placed() if one.error]
+        asked = [one.name for one in self.fields if one.widget != "display"]
+        elsewhere = [(path, text) for path, text in self.errors.items() if not _belongs(path, asked)]
+        return [*marked, *(("", f"{path}: {text}" if path else text) for path, text in elsewhere)]
 
     @property
-    def labels(self) -> Mapping[str, str]:
-        """Give the label of each field, by its name."""
-        return {one.name: one.label for one in self.fields}
+    def first_fault(self) -> str:
+        """Name the element to correct first; "" if there is none."""
+        return next((place for place, one in self._placed() if one.error), "")
 
-    @property
-    def first_fault(self) -> str | None:
-        """Name the first field that has to be corrected."""
-        return next((one.name for one in self.fields if one.error), None)
-
-
-def form_of(task: Task) -> JsonObject:
-    """Return the task's form: its own, or what its schema asks for."""
-    spec = task.spec
-    return spec.form if spec.form is not None else forms.form_from_schema(spec.response_schema)
+    def _placed(self) -> Iterator[tuple[str, forms.Control]]:
+        for number, one in enumerate(self.fields, start=1):
+            yield f"field-{number}", one
 
 
 def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
@@ -189,7 +186,7 @@ async def send_answer(
 
     Raises `FormRefusedError`, and what `act` raises.
     """
-    sent = forms.parse(form_of(task), task.spec.response_schema, submitted)
+    sent = forms.parse(task.spec.form, task.spec.response_schema, submitted)
     if sent.errors:
         raise FormRefusedError(sent.typed, sent.errors)
     try:
@@ -217,3 +214,8 @@ def line_of(entry: Entry) -> Line:
 def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
     """Return who could not be told, and why."""
     return [(one.effect.recipient or one.effect.kind.value, one.failure) for one in deliveries if one.failure]
+
+
+def _belongs(path: str, names: Sequence[str]) -> bool:
+    """Tell whether an error is shown at one of these fields."""
+    return any(path == name or path.startswith(f"{name}.") for name in names)

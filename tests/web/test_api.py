@@ -72,7 +72,8 @@ async def test_completing_answers_the_task(world: World, client: httpx2.AsyncCli
     assert (task["status"], task["response"]) == ("completed", YES)
     assert (task["completed_by_email"], task["completed_via_channel"]) == ("ana@example.com", "teams")
     answer = (await world.task(task_id)).answer
-    assert answer and answer.by.stated_by == "agent:speaker"
+    assert answer
+    assert answer.by.stated_by == "agent:speaker"
 
 
 async def test_a_response_that_does_not_fit_is_refused_with_its_fields(
@@ -191,7 +192,7 @@ class TestList:
         await world.ask(client, redact_payload=True)
         newest = await world.ask(client, idempotency_key="key-2")
         found = (await client.get("/api/tasks", headers=ADMIN)).json()
-        assert [task["id"] for task in found][0] == newest
+        assert next(task["id"] for task in found) == newest
         assert [task["payload"] for task in found] == [{"order": "A-1", "amount": 120}, {"_redacted": True}]
 
     @pytest.mark.parametrize(

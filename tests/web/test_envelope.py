@@ -154,9 +154,7 @@ class TestSize:
         assert read <= 3
 
     @pytest.mark.parametrize("announced", ["9" * 400, "-1", "x"])
-    async def test_a_nonsensical_length_is_no_error_of_ours(
-        self, client: httpx2.AsyncClient, announced: str
-    ) -> None:
+    async def test_a_nonsensical_length_is_no_error_of_ours(self, client: httpx2.AsyncClient, announced: str) -> None:
         headers = {**ASKER, "Content-Length": announced}
         response = await client.post("/api/tasks", content=json.dumps(body()).encode(), headers=headers)
         assert response.status_code in {201, 413}
@@ -233,7 +231,9 @@ async def test_what_breaks_is_logged_with_its_task_and_not_told(
 
 @pytest.mark.parametrize(("given", "echoed"), [("abc-123.X_z", True), ("a b", False), ("x" * 129, False), ("é", False)])
 async def test_a_request_id_is_echoed_if_it_is_harmless(
-    client: httpx2.AsyncClient, given: str, echoed: bool  # noqa: FBT001
+    client: httpx2.AsyncClient,
+    given: str,
+    echoed: bool,  # noqa: FBT001
 ) -> None:
     headers = [(b"x-request-id", given.encode())]
     answered = (await client.get("/api/health", headers=headers)).headers["X-Request-ID"]

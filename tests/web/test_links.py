@@ -31,7 +31,8 @@ async def test_a_link_opens_its_task_and_takes_its_answer(world: World, client: 
     assert (sent.status_code, sent.headers["Location"]) == (303, link)
     assert "that is answered" in (await client.get(link)).text
     answer = (await world.task(task_id)).answer
-    assert answer and (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "link", "web")
+    assert answer
+    assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "link", "web")
 
 
 async def test_it_leads_nowhere_else(world: World, client: httpx2.AsyncClient) -> None:
@@ -77,7 +78,9 @@ async def test_a_changed_link_is_404(world: World, client: httpx2.AsyncClient) -
     assert (await client.get(swapped)).status_code == 404
 
 
-async def ensure_dead(world: World, client: httpx2.AsyncClient, task_id: str, link: str, fields: dict[str, str]) -> None:
+async def ensure_dead(
+    world: World, client: httpx2.AsyncClient, task_id: str, link: str, fields: dict[str, str]
+) -> None:
     """Fail if the link still shows or takes anything."""
     before = await world.task(task_id)
     for response in (await client.get(link), await client.post(link, data=fields, headers=SAME)):
@@ -108,9 +111,7 @@ async def test_cancelling_ends_it(world: World, client: httpx2.AsyncClient) -> N
     assert "was withdrawn" in (await client.get(link)).text
 
 
-async def test_the_deadline_ends_it(
-    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_deadline_ends_it(world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     task_id, link = await link_to(world, client)
     fields = await form(client, link, None, approved="true")
     later = world.engine.clock.now() + timedelta(hours=2)

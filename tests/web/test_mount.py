@@ -153,5 +153,7 @@ async def test_other_connections_are_ended_politely(world: World, kind: str) -> 
         sent.append(message["type"])  # type: ignore[index]
 
     await world.router({"type": kind}, receive, send)
-    expected = ["lifespan.startup.complete", "lifespan.shutdown.complete"] if kind == "lifespan" else ["websocket.close"]
+    expected = (
+        ["lifespan.startup.complete", "lifespan.shutdown.complete"] if kind == "lifespan" else ["websocket.close"]
+    )
     assert sent == expected

@@ -30,7 +30,8 @@ async def test_from_the_queue_to_the_answer(world: World, client: httpx2.AsyncCl
     assert (sent.status_code, sent.headers["Location"]) == (303, f"/tasks/{task_id}/done")
     assert "that is answered" in (await client.get(sent.headers["Location"], headers=as_person("ana"))).text
     answer = (await world.task(task_id)).answer
-    assert answer and answer.value == {"approved": True, "note": "fine"}
+    assert answer
+    assert answer.value == {"approved": True, "note": "fine"}
     assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "host", "web")
 
 
@@ -65,13 +66,18 @@ async def test_no_page_has_inline_script_or_style(world: World, client: httpx2.A
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
-HOSTILE = ["<b>x</b>", '"><img src=x onerror=alert(1)>', "javascript:alert(1)", "{{ 7 * 7 }}", "</textarea>", "\u202eevil"]
+HOSTILE = [
+    "<b>x</b>",
+    '"><img src=x onerror=alert(1)>',
+    "javascript:alert(1)",
+    "{{ 71911 * 3 }}",
+    "</textarea>",
+    "\u202eevil",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_what_agents_send_is_shown_and_never_obeyed(
-    world: World, client: httpx2.AsyncClient, text: str
-) -> None:
+async def test_what_agents_send_is_shown_and_never_obeyed(world: World, client: httpx2.AsyncClient, text: str) -> None:
     schema = {
         "type": "object",
         "properties": {"note": {"type": "string", "title": text, "description": text}},
@@ -90,7 +96,7 @@ async def test_what_agents_send_is_shown_and_never_obeyed(
         assert "<b>x" not in page
         assert "<img" not in page
         assert 'href="javascript' not in page
-        assert "49" not in re.sub(r"[0-9a-f]{16,}|\d\d:\d\d|\d{4}-\S+", "", page)
+        assert "215733" not in page
 
 
 async def test_a_bad_form_comes_back_filled_in_with_its_faults(world: World, client: httpx2.AsyncClient) -> None:
@@ -156,9 +162,7 @@ async def test_withdrawing_is_for_operators(world: World, client: httpx2.AsyncCl
     task_id = await world.ask(client)
     fields = await form(client, f"/tasks/{task_id}", "ana")
     assert "Withdraw" not in (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
-    assert (
-        await client.post(f"/tasks/{task_id}/cancel", data=fields, headers=as_person("ana"))
-    ).status_code == 403
+    assert (await client.post(f"/tasks/{task_id}/cancel", data=fields, headers=as_person("ana"))).status_code == 403
     fields = await form(client, f"/tasks/{task_id}", "olga", reason="asked twice")
     await client.post(f"/tasks/{task_id}/cancel", data=fields, headers=as_person("olga"))
     assert (await world.task(task_id)).status is TaskStatus.CANCELLED
@@ -195,9 +199,7 @@ async def test_the_host_may_lead_to_its_log_in_page(world: World) -> None:
         assert (await client.get("/api/tasks")).status_code == 401
 
 
-async def test_payloads_are_hidden_in_lists_and_shown_to_who_decides(
-    world: World, client: httpx2.AsyncClient
-) -> None:
+async def test_payloads_are_hidden_in_lists_and_shown_to_who_decides(world: World, client: httpx2.AsyncClient) -> None:
     task_id = await world.ask(client, payload={"iban": "DE02"}, redact_payload=True)
     assert "DE02" not in (await client.get("/", headers=as_person("ana"))).text
     assert "DE02" in (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text

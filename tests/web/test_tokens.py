@@ -25,7 +25,8 @@ def test_anything_else_is_wrong(credential: str) -> None:
 def test_the_one_that_matches_is_found() -> None:
     tokens = [ApiToken("a", "secret-of-a-0123456789", ["ask"]), ApiToken("b", SECRET, ["read"])]
     found = token_of(tokens, SECRET)
-    assert found and (found.name, found.scopes) == ("b", {Scope.READ})
+    assert found
+    assert (found.name, found.scopes) == ("b", {Scope.READ})
     assert token_of(tokens, "nonsense") is None
 
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from awaithumans.engine import Engine
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.types import Human, Task, VerificationContext, Verdict
+from awaithumans.types import Human, Task, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
 
 SECRET = "0123456789" * 4

@@ -45,10 +45,15 @@ def migrate(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     if up_to_date(connection):
         return
-    with _alembic:
-        command.upgrade(_config(connection), "head")
+    upgrade(connection)
     connection.execute(schema.delete())
     connection.execute(schema.insert().values(id=1, epoch=EPOCH, revision=REVISION))
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that the database has not had yet."""
+    with _alembic:
+        command.upgrade(_config(connection), "head")
 
 
 def _config(connection: Connection) -> Config:
