@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
+from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
@@ -52,6 +53,7 @@ RECHECK_EVERY = 30.0
 RECHECK_CHUNK = 500
 SET_CLOCK_EVERY = 60.0
 RESTART_AFTER = 5.0
+LAST_WORDS_WITHIN = 2.0
 
 
 class Background:
@@ -89,18 +91,9 @@ class Background:
     async def run(self) -> AsyncGenerator[None]:
         """Do the work while the block runs."""
         await self.ensure_store()
-        failure: Exception | None = None
-        async with anyio.create_task_group() as group:
-            self._home = Home.here()
-            group.start_soon(self._main)
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
-                failure = error
-            finally:
-                group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        self._home = Home.here()
+        async with beside(self._main):
+            yield
 
     def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
@@ -167,10 +160,19 @@ class Background:
         if not isinstance(self._store, Watchable):
             return
         self._announcer = Bell()
-        while True:
-            await self._announcer.rung()
-            task_ids, self._unannounced = tuple(self._unannounced), set()
-            await self._store.announce(task_ids)
+        try:
+            while True:
+                await self._announcer.rung()
+                await self._announce_changes(self._store)
+        finally:
+            self._announcer = None
+            with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
+                await self._announce_changes(self._store)
+
+    async def _announce_changes(self, store: Watchable) -> None:
+        task_ids, self._unannounced = tuple(self._unannounced), set()
+        if task_ids:
+            await store.announce(task_ids)
 
     async def _recheck(self) -> None:
         """Look after the awaited tasks now and then, hints or no hints."""

@@ -17,6 +17,7 @@ AwaitHumansError
 │   └── VerificationExhaustedError
 ├── ConflictError                    the task does not stand where the command needs it
 │   ├── TaskAlreadyTerminalError
+│   ├── TaskStillOpenError
 │   ├── TaskAlreadyClaimedError
 │   ├── AnswerUnderReviewError
 │   ├── IdempotencyConflictError
@@ -280,6 +281,17 @@ class TaskAlreadyTerminalError(ConflictError):
 
     def __init__(self, task_id: str, status: str) -> None:
         super().__init__(f"task {task_id} is already {status}")
+
+
+class TaskStillOpenError(ConflictError):
+    """The task has no outcome yet."""
+
+    code = "TASK_STILL_OPEN"
+    anchor = "task-still-open"
+    default_hint = "Wait for the outcome first."
+
+    def __init__(self, task_id: str, status: str) -> None:
+        super().__init__(f"task {task_id} is still {status}")
 
 
 class TaskAlreadyClaimedError(ConflictError):

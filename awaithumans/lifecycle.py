@@ -14,11 +14,11 @@ from typing import assert_never
 
 from awaithumans.errors import (
     AnswerUnderReviewError,
-    ConflictError,
     ForbiddenError,
     SelfAnswerError,
     TaskAlreadyClaimedError,
     TaskAlreadyTerminalError,
+    TaskStillOpenError,
 )
 from awaithumans.routing import AGENT_CHANNELS, CALLBACK
 from awaithumans.types import (
@@ -141,7 +141,7 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
 def collect(task: Task, by: Actor, now: datetime) -> Change | None:
     """Note that the outcome has been taken over by whoever asked."""
     if not task.closed:
-        raise ConflictError(f"task {task.id} is still {task.status}", hint="Wait for the outcome, then collect it.")
+        raise TaskStillOpenError(task.id, task.status)
     if task.collected_at is not None:
         return None
     return _next(task, now, "collected", by, collected_at=now)

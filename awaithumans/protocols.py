@@ -302,7 +302,7 @@ class TaskEngine(ABC):
         """Say that the outcome has been taken over; harmless when repeated.
 
         From then on a `KeyScope.CALL` key asks anew. Raises
-        `TaskNotFoundError`, and `ConflictError` while the task is open.
+        `TaskNotFoundError`, and `TaskStillOpenError` while it has no outcome.
         """
 
     @abstractmethod

@@ -28,6 +28,7 @@ from awaithumans.types import (
     Cancel,
     Claim,
     Command,
+    Cursor,
     JsonObject,
     Query,
     Reassign,
@@ -35,6 +36,7 @@ from awaithumans.types import (
     Submit,
     Task,
     TaskSpec,
+    microseconds,
 )
 from awaithumans.wire import spec_to_wire, task_from_wire
 
@@ -120,7 +122,7 @@ class RemoteEngine(TaskEngine):
     async def find(self, query: Query) -> list[Task]:
         """Return the tasks that fit `query`, in its order.
 
-        `visible_to` is decided by the server from the token.
+        `visible_to` is decided by the server, from the token.
         """
         reply = await self._persistently("GET", "/tasks", params=_parameters(query), patience=ASK_PATIENCE)
         if reply.status_code != 200:  # noqa: PLR2004
@@ -274,13 +276,23 @@ def _deed(command: Command) -> tuple[str, JsonObject | None]:
 def _parameters(query: Query) -> dict[str, str]:
     asked: dict[str, object] = {
         "id": ",".join(query.ids) if query.ids is not None else None,
-        "status": ",".join(sorted(query.statuses)) if query.statuses else None,
-        "refused": None if query.refused is None else str(query.refused).lower(),
+        "status": _status_parameter(query),
         "idempotency_key": query.idempotency_key,
         "assigned_to": query.assigned_to,
         "unassigned": None if query.unassigned is None else str(query.unassigned).lower(),
-        "after": f"{query.after.at.isoformat()},{query.after.id}" if query.after else None,
+        "after": _cursor_parameter(query.after),
+        "changed_after": _cursor_parameter(query.changed_after),
         "limit": query.limit,
         "offset": query.offset,
     }
     return {name: str(value) for name, value in asked.items() if value is not None}
+
+
+def _status_parameter(query: Query) -> str | None:
+    if query.refused is not None:
+        return "rejected" if query.refused else "created"
+    return ",".join(sorted(query.statuses)) if query.statuses else None
+
+
+def _cursor_parameter(cursor: Cursor | None) -> str | None:
+    return f"{microseconds(cursor.at)}.{cursor.id}" if cursor else None

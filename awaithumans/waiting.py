@@ -11,6 +11,7 @@ from typing import TextIO
 
 import anyio
 
+from awaithumans.beside import beside
 from awaithumans.types import Task
 
 _CLEAR = "\r\x1b[K"
@@ -27,19 +28,12 @@ async def waiting_line(task: Task, url: str | None, stream: TextIO | None = None
     if line is None or not line.isatty():
         yield
         return
-    failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(_tick, task, url, line)
-        try:
+    try:
+        async with beside(_tick, task, url, line):
             yield
-        except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
-            failure = error
-        finally:
-            group.cancel_scope.cancel()
-            line.write(_CLEAR)
-            line.flush()
-    if failure is not None:
-        raise failure
+    finally:
+        line.write(_CLEAR)
+        line.flush()
 
 
 async def _tick(task: Task, url: str | None, stream: TextIO) -> None:

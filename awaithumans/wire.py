@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -35,6 +35,14 @@ _ShortText = Annotated[StrictStr, Field(max_length=2_048)]
 _Object = dict[str, object]
 
 
+def _whole(value: object) -> object:
+    """Take `60.0` for `60`: to JSON Schema, and to some writers of JSON, they are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+
+
 class CreateBody(BaseModel):
     """What `POST /tasks` takes."""
 
@@ -45,7 +53,7 @@ class CreateBody(BaseModel):
     payload_schema: _Object
     response_schema: _Object
     form_definition: _Object | None = None
-    timeout_seconds: StrictInt
+    timeout_seconds: _Whole
     idempotency_key: Annotated[StrictStr, Field(min_length=1, max_length=MAX_KEY_LENGTH)]
     assign_to: _Object | None = None
     notify: Annotated[list[_ShortText], Field(max_length=100)] | None = None

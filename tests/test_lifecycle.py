@@ -14,11 +14,11 @@ from awaithumans import lifecycle
 from awaithumans.errors import (
     AnswerUnderReviewError,
     AwaitHumansError,
-    ConflictError,
     ForbiddenError,
     SelfAnswerError,
     TaskAlreadyClaimedError,
     TaskAlreadyTerminalError,
+    TaskStillOpenError,
 )
 from awaithumans.testing.tasks import ANA, BEN, BOSS, NOON, make_spec
 from awaithumans.types import (
@@ -250,7 +250,7 @@ class TestClaiming:
 
 class TestAfterwards:
     def test_only_an_outcome_can_be_collected_and_once(self):
-        with pytest.raises(ConflictError):
+        with pytest.raises(TaskStillOpenError):
             lifecycle.collect(opened(), AGENT, NOON)
         closed = after(opened(), Cancel(by=AGENT))
         collected = lifecycle.collect(closed, AGENT, NOON)

@@ -66,6 +66,7 @@ PUBLIC = [
     "TaskNotFoundError",
     "TaskSpec",
     "TaskStatus",
+    "TaskStillOpenError",
     "TaskTimeoutError",
     "TimeoutRangeError",
     "UserAssignment",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 
 from awaithumans import schemas
 from awaithumans.documents import ensure_json
@@ -73,6 +73,11 @@ class FormFieldBase(_Part, frozen=True):
     label: str | None = None
     hint: str | None = None
     required: bool = True
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> Any:
+        # Pydantic asks this of a field in an annotation, too; it changes nothing there.
+        return handler(source)
 
 
 class _Shown(FormFieldBase, frozen=True):

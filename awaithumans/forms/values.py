@@ -57,7 +57,7 @@ def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tupl
     if value is None:
         return ()
     if widget in {"checkboxes", "radio", "select"}:
-        members = as_list(value) if isinstance(value, list) else [value]
+        members = [value] if isinstance(value, str | int | float) else as_list(value)
         return tuple(_option_text(member, field) for member in members)
     if not isinstance(value, str):
         return (json.dumps(value, ensure_ascii=False),)

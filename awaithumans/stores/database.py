@@ -155,7 +155,7 @@ class Database:
         if self.dialect == "postgresql":
             connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
-            if self.dialect == "sqlite" and not _in_transaction(connection):
+            if self.dialect == "sqlite" and not driver_of(connection).in_transaction:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             return operation(connection)
 
@@ -195,7 +195,7 @@ class _ThreadPinned(Pinned):
         return await to_thread.run_sync(_outside_transaction, operation, self._connection, limiter=self._limiter)
 
     async def aclose(self) -> None:
-        await to_thread.run_sync(self._connection.close, limiter=self._limiter)
+        await to_thread.run_sync(_close_detached, self._connection, limiter=self._limiter)
 
 
 class _AsyncPinned(Pinned):
@@ -207,7 +207,7 @@ class _AsyncPinned(Pinned):
             return await self._connection.run_sync(partial(_outside_transaction, operation))
 
     async def aclose(self) -> None:
-        await self._connection.close()
+        await self._connection.run_sync(_close_detached)
 
 
 async def _run_async(engine: AsyncEngine, operation: Operation[T]) -> T:
@@ -216,6 +216,14 @@ async def _run_async(engine: AsyncEngine, operation: Operation[T]) -> T:
         return await connection.run_sync(operation)
     finally:
         await connection.close()
+
+
+def _close_detached(connection: Connection) -> None:
+    """Close the driver's connection too, which not every async dialect does."""
+    adapted = connection.connection.dbapi_connection
+    connection.close()
+    if adapted:
+        adapted.close()
 
 
 def _outside_transaction(operation: Operation[T], connection: Connection) -> T:
@@ -233,9 +241,10 @@ def _recovering(operation: Operation[T], recover: Operation[T | None] | None) ->
     return again
 
 
-def _in_transaction(connection: Connection) -> bool:
-    driver: Any = connection.connection.driver_connection
-    return bool(driver.in_transaction)
+def driver_of(connection: Connection) -> Any:
+    """Return the driver's own connection, also where it was detached."""
+    adapted = connection.connection.dbapi_connection
+    return connection.dialect.get_driver_connection(adapted) if adapted else None
 
 
 # ── Errors ────────────────────────────────────────────────────────────────────

@@ -321,8 +321,8 @@ def _conditions_on_people(query: Query) -> Iterable[ColumnElement[bool]]:
         yield _is_with(query.assigned_to.lower())
     if query.visible_to is not None and not query.visible_to.operator:
         known_as = [ANYBODY, *map(address_of, query.visible_to.addresses)]
-        concerned = select(addressees.c.task_id).where(addressees.c.address.in_(known_as))
-        yield tasks.c.id.in_(concerned)
+        concerns = addressees.c.task_id == tasks.c.id
+        yield select(addressees.c.task_id).where(concerns, addressees.c.address.in_(known_as)).exists()
 
 
 def _is_with(name: str) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from sqlalchemy import Connection, func, select, text
 
-from awaithumans.stores.database import Database, Pinned
+from awaithumans.stores.database import Database, Pinned, driver_of
 from awaithumans.stores.schema import tasks
 
 CHANNEL = "awaithumans"
@@ -46,16 +46,12 @@ async def announce(database: Database, task_ids: Sequence[str]) -> None:
 async def _source(database: Database, pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
     if database.dialect == "sqlite":
         return _watch_file(pinned)
-    driver = await pinned.run(_driver)
+    driver = await pinned.run(driver_of)
     if hasattr(driver, "pgconn"):
         return _listen_psycopg(pinned, driver.pgconn)
     if hasattr(driver, "add_termination_listener"):
         return _listen_asyncpg(driver)
     return _look(pinned)
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
 
 
 # ── PostgreSQL: LISTEN and NOTIFY ─────────────────────────────────────────────
@@ -67,12 +63,8 @@ async def _listen_psycopg(pinned: Pinned, pgconn: Any) -> AsyncGenerator[Sequenc
     while True:
         await anyio.wait_readable(pgconn.socket)
         pgconn.consume_input()
-        yield [task_id for payload in _received(pgconn) for task_id in payload.split(",")]
-
-
-def _received(pgconn: Any) -> Iterator[str]:
-    while notification := pgconn.notifies():
-        yield notification.extra.decode()
+        while notification := pgconn.notifies():
+            yield notification.extra.decode().split(",")
 
 
 async def _listen_asyncpg(driver: Any) -> AsyncGenerator[Sequence[str]]:

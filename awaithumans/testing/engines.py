@@ -12,17 +12,17 @@ from pydantic import BaseModel
 
 from awaithumans.errors import (
     AwaitHumansError,
-    ConflictError,
     IdempotencyConflictError,
     InvalidInputError,
     SchemaValidationError,
     TaskAlreadyTerminalError,
     TaskCancelledError,
     TaskNotFoundError,
+    TaskStillOpenError,
     TaskTimeoutError,
 )
 from awaithumans.protocols import TaskEngine
-from awaithumans.types import Actor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
+from awaithumans.types import Actor, Cursor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
 
@@ -144,7 +144,7 @@ class EngineConformance:
     async def test_an_open_task_cannot_be_collected(self, engine: TaskEngine) -> None:
         """`collect` refuses while there is no outcome."""
         task = await engine.create(a_question())
-        with pytest.raises(ConflictError):
+        with pytest.raises(TaskStillOpenError):
             await engine.collect(task.id)
 
     async def test_an_answer_wakes_everybody_who_waits(self, engine: TaskEngine) -> None:
@@ -274,6 +274,13 @@ class EngineConformance:
         assert [task.id for task in closed] == [tasks[0].id]
         keyed = await engine.find(Query(idempotency_key=tasks[3].spec.idempotency_key))
         assert [task.id for task in keyed] == [tasks[3].id]
+        refused = await engine.find(Query(statuses=frozenset({TaskStatus.PENDING}), refused=True))
+        assert refused == []
+        last = tasks[2]
+        behind = await engine.find(Query(after=Cursor(at=last.created_at, id=last.id)))
+        assert last.id not in {task.id for task in behind}
+        chosen = await engine.find(Query(ids=(tasks[1].id, tasks[4].id)))
+        assert {task.id for task in chosen} == {tasks[1].id, tasks[4].id}
         pages = [task.id for offset in (0, 2, 4) for task in await engine.find(Query(limit=2, offset=offset))]
         assert sorted(pages) == sorted(task.id for task in tasks)
 

@@ -217,5 +217,6 @@ def _viewer(principal: Principal) -> Human | None:
 
 
 def _next_page(request: Request, last: Task) -> str:
-    kept = {name: value for name, value in request.query_params.items() if name not in {"after", "offset"}}
-    return url(request, "/api/tasks", {**kept, "after": queries.cursor_behind(last)})
+    name = "changed_after" if "changed_after" in request.query_params else "after"
+    kept = {key: value for key, value in request.query_params.items() if key not in {name, "offset"}}
+    return url(request, "/api/tasks", {**kept, name: queries.cursor_behind(last, name)})

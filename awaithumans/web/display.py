@@ -110,11 +110,15 @@ def _columns(values: Sequence[object]) -> list[str]:
         if not isinstance(value, dict):
             return []
         record = cast("dict[str, object]", value)
-        if any(isinstance(cell, dict | list) and cell for cell in record.values()):
+        if not all(_fits_a_cell(cell) for cell in record.values()):
             return []
         names |= dict.fromkeys(record)
     usable = len(names) <= _MAX_COLUMNS and 1 < len(values) <= _MAX_TABLE_ROWS
     return list(names) if usable else []
+
+
+def _fits_a_cell(value: object) -> bool:
+    return not isinstance(value, dict | list) or value in ({}, [])
 
 
 def _label(name: str, schema: JsonObject | None) -> str:

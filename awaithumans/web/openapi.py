@@ -12,14 +12,15 @@ from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
 from awaithumans.routing import CALLBACK, AddressDirectory
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
-from awaithumans.web.queries import MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
+from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
 from awaithumans.web.shapes import ReassignBody
 from awaithumans.wire import CompleteBody, CreateBody
 
 Json = dict[str, object]
 
+_CURSOR = r"^[0-9]{1,17}\.[!-~]{1,200}$"
 _WITHOUT_NUL = r"^[^\x00]*$"
-_ADDRESS_PART = r"[^@\s\x00-\x1f\x7f<>,;:\"]"
+_ADDRESS_PART = r"[^@\s\x00-\x1f\x7f\x85<>,;:\"]"
 _ADDRESS = f"^{_ADDRESS_PART}{{1,64}}@{_ADDRESS_PART}{{1,253}}$"
 _TASK_STATUSES = ["created", "rejected", "submitted", "completed", "timed_out", "cancelled", "verification_exhausted"]
 _MODELS: Mapping[str, type[BaseModel]] = {
@@ -197,7 +198,10 @@ def _list_parameters() -> list[Json]:
         _query("terminal", {"type": "boolean", "default": False}),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
         _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
-        _query("after", {"type": "string", "pattern": r"^[0-9]{1,17}\.[!-~]{1,200}$"}),
+        _query("after", {"type": "string", "pattern": _CURSOR}),
+        _query("changed_after", {"type": "string", "pattern": _CURSOR}),
+        _query("idempotency_key", {"type": "string", "maxLength": MAX_TEXT}),
+        _query("id", {"type": "string", "maxLength": MAX_IDS, "description": "One id, or several by commas."}),
     ]
 
 

@@ -14,15 +14,16 @@ from awaithumans.types import CLOSED_STATUSES, Cursor, Query, Task, TaskStatus, 
 MAX_PAGE = 200
 MAX_OFFSET = 1_000_000
 MAX_TEXT = 512
+MAX_IDS = 8_192
 MAX_TASK_ID = 200
 
 WIRE_STATUSES: Mapping[str, tuple[frozenset[TaskStatus], bool | None]] = {
     "created": (frozenset({TaskStatus.PENDING}), False),
     "rejected": (frozenset({TaskStatus.PENDING}), True),
-    **{status.value: (frozenset({status}), None) for status in TaskStatus},
     **dict.fromkeys(("notified", "assigned", "in_progress", "verified"), (frozenset[TaskStatus](), None)),
+    **{status.value: (frozenset({status}), None) for status in TaskStatus},
 }
-"""What each status name of the wire format selects; the last four, nothing."""
+"""What each status name of the wire format selects; the four middle ones, nothing."""
 
 _MAX_CURSOR_DIGITS = 17
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -39,13 +40,17 @@ def task_id_of(request: Request) -> str:
 def task_query(request: Request) -> Query:
     """Read the query string of the task list. Raises `InvalidInputError`."""
     statuses, refused = _statuses(request)
-    unassigned = boolean(request, "unassigned")
+    unassigned, assigned_to = boolean(request, "unassigned"), text(request, "assigned_to")
+    ids = text(request, "id", most=MAX_IDS)
     return Query(
+        ids=None if ids is None else tuple(ids.split(",")),
+        idempotency_key=text(request, "idempotency_key"),
         statuses=statuses,
         refused=refused,
         unassigned=unassigned or None,
-        assigned_to=None if unassigned else text(request, "assigned_to"),
-        after=cursor(request),
+        assigned_to=None if unassigned else assigned_to,
+        after=cursor(request, "after"),
+        changed_after=cursor(request, "changed_after"),
         limit=whole(request, "limit", default=50, least=1, most=MAX_PAGE),
         offset=whole(request, "offset", default=0, least=0, most=MAX_OFFSET),
     )
@@ -70,29 +75,30 @@ def boolean(request: Request, name: str) -> bool:
     return _BOOLEANS[given]
 
 
-def text(request: Request, name: str) -> str | None:
+def text(request: Request, name: str, *, most: int = MAX_TEXT) -> str | None:
     """Return some text that any store can look for."""
     given = request.query_params.get(name) or None
-    if given is not None and len(given) > MAX_TEXT:
-        raise _invalid(name, f"must have at most {MAX_TEXT} characters")
+    if given is not None and len(given) > most:
+        raise _invalid(name, f"must have at most {most} characters")
     ensure_json(given, name)
     return given
 
 
-def cursor(request: Request) -> Cursor | None:
+def cursor(request: Request, name: str = "after") -> Cursor | None:
     """Return the place behind which the list goes on."""
-    if "after" not in request.query_params:
+    if name not in request.query_params:
         return None
-    given = text(request, "after") or ""
+    given = text(request, name) or ""
     at, _, task_id = given.partition(".")
     if not (at.isascii() and at.isdecimal() and len(at) <= _MAX_CURSOR_DIGITS and task_id):
-        raise _invalid("after", "must be a cursor from the Link header of a page before")
+        raise _invalid(name, "must be a time in microseconds since 1970, a full stop and a task id")
     return Cursor(at=from_microseconds(int(at)), id=task_id)
 
 
-def cursor_behind(task: Task) -> str:
-    """Write the cursor that goes on behind `task`."""
-    return f"{microseconds(task.created_at)}.{task.id}"
+def cursor_behind(task: Task, name: str = "after") -> str:
+    """Write the cursor that goes on behind `task`, in the order that `name` stands for."""
+    at = task.changed_at if name == "changed_after" else task.created_at
+    return f"{microseconds(at)}.{task.id}"
 
 
 def window(request: Request) -> timedelta:
@@ -102,12 +108,15 @@ def window(request: Request) -> timedelta:
 
 def _statuses(request: Request) -> tuple[frozenset[TaskStatus] | None, bool | None]:
     terminal = boolean(request, "terminal")
-    name = request.query_params.get("status")
-    if name is None:
+    given = request.query_params.get("status")
+    if given is None:
         return (CLOSED_STATUSES if terminal else None), None
-    if name not in WIRE_STATUSES:
-        raise _invalid("status", f"must be one of {', '.join(WIRE_STATUSES)}")
-    return WIRE_STATUSES[name]
+    if given in WIRE_STATUSES:
+        return WIRE_STATUSES[given]
+    names = given.split(",")
+    if not set(names) <= set(TaskStatus):
+        raise _invalid("status", f"must be one of {', '.join(WIRE_STATUSES)}, or several of the last six by commas")
+    return frozenset(map(TaskStatus, names)), None
 
 
 def _invalid(name: str, fault: str) -> InvalidInputError:

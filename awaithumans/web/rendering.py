@@ -41,7 +41,7 @@ def rendered(
     page = _ENVIRONMENT.get_template(template).render(
         **context,
         href=partial(url, request),
-        static=lambda name: url(request, ASSETS[name].path),
+        static=partial(_static, request),
     )
     headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
@@ -64,6 +64,10 @@ def span(duration: timedelta) -> str:
         if count := abs(duration) // unit:
             return f"{count} {name}" + ("" if count == 1 else "s")
     return "less than a minute"
+
+
+def _static(request: Request, name: str) -> str:
+    return url(request, ASSETS[name].path)
 
 
 def _environment() -> Environment:

@@ -123,6 +123,16 @@ class Review:
         return assignee is not None and bool(assignee.addresses & self.human.addresses)
 
     @property
+    def answerer(self) -> str:
+        """Name the one who answered last; "You" for whom the page is made."""
+        answer = self.task.answer
+        if answer is None:
+            return "Nobody"
+        if answer.by.kind == "human" and answer.by.human.addresses & self.human.addresses:
+            return "You"
+        return answer.by.human.label
+
+    @property
     def may_answer(self) -> bool:
         """Tell whether the form is theirs to fill in now."""
         theirs = self.task.assignee is None or self.mine or self.human.operator
@@ -200,7 +210,7 @@ def line_of(entry: Entry) -> Line:
     """Put a line of the trail into words."""
     by = entry.by
     who = {"human": by.human.label, "agent": by.id, "system": "The system"}[by.kind]
-    stated = f", as {by.stated_by.partition(':')[2]} states" if by.stated_by else ""
+    stated = f" (so says {by.stated_by.partition(':')[2]})" if by.stated_by else ""
     notes = [str(entry.data[name]) for name in ("recipient", "reason", "verifier_reason") if entry.data.get(name)]
     door = [f"via {by.via}"] if by.via else []
     return Line(

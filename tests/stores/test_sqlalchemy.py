@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -25,7 +27,6 @@ from awaithumans.testing.stores import StoreConformance, gather, lease_one
 from awaithumans.testing.tasks import (
     ANA,
     NOON,
-    SECOND,
     answering,
     following,
     make_effect,
@@ -34,7 +35,6 @@ from awaithumans.testing.tasks import (
     opening,
 )
 from awaithumans.types import Cursor, Query, Task, TaskStatus
-
 
 ASYNC_POSTGRES = [("asyncio", "postgresql+psycopg_async"), ("asyncio", "postgresql+asyncpg")]
 POSTGRES = [("asyncio", "postgresql+psycopg"), ("trio", "postgresql+psycopg"), *ASYNC_POSTGRES]
@@ -49,25 +49,23 @@ class TestSQLAlchemyStore(StoreConformance):
 # ── Whose engine it is ────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("autocommit", [False, True])
+@pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "autocommit"])
 @pytest.mark.anyio
-async def test_a_hosts_engine_is_used_as_it_is(url: str, *, autocommit: bool):
+async def test_a_hosts_engine_is_used_as_it_is(url: str, options: dict[str, str]):
     """It is neither configured nor closed, and even one in autocommit loses no atomicity."""
-    async with hosts_engine(url, autocommit=autocommit) as (engine, sync_engine):
-        listeners = [listener_count(sync_engine)]
+    async with hosts_engine(url, **options) as (engine, sync_engine):
+        before = listener_count(sync_engine)
         store = SQLAlchemyStore(engine)
         await store.setup()
         task = await store.create(opening(make_task()))
-        clash = following(task, assignee=ANA)
-        clash = type(clash)(task=clash.task, entries=(*clash.entries, *clash.entries))
+        change = following(task, assignee=ANA)
         with pytest.raises(IntegrityError):
-            await store.apply(clash)
+            await store.apply(replace(change, entries=change.entries * 2))
         assert await store.get(task.id) == task
         pool = sync_engine.pool
         await store.aclose()
-        listeners.append(listener_count(sync_engine))
         assert sync_engine.pool is pool
-        assert listeners[0] == listeners[1]
+        assert listener_count(sync_engine) == before
         assert await store.get(task.id) == task
 
 
@@ -182,7 +180,7 @@ async def test_a_change_is_written_whole_or_not_at_all(store: SQLAlchemyStore):
     task = await store.create(opening(make_task()))
     change = following(task, make_effect(task), assignee=ANA)
     with pytest.raises(IntegrityError) as raised:
-        await store.apply(type(change)(task=change.task, entries=change.entries * 2, effects=change.effects))
+        await store.apply(replace(change, entries=change.entries * 2))
     assert "approve" not in str(raised.value).lower(), "an error must not carry payloads into logs"
     assert await store.get(task.id) == task
     assert (len(await store.trail(task.id)), await store.deliveries(task.id)) == (1, [])
@@ -192,9 +190,8 @@ async def test_a_change_is_written_whole_or_not_at_all(store: SQLAlchemyStore):
 async def test_a_connection_cut_before_the_commit_costs_nothing(store: SQLAlchemyStore):
     task = await store.create(opening(make_task()))
     change = following(task, make_effect(task), assignee=ANA)
-    with lost_once(store, before_commit=True) as losses:
+    with lost_once(store, before_commit=True):
         assert await store.apply(change) is True
-    assert losses == [1]
     assert await store.get(task.id) == change.task
 
 
@@ -205,7 +202,7 @@ async def test_a_write_whose_commit_was_not_heard_of_is_known_as_ones_own(store:
     task = await store.create(opening(make_task()))
     change = following(task, make_effect(task), assignee=ANA)
     if not entries:
-        change = type(change)(task=change.task, effects=change.effects)
+        change = replace(change, entries=())
     with lost_once(store, before_commit=False):
         assert await store.apply(change) is True
     assert await store.apply(change) is False
@@ -353,23 +350,17 @@ async def test_what_is_asked_often_is_read_from_an_index(
 # ── Means ─────────────────────────────────────────────────────────────────────
 
 
-class hosts_engine:  # noqa: N801 - reads as a function
-    """Make an engine the way a host does, and close it."""
-
-    def __init__(self, url: str, *, autocommit: bool = False) -> None:
-        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-        asynchronous = any(name in url for name in ("aiosqlite", "_async", "asyncpg"))
-        self.engine: Any = create_async_engine(url, **options) if asynchronous else create_engine(url, **options)
-        self.sync_engine: Engine = self.engine.sync_engine if asynchronous else self.engine
-
-    async def __aenter__(self) -> tuple[Any, Engine]:
-        return self.engine, self.sync_engine
-
-    async def __aexit__(self, *_: object) -> None:
-        if self.engine is self.sync_engine:
-            self.engine.dispose()
-        else:
-            await self.engine.dispose()
+@asynccontextmanager
+async def hosts_engine(url: str, **options: Any) -> AsyncIterator[tuple[Any, Engine]]:
+    """Make an engine the way a host does, and close it; give its sync side, too."""
+    if not make_url(url).get_dialect().is_async:
+        engine = create_engine(url, **options)
+        yield engine, engine
+        engine.dispose()
+        return
+    async_engine = create_async_engine(url, **options)
+    yield async_engine, async_engine.sync_engine
+    await async_engine.dispose()
 
 
 def listener_count(engine: Engine) -> tuple[int, int, int]:
@@ -395,32 +386,27 @@ def settings(connection: Connection) -> list[object]:
     ]
 
 
-class lost_once:  # noqa: N801 - reads as a function
+@contextmanager
+def lost_once(store: SQLAlchemyStore, *, before_commit: bool) -> Iterator[None]:
     """Cut the next writing transaction's connection, before its commit or after.
 
     After: the database has committed, and the caller never hears of it.
     """
+    losses: list[str] = []
 
-    def __init__(self, store: SQLAlchemyStore, *, before_commit: bool) -> None:
-        self._engine = store._database._engine
-        self._before = before_commit
-        self.losses: list[int] = []
-
-    def __enter__(self) -> list[int]:
-        event.listen(self._engine, "commit", self._cut)
-        return self.losses
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self._engine, "commit", self._cut)
-
-    def _cut(self, connection: Connection) -> None:
-        if self.losses:
+    def cut(connection: Connection) -> None:
+        if losses:
             return
-        self.losses.append(1)
-        if not self._before:
-            connection.dialect.do_commit(connection.connection.dbapi_connection)
+        losses.append("lost")
+        if not before_commit:
+            connection.dialect.do_commit(connection.connection)
         connection.invalidate()
         raise DBAPIError("COMMIT", {}, Exception("the connection was lost"), connection_invalidated=True)
+
+    event.listen(store._database._engine, "commit", cut)
+    yield
+    event.remove(store._database._engine, "commit", cut)
+    assert losses
 
 
 def transient(store: SQLAlchemyStore) -> DBAPIError:

@@ -8,7 +8,7 @@ from typing import cast
 
 import httpx2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 from starlette.applications import Starlette
 from starlette.types import ASGIApp

@@ -62,19 +62,19 @@ async def test_other_sites_may_not(world: World, client: httpx2.AsyncClient, hea
     assert not await post_answer(world, client, headers)
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        None,
-        "",
-        "nonsense",
-        "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
-        KeyRing(SECRET).form_token("bob@example.com", ""),
-        KeyRing(SECRET).form_token(ANA.id, "/elsewhere"),
-        KeyRing("other" * 8).form_token(ANA.id, ""),
-        KeyRing(SECRET).form_token("link:" + ANA.id, ""),
-    ],
-)
+OTHERS = {
+    "missing": None,
+    "empty": "",
+    "nonsense": "nonsense",
+    "not text": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
+    "somebody else's": KeyRing(SECRET).form_token("bob@example.com", ""),
+    "another mount's": KeyRing(SECRET).form_token(ANA.id, "/elsewhere"),
+    "another secret's": KeyRing("other" * 8).form_token(ANA.id, ""),
+    "a link's": KeyRing(SECRET).form_token("link:" + ANA.id, ""),
+}
+
+
+@pytest.mark.parametrize("token", OTHERS.values(), ids=OTHERS)
 @pytest.mark.parametrize("deed", ["", "/claim", "/release", "/cancel"])
 async def test_a_form_needs_the_token_of_its_person_and_place(
     world: World, client: httpx2.AsyncClient, token: str | None, deed: str
@@ -86,10 +86,9 @@ async def test_a_form_needs_the_token_of_its_person_and_place(
     assert (await world.task(task_id)).version == 1
 
 
-@pytest.mark.parametrize("token", [None, "nonsense", KeyRing(SECRET).form_token("bob@example.com", "")])
-async def test_the_api_needs_it_in_a_header_from_people(
-    world: World, client: httpx2.AsyncClient, token: str | None
-) -> None:
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "not text"])
+async def test_the_api_needs_it_in_a_header_from_people(world: World, client: httpx2.AsyncClient, name: str) -> None:
+    token = OTHERS[name]
     task_id = await world.ask(client)
     headers = {**as_person("ana"), **({} if token is None else {"X-CSRF-Token": token})}
     for deed in ("claim", "release", "complete", "cancel", "collect"):

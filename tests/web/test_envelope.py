@@ -245,7 +245,12 @@ async def test_the_hosts_own_error_handlers_are_left_out_of_it(world: World) -> 
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
 
-    app = Starlette(exception_handlers={ValueError: lambda *_: PlainTextResponse("host", 418), 404: lambda *_: None})
+    app = Starlette(
+        exception_handlers={
+            ValueError: lambda *_: PlainTextResponse("host", 418),
+            404: lambda *_: PlainTextResponse("host", 418),
+        }
+    )
     app.mount("/humans", Router(world.engine, auth=log_in))
     async with world.client(app) as client:
         response = await client.get("/humans/api/tasks?limit=0", headers=as_person("olga"))

@@ -19,7 +19,7 @@ VERIFIER = {"provider": "moody", "instructions": "Be polite."}
 
 
 async def link_to(world: World, client: httpx2.AsyncClient, **changes: object) -> tuple[str, str]:
-    task_id = await world.ask(client, **{"assign_to": FOR_ANA, **changes})
+    task_id = await world.ask(client, by="asker", assign_to=changes.pop("assign_to", FOR_ANA), **changes)
     return task_id, world.link(await world.task(task_id))
 
 

@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, settings
-from starlette.applications import Starlette
+from schemathesis.config import SchemathesisConfig
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from awaithumans.engine import Engine
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.web import ApiToken, Router
+from awaithumans.web.openapi import openapi_document
 
 TOKEN = "token-for-fuzzing-0123456789"
-EXAMPLES = int(os.environ.get("AWAITHUMANS_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("AWAITHUMANS_FUZZ_EXAMPLES", "20"))
 
-app = Starlette()
-app.mount(
-    "/humans", Router(Engine(MemoryStore()), tokens=[ApiToken.admin(TOKEN, may_answer_own=True)], verdict_seconds=0.1)
-)
-schema = schemathesis.openapi.from_asgi("/humans/api/openapi.json", app)
+engine = Engine(MemoryStore())
+router = Router(engine, tokens=[ApiToken.admin(TOKEN, may_answer_own=True)], verdict_seconds=0.1)
+
+
+async def without_forms(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve the router; its document without forms, whose rules go beyond a schema and have their own tests."""
+    if scope["path"] != "/api/openapi.json":
+        await router(scope, receive, send)
+        return
+    document = openapi_document(engine, "/api")
+    document["components"]["schemas"]["CreateBody"]["properties"]["form_definition"] = {"type": "null"}  # type: ignore[index]
+    await JSONResponse(document)(scope, receive, send)
+
+
+# JSON Schema cannot say of nested values that no text in them may hold NUL.
+config = SchemathesisConfig.from_dict({"generation": {"allow-x00": False}})
+schema = schemathesis.openapi.from_asgi("/api/openapi.json", without_forms, config=config)
 
 
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_every_operation_does_what_the_document_says(case: schemathesis.Case) -> None:
-    if "timeout" in (case.query or {}):
-        case.query["timeout"] = 1 if isinstance(case.query["timeout"], int) else case.query["timeout"]
+def test_every_operation_does_what_the_document_says(case: schemathesis.Case[Any]) -> None:
+    if isinstance((case.query or {}).get("timeout"), int):
+        case.query["timeout"] = min(case.query["timeout"], 1)
     case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def test_every_route_but_the_document_itself_is_described() -> None:
+    from awaithumans.web.api import Api
+
+    described = {(path, method) for path, item in schema.raw_schema["paths"].items() for method in item} - {
+        (path, "parameters") for path in schema.raw_schema["paths"]
+    }
+    api = Api(Engine(MemoryStore()), access=None, max_body_bytes=1, verdict_seconds=1)  # type: ignore[arg-type]
+    routed = {(path, method.lower()) for path, methods in api.routes().items() for method in methods}
+    assert described == routed - {("/openapi.json", "get")}

@@ -26,7 +26,7 @@ def test_the_one_that_matches_is_found() -> None:
     tokens = [ApiToken("a", "secret-of-a-0123456789", ["ask"]), ApiToken("b", SECRET, ["read"])]
     found = token_of(tokens, SECRET)
     assert found
-    assert (found.name, found.scopes) == ("b", {Scope.READ})
+    assert (found.name, found.scopes) == ("b", frozenset({Scope.READ}))
     assert token_of(tokens, "nonsense") is None
 
 

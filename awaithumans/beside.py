@@ -1,0 +1,30 @@
+"""Work that runs beside a block of code, and ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVarTuple, Unpack
+
+import anyio
+
+ArgsT = TypeVarTuple("ArgsT")
+
+
+@asynccontextmanager
+async def beside(work: Callable[[Unpack[ArgsT]], Coroutine[Any, Any, object]], *args: *ArgsT) -> AsyncGenerator[None]:
+    """Run `work` while the block runs, and cancel it behind the block.
+
+    What the block raises comes out as it is, not wrapped in a group.
+    """
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(work, *args)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
+            failure = error
+        finally:
+            group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

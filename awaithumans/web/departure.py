@@ -1,0 +1,59 @@
+"""When the server is told to stop, long-polls end at once.
+
+A server first waits for its open requests, and only then tells the application
+that it stops; without this, each deploy would wait for the longest poll. The
+one early sign there is is the signal itself, so the handler that the server
+has set is chained, never replaced: it is called as before.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import anyio
+from anyio.lowlevel import current_token
+
+from awaithumans.wakeups import call_soon
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+# A process has one set of signal handlers, so there is one of these.
+_waits: dict[anyio.CancelScope, object] = {}
+_chained: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+
+@contextmanager
+def until_departure() -> Generator[None]:
+    """Cancel the block, and go on behind it, when the process is to stop.
+
+    Only where the server's signal handlers run on this thread, the main one;
+    elsewhere the block just runs.
+    """
+    _listen()
+    with anyio.CancelScope() as scope:
+        _waits[scope] = current_token().native_token
+        try:
+            yield
+        finally:
+            del _waits[scope]
+
+
+def _listen() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _SIGNALS:
+        handler = signal.getsignal(number)
+        if callable(handler) and handler is not _depart:
+            _chained[number] = handler
+            signal.signal(number, _depart)
+
+
+def _depart(number: int, frame: FrameType | None) -> None:
+    for scope, loop in list(_waits.items()):
+        call_soon(loop, scope.cancel)
+    _chained[number](number, frame)

@@ -1,0 +1,197 @@
+"""One process hears what another changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import anyio
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from awaithumans.stores import watching
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.watching import PAYLOAD_BYTES
+from awaithumans.testing.tasks import SECOND, following, make_task, opening
+
+PATIENCE = 20
+ASYNC_POSTGRES = [("asyncio", "postgresql+psycopg_async"), ("asyncio", "postgresql+asyncpg")]
+POSTGRES = [("asyncio", "postgresql+psycopg"), ("trio", "postgresql+psycopg"), *ASYNC_POSTGRES]
+
+CHILD = """
+import sys, anyio
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.testing.tasks import make_task, opening
+
+async def main():
+    store = SQLAlchemyStore(sys.argv[1])
+    await store.create(opening(make_task(id="of the child")))
+    await store.announce(["of the child"])
+    await store.aclose()
+
+anyio.run(main)
+"""
+
+
+@pytest.fixture
+async def other(store: SQLAlchemyStore) -> AsyncIterator[SQLAlchemyStore]:
+    """Give a second store on the same database."""
+    other = SQLAlchemyStore(store._database._engine.url)
+    yield other
+    await other.aclose()
+
+
+@pytest.mark.anyio
+async def test_a_change_in_another_store_is_heard(store: SQLAlchemyStore, other: SQLAlchemyStore):
+    async with listening(store) as heard:
+        task = await other.create(opening(make_task()))
+        await other.announce([task.id])
+        await hears(heard, task.id)
+        change = following(task)
+        assert await other.apply(change)
+        await other.announce([task.id])
+        await hears(heard, task.id)
+
+
+@pytest.mark.anyio
+async def test_a_change_in_another_process_is_heard(store: SQLAlchemyStore):
+    url = store._database._engine.url.render_as_string(hide_password=False)
+    async with listening(store) as heard:
+        await anyio.run_process([sys.executable, "-c", CHILD, url], stderr=subprocess.STDOUT)
+        await hears(heard, "of the child")
+
+
+@pytest.mark.anyio
+async def test_the_first_item_says_that_somebody_listens(store: SQLAlchemyStore):
+    async with aclosing(store.watch()) as heard:
+        with anyio.fail_after(PATIENCE):
+            assert list(await anext(heard)) == []
+
+
+@pytest.mark.anyio
+async def test_many_changes_are_all_heard(store: SQLAlchemyStore, other: SQLAlchemyStore):
+    """More ids than fit in one notification."""
+    tasks = [make_task() for _ in range(300)]
+    async with listening(store) as heard, anyio.create_task_group() as group:
+        for task in tasks:
+            group.start_soon(other.create, opening(task))
+        await other.announce([task.id for task in tasks])
+        await hears(heard, *(task.id for task in tasks))
+
+
+@pytest.mark.anyio
+async def test_two_may_listen_on_one_store(store: SQLAlchemyStore, other: SQLAlchemyStore):
+    async with listening(store) as first, listening(store) as second:
+        task = await other.create(opening(make_task()))
+        await other.announce([task.id])
+        await hears(first, task.id)
+        await hears(second, task.id)
+
+
+@pytest.mark.anyio
+async def test_listening_ends_when_cancelled_and_leaves_nothing_behind(store: SQLAlchemyStore):
+    checked_out = store._database._engine.pool.checkedout  # type: ignore[attr-defined]
+    with anyio.move_on_after(PATIENCE) as scope:
+        async with aclosing(store.watch()) as heard:
+            async for _ in heard:
+                scope.cancel()
+    assert scope.cancelled_caught
+    assert checked_out() == 0
+
+
+@pytest.mark.anyio
+async def test_listening_holds_no_connection_of_the_pool(store: SQLAlchemyStore):
+    checked_out = store._database._engine.pool.checkedout  # type: ignore[attr-defined]
+    async with listening(store):
+        assert checked_out() == 0
+
+
+@pytest.mark.parametrize("backend_and_driver", POSTGRES)
+@pytest.mark.anyio
+async def test_a_lost_connection_is_an_error_and_listening_can_begin_again(
+    store: SQLAlchemyStore, other: SQLAlchemyStore
+):
+    async with listening(store) as heard:
+        cut_listeners(store)
+        with anyio.fail_after(PATIENCE), pytest.raises(Exception):  # noqa: B017, PT011 - drivers differ
+            async for _ in heard:
+                pass
+    async with listening(store) as heard:
+        await other.announce(["x"])
+        await hears(heard, "x")
+
+
+@pytest.mark.parametrize("backend_and_driver", POSTGRES)
+@pytest.mark.anyio
+async def test_announcing_nothing_says_nothing(store: SQLAlchemyStore, other: SQLAlchemyStore):
+    async with listening(store) as heard:
+        await other.announce([])
+        await other.announce(["marker"])
+        assert await another(heard) == ["marker"]
+
+
+@pytest.mark.anyio
+async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
+    store: SQLAlchemyStore, other: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
+):
+    """Each version once, though changes become visible out of their order."""
+    monkeypatch.setattr(watching, "PAUSE", 0)
+
+    async with store._database.pinned() as pinned, aclosing(watching._look(pinned)) as heard:
+        assert list(await anext(heard)) == []
+        newer = await other.create(opening(make_task()))
+        await hears(heard, newer.id)
+        older = await other.create(opening(make_task(created_at=newer.created_at - SECOND)))
+        assert await another(heard) == [older.id]
+        assert await other.apply(following(older, changed_at=older.changed_at))
+        assert await another(heard) == [older.id]
+
+
+def test_notifications_are_packed():
+    ids = [f"{number:032}" for number in range(1000)]
+    payloads = list(watching._payloads(ids))
+    assert all(0 < len(payload.encode()) <= PAYLOAD_BYTES for payload in payloads)
+    assert ",".join(payloads).split(",") == ids
+    assert len(payloads) == 5
+    assert list(watching._payloads([])) == []
+
+
+class listening:  # noqa: N801 - reads as a function
+    """Watch, from the moment that somebody listens."""
+
+    def __init__(self, store: SQLAlchemyStore) -> None:
+        self._heard = store.watch()
+
+    async def __aenter__(self) -> AsyncGenerator[Sequence[str]]:
+        with anyio.fail_after(PATIENCE):
+            await anext(self._heard)
+        return self._heard
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._heard.aclose()
+
+
+async def hears(heard: AsyncGenerator[Sequence[str]], *task_ids: str) -> None:
+    missing = set(task_ids)
+    with anyio.fail_after(PATIENCE):
+        while missing:
+            missing -= set(await anext(heard))
+
+
+async def another(heard: AsyncGenerator[Sequence[str]]) -> list[str]:
+    """Return the next item with something in it."""
+    with anyio.fail_after(PATIENCE):
+        while not (task_ids := await anext(heard)):
+            pass
+    return list(task_ids)
+
+
+def cut_listeners(store: SQLAlchemyStore) -> None:
+    engine = create_engine(store._database._engine.url.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+    with engine.connect() as connection:
+        assert connection.execute(text(ending)).all()
+    engine.dispose()
