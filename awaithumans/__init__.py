@@ -252,7 +252,6 @@ _HOMES = {
         "Task",
         "TaskSpec",
         "TaskStatus",
-        "TaskStillOpenError",
         "UserAssignment",
         "Verdict",
         "VerificationContext",

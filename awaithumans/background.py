@@ -170,9 +170,14 @@ class Background:
                 await self._announce_changes(self._store)
 
     async def _announce_changes(self, store: Watchable) -> None:
-        task_ids, self._unannounced = tuple(self._unannounced), set()
-        if task_ids:
-            await store.announce(task_ids)
+        task_ids, self._unannounced = self._unannounced, set()
+        if not task_ids:
+            return
+        try:
+            await store.announce(tuple(task_ids))
+        except BaseException:
+            self._unannounced |= task_ids
+            raise
 
     async def _recheck(self) -> None:
         """Look after the awaited tasks now and then, hints or no hints."""

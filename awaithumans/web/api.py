@@ -16,6 +16,7 @@ from awaithumans.types import Cancel, Claim, Command, Human, Reassign, Release, 
 from awaithumans.web import queries
 from awaithumans.web.access import Access, Principal, answering_actor, ensure
 from awaithumans.web.bodies import discard, read_json
+from awaithumans.web.departure import until_departure
 from awaithumans.web.envelope import json_error, json_response
 from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
@@ -87,7 +88,9 @@ class Api:
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
 
         async def wait() -> Response:
-            return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=timeout)))
+            with until_departure():
+                return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=timeout)))
+            return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
 
         return await until_disconnect(request, wait)
 

@@ -214,7 +214,13 @@ def test_what_has_no_fields_has_no_form():
 
     assert form_from_model(Nothing) is None
     assert form_from_model(RootModel[list[int]]) is None
-    for schema in ({}, {"type": "string"}, {"type": "object", "properties": 5}, {"properties": {"": {}}}):
+    schemas: list[dict[str, object]] = [
+        {},
+        {"type": "string"},
+        {"type": "object", "properties": 5},
+        {"properties": {"": {}}},
+    ]
+    for schema in schemas:
         assert form_from_schema(schema) is None
     assert form_from_schema({"properties": {f"a{number}": {} for number in range(MAX_FIELDS + 1)}}) is None
 

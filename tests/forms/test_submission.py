@@ -385,7 +385,8 @@ def filled_in(draw: st.DrawFn) -> BaseModel:
     for number, (annotation, strategy) in enumerate(chosen):
         optional = draw(st.booleans())
         fields[f"f{number}"] = (annotation | None, None) if optional else (annotation, ...)
-        values[f"f{number}"] = draw(st.none() | strategy if optional else strategy)
+        # Nothing chosen where nothing has to be is no answer, not an empty one.
+        values[f"f{number}"] = draw(st.none() | strategy.filter(lambda value: value != []) if optional else strategy)
     answered: BaseModel = create_model("Answer", **fields)(**values)
     return answered
 

@@ -266,3 +266,24 @@ class TestSettingUp:
         tokens = [ApiToken("bot", secret_of(name), [Scope.ASK]) for name in ("a", "b")]
         with pytest.raises(ConfigurationError, match="same name"):
             Router(world.engine, tokens=tokens)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"a=1&" * 1_001, "application/x-www-form-urlencoded", 422),
+        (b"a=%00", "application/x-www-form-urlencoded", 422),
+        (b"a=" + b"x" * 1_100_000, "application/x-www-form-urlencoded", 413),
+        (b'{"approved": true}', "application/json", 415),
+        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"", "", 415),
+    ],
+)
+async def test_a_form_that_cannot_be_read_changes_nothing(
+    world: World, client: httpx2.AsyncClient, content: bytes, kind: str, status: int
+) -> None:
+    task_id = await world.ask(client, assign_to=FOR_ANA)
+    headers = {**as_person("ana"), "Content-Type": kind}
+    for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/claim", world.link(await world.task(task_id))):
+        assert (await client.post(path, content=content, headers=headers)).status_code == status
+    assert (await world.task(task_id)).version == 1
