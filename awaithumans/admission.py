@@ -10,10 +10,16 @@ from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRa
 from awaithumans.forms import check_form
 from awaithumans.protocols import Channel, Verifier
 from awaithumans.routing import CALLBACK, MAX_RECIPIENTS, Recipient
-from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, JsonObject, TaskSpec
+from awaithumans.types import (
+    MAX_KEY_LENGTH,
+    MAX_TASK_LENGTH,
+    MAX_TEXT_LENGTH,
+    MAX_TIMEOUT_SECONDS,
+    MIN_TIMEOUT_SECONDS,
+    JsonObject,
+    TaskSpec,
+)
 
-MAX_KEY_LENGTH = 512
-MAX_TASK_LENGTH = 20_000
 MAX_CONTENT_LENGTH = 4 * 1024 * 1024
 
 
@@ -32,8 +38,7 @@ def admit(spec: TaskSpec, *, channels: Mapping[str, Channel], verifiers: Mapping
     if spec.form is not None:
         check_form(spec.form)
     _admit_routing(spec, channels)
-    if spec.verifier and spec.verifier.provider.strip().lower() not in verifiers:
-        raise VerifierUnknownError(spec.verifier.provider)
+    _admit_verifier(spec, verifiers)
 
 
 def content_of(spec: TaskSpec) -> dict[str, object]:
@@ -55,8 +60,11 @@ def _admit_texts(spec: TaskSpec) -> None:
     if not spec.idempotency_key:
         raise _invalid("idempotency_key", "must not be empty")
     for name, value in spec.metadata.items():
-        _admit_text("task_metadata", name, MAX_KEY_LENGTH)
-        _admit_text(f"task_metadata.{name}", value, MAX_TASK_LENGTH)
+        _admit_text("task_metadata", name, MAX_TEXT_LENGTH)
+        _admit_text(f"task_metadata.{name}", value, MAX_TEXT_LENGTH)
+    for name, value in spec.initial_errors.items():
+        _admit_text("initial_errors", name, MAX_TEXT_LENGTH)
+        _admit_text(f"initial_errors.{name}", value, MAX_TEXT_LENGTH)
 
 
 def _admit_text(name: str, value: object, limit: int) -> None:
@@ -94,12 +102,26 @@ def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
     if len(spec.notify) > MAX_RECIPIENTS:
         raise InvalidRoutingError("notify", f"has more than {MAX_RECIPIENTS} entries")
     for entry in spec.notify:
-        _admit_text("notify", entry, MAX_TASK_LENGTH)
+        _admit_text("notify", entry, MAX_TEXT_LENGTH)
         recipient = Recipient.parse(entry)
         _channel("notify", recipient.channel, channels).check(recipient.target)
     if spec.callback_url is not None:
-        _admit_text("callback_url", spec.callback_url, MAX_TASK_LENGTH)
+        _admit_text("callback_url", spec.callback_url, MAX_TEXT_LENGTH)
         _channel("callback_url", CALLBACK, channels).check(spec.callback_url)
+
+
+def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
+    if spec.verifier is None:
+        return
+    verifier = verifiers.get(spec.verifier.provider.strip().lower())
+    if verifier is None:
+        raise VerifierUnknownError(spec.verifier.provider)
+    if spec.redact_payload and not getattr(verifier, "trusted", False):
+        raise InvalidInputError(
+            "redact_payload keeps the payload from the verifier, which cannot judge without it",
+            hint="Ask without a verifier, or use one that stays in this process and says `trusted = True`.",
+            fields={"redact_payload": "not together with this verifier"},
+        )
 
 
 def _channel(field: str, name: str, channels: Mapping[str, Channel]) -> Channel:

@@ -80,6 +80,12 @@ class BlockingEngine:
         """Close the task without an answer; see `TaskEngine.cancel`."""
         return run_blocking(partial(self.engine.cancel, task_id, by=by, reason=reason), self.engine)
 
+    def aclose(self) -> None:
+        """Close what the engine opened; see `Engine.aclose`."""
+        close: Callable[[], Awaitable[None]] | None = getattr(self.engine, "aclose", None)
+        if close is not None:
+            run_blocking(close, self.engine)
+
 
 def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | None) -> ResultT:
     """Run a coroutine function where its engine lives, and block for it."""

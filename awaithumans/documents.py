@@ -250,10 +250,11 @@ _STATE_KEYS = frozenset({field.name for field in fields(Task)} | {"v"}) - {
 
 
 def _document(value: object, *, skip: Sequence[str] = ()) -> dict[str, object]:
-    return {
+    unknown: JsonObject = getattr(value, "unknown", {})
+    return dict(unknown) | {
         field.name: content if field.name in _CONTENT_FIELDS else _plain(content)
         for field in fields(value)  # type: ignore[arg-type]
-        if field.name not in skip
+        if field.name not in (*skip, "unknown")
         and (content := getattr(value, field.name)) is not None
         and content != ()
         and content is not False
@@ -314,7 +315,9 @@ def _moment(value: object) -> datetime:
 
 def _known(document: object, cls: type) -> dict[str, object]:
     names = {field.name for field in fields(cls)}
-    return {key: value for key, value in cast("JsonObject", document).items() if key in names}
+    read = cast(JsonObject, document)
+    known = {key: value for key, value in read.items() if key in names}
+    return {**known, "unknown": {key: value for key, value in read.items() if key not in names}}
 
 
 def _human(document: object) -> Human:

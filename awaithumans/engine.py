@@ -52,6 +52,10 @@ AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine",
 """The engine that `await_human` uses where none is given."""
 
 MAX_MODELS = 1_000
+ASKED_ELSEWHERE = (
+    "The task was asked by an engine with another secret, so whether it is the same question cannot be told. "
+    "Keep the old secret behind the new one: Engine(secret=[new, old])."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,8 @@ class Engine(TaskEngine):
             return task, True
         same_scope = task.spec.key_scope is spec.key_scope
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
-            raise IdempotencyConflictError(spec.idempotency_key, task.id)
+            hint = None if self.keys.made(task.fingerprint) else ASKED_ELSEWHERE
+            raise IdempotencyConflictError(spec.idempotency_key, task.id, hint=hint)
         return task, False
 
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:

@@ -14,7 +14,8 @@ AwaitHumansError
 ├── OutcomeError                     the task closed without an answer
 │   ├── TaskTimeoutError
 │   ├── TaskCancelledError
-│   └── VerificationExhaustedError
+│   ├── VerificationExhaustedError
+│   └── ResponseRedactedError
 ├── ConflictError                    the task does not stand where the command needs it
 │   ├── TaskAlreadyTerminalError
 │   ├── TaskStillOpenError
@@ -266,9 +267,22 @@ class VerificationExhaustedError(OutcomeError):
         super().__init__(f"{_quoted(task)} was refused by its verifier {max_attempts} times{because}")
 
 
+class ResponseRedactedError(OutcomeError):
+    """The task was answered, and the answer has been erased since."""
+
+    code = "RESPONSE_REDACTED"
+    anchor = "response-redacted"
+    default_hint = "Its spec asked for that: the response went out by webhook and was erased here."
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"the response to task {task_id} has been erased")
+
+
 class ConflictError(AwaitHumansError):
     """The task does not stand where the command needs it to stand."""
 
+    code = "CONFLICT"
+    anchor = "conflict"
     status = 409
 
 
@@ -322,13 +336,13 @@ class IdempotencyConflictError(ConflictError):
     code = "IDEMPOTENCY_CONFLICT"
     anchor = "idempotency-conflict"
     default_hint = (
-        "A key names one question for good: the same task text, payload and response schema. "
+        "A key names one question of one asker: the same task text, payload, response schema and key scope. "
         "Use a new key for changed content."
     )
 
-    def __init__(self, idempotency_key: str, task_id: str) -> None:
+    def __init__(self, idempotency_key: str, task_id: str, *, hint: str | None = None) -> None:
         self.task_id = task_id
-        super().__init__(f"idempotency key {_quoted(idempotency_key)} already names task {task_id}, with other content")
+        super().__init__(f"idempotency key {_quoted(idempotency_key)} already names task {task_id}", hint=hint)
 
 
 class TaskGoneError(ConflictError):

@@ -340,7 +340,7 @@ def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list
         Effect(
             task_id=task.id,
             kind=EffectKind.NOTIFY,
-            due=now,
+            due=max(now, task.changed_at),  # a process whose clock is behind puts nothing before what was written
             recipient=recipient,
             event=event,
             generation=generation,

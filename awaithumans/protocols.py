@@ -224,7 +224,11 @@ class DeliveryError(Exception):
 
 
 class Verifier(Protocol):
-    """A second look at an answer before the agent sees it."""
+    """A second look at an answer before the agent sees it.
+
+    One that keeps what it sees in this process may say so with an attribute
+    `trusted = True`; only then it is used for tasks with `redact_payload`.
+    """
 
     async def verify(self, context: VerificationContext) -> Verdict:
         """Judge one answer. Raise anything to be asked again later.

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime, time
 from functools import lru_cache
 from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
@@ -36,6 +37,7 @@ _EXPLAINED = 20_000
 _MAX_FAULTS = 100
 _QUOTED = 60
 _CHOICES = 12
+_TOO_COSTLY = "is nested in too many ways to be checked"
 _TOO_LARGE = "does not fit the schema, and is too large to say where"
 
 # ── Where schemas stand inside a schema ───────────────────────────────────────
@@ -416,10 +418,13 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
     except InvalidInputError as error:
         return dict(error.fields)
     with _no_crash("schema"):
-        validator = _compiled(_written(schema))
+        text = _written(schema)
+        validator = _compiled(text)
+        if _recursive(text) and not _affordable(schema, value, MAX_EXPANSION, stops=True):
+            return {"": _TOO_COSTLY}
         if validator.is_valid(value):
             return {}
-        if not _explainable(schema, value):
+        if not _affordable(schema, value, _EXPLAINED, stops=False):
             return {"": _TOO_LARGE}
         faults = islice(_all_faults(validator.iter_errors(value)), _MAX_FAULTS)
         return _first_of_each(faults)
@@ -432,45 +437,95 @@ def _first_of_each(faults: Iterator[tuple[str, str]]) -> dict[str, str]:
     return result
 
 
-def _explainable(schema: JsonObject, value: object) -> bool:
-    """Tell whether listing every fault takes a bounded time."""
+@lru_cache(maxsize=_CACHED)
+def _recursive(text: str) -> bool:
+    """Tell whether parts of a schema refer back to themselves."""
+    root = json.loads(text)
+    loops = _loops(root, _References(root))
+    return len(set(loops.values())) < len(loops)
+
+
+def _affordable(schema: JsonObject, value: object, steps: int, *, stops: bool) -> bool:
+    """Tell whether checking `value` takes at most so many steps.
+
+    `stops` tells whether the engine goes on behind the first fault.
+    """
     try:
-        return _cost(schema, value) <= _EXPLAINED
+        return _Cost(schema, steps, stops=stops).of(schema, value) <= steps
     except RecursionError:
         return False
 
 
-def _cost(root: JsonObject, value: object) -> int:
-    """Count the steps of checking `value` against everything that applies."""
-    references = _References(root)
-    costs: dict[tuple[int, int], int] = {}
+class _Cost:
+    """Counts the steps of checking a value, without taking all of them."""
 
-    def cost(schema: object, value: object) -> int:
-        known = costs.get((id(schema), id(value)))
-        if known is None and len(costs) > _EXPLAINED:
-            return _EXPLAINED + 1
-        if known is None:
-            costs[id(schema), id(value)] = 0
-            inner = sum(cost(child, at) for key, name, child in _parts(schema) for at in _applied(key, name, value))
-            known = 1 + inner + sum(cost(target, value) for target in references.of(schema))
-            costs[id(schema), id(value)] = known
-        return known
+    def __init__(self, root: JsonObject, limit: int, *, stops: bool) -> None:
+        self._references = _References(root)
+        self._limit = limit
+        self._stops = stops
+        self._known: dict[tuple[int, int], int] = {}
 
-    return cost(root, value)
+    def of(self, schema: object, value: object) -> int:
+        """Give the steps for one schema and one value, or more than the limit."""
+        key = (id(schema), id(value))
+        if key in self._known:
+            return self._known[key]
+        if len(self._known) > self._limit:
+            return self._limit + 1
+        self._known[key] = 0
+        total = 1
+        for part, at in self._inside(schema, value):
+            total += self.of(part, at)
+            if total > self._limit:
+                break
+        self._known[key] = total
+        return total
+
+    def _inside(self, schema: object, value: object) -> Iterator[tuple[object, object]]:
+        if self._stops and _refuted(schema, value):
+            return
+        for target in self._references.of(schema):
+            yield target, value
+        parts = list(_parts(schema))
+        yield from ((part, at) for key, _, part in parts if key != "properties" for at in _applied(key, value))
+        properties = {name: part for key, name, part in parts if key == "properties"}
+        for name, at in sorted(_fields(value), key=itemgetter(0)):
+            if name in properties:
+                yield properties[name], at
+                if self._stops and _refuted(properties[name], at):
+                    return
 
 
+def _refuted(schema: object, value: object) -> bool:
+    """Tell whether a look at the value itself is enough to refuse it."""
+    known = cast("dict[str, object]", schema) if isinstance(schema, dict) else {}
+    kind = known.get("type")
+    other_kind = isinstance(kind, str) and not isinstance(value, _PYTHON_TYPES.get(kind, object))
+    return other_kind or ("const" in known and known["const"] != value)
+
+
+_PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "array": list,
+    "object": dict,
+    "boolean": bool,
+    "integer": (int, float),
+    "number": (int, float),
+}
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"})
 _NOWHERE = frozenset({"$defs", "definitions", "contentSchema"})
 
 
-def _applied(key: str, name: str, value: object) -> Iterator[object]:
+def _applied(key: str, value: object) -> Iterator[object]:
     """Yield what a schema under this keyword looks at."""
     if key in _IN_PLACE:
         yield value
-    elif key == "properties":
-        yield from (child for at, child in _items(value) if at == name and isinstance(value, dict))
     elif key not in _NOWHERE:
         yield from (child for _, child in _items(value))
+
+
+def _fields(value: object) -> list[tuple[str, object]]:
+    return list(cast("dict[str, object]", value).items()) if isinstance(value, dict) else []
 
 
 # ── What to say ───────────────────────────────────────────────────────────────

@@ -104,6 +104,11 @@ class KeyRing:
             return f"{key_id}:{_mac(key, canonical(content).encode()).hex()}"
         return f"{_UNKEYED_ID}:{digest(content)}"
 
+    def made(self, fingerprint: str) -> bool:
+        """Tell whether a secret of this ring, or none at all, made it."""
+        key_id, _, _ = fingerprint.partition(":")
+        return key_id == _UNKEYED_ID or key_id in self.key_ids
+
     def fingerprint_matches(self, fingerprint: str, content: object) -> bool:
         """Tell whether `fingerprint` was made of equal content.
 

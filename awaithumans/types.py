@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from awaithumans.errors import (
+    ResponseRedactedError,
     SchemaValidationError,
     TaskCancelledError,
     TaskTimeoutError,
@@ -29,6 +30,10 @@ ResponseT = TypeVar("ResponseT", bound=BaseModel)
 
 MIN_TIMEOUT_SECONDS = 1
 MAX_TIMEOUT_SECONDS = 366 * 24 * 60 * 60
+MAX_TASK_LENGTH = 20_000
+MAX_KEY_LENGTH = 512
+MAX_TEXT_LENGTH = 2_048
+"""Characters of a `notify` entry, a callback address, a metadata name or value."""
 
 
 class TaskStatus(StrEnum):
@@ -77,6 +82,8 @@ class Human:
     roles: tuple[str, ...] = ()
     access_level: str | None = None
     operator: bool = False
+    unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
+    """Keys written by a newer release, kept and written back."""
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -110,6 +117,8 @@ class Actor:
     slack_user_id: str | None = None
     operator: bool = False
     stated_by: str | None = None
+    unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
+    """Keys written by a newer release, kept and written back."""
 
     @classmethod
     def of(
@@ -240,6 +249,8 @@ class Answer:
     at: datetime
     attempt: int
     value: JsonObject
+    unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
+    """Keys written by a newer release, kept and written back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +264,8 @@ class Verdict:
     passed: bool
     reason: str = ""
     parsed_response: JsonObject | None = None
+    unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
+    """Keys written by a newer release, kept and written back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +330,8 @@ class Task:
     def outcome_error(self) -> AwaitHumansError | None:
         """Give the error that a closed task without a response stands for."""
         match self.status:
+            case TaskStatus.COMPLETED if self.response_redacted_at:
+                return ResponseRedactedError(self.id)
             case TaskStatus.TIMED_OUT:
                 return TaskTimeoutError(self.spec.task, self.spec.timeout_seconds)
             case TaskStatus.CANCELLED:
@@ -330,9 +345,9 @@ class Task:
     def result(self, schema: type[ResponseT]) -> ResponseT:
         """Return the typed response, or raise the outcome's error.
 
-        Raises `TaskTimeoutError`, `TaskCancelledError` or
-        `VerificationExhaustedError` for those outcomes,
-        `SchemaValidationError` if the response does not fit `schema`, and
+        Raises `TaskTimeoutError`, `TaskCancelledError`,
+        `VerificationExhaustedError` or `ResponseRedactedError` for those
+        outcomes, `SchemaValidationError` if the response does not fit `schema`, and
         `ValueError` while the task is open.
         """
         if not self.closed:

@@ -7,7 +7,7 @@ after theirs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar, cast
 
@@ -15,6 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
+    MAX_KEY_LENGTH,
+    MAX_TASK_LENGTH,
+    MAX_TEXT_LENGTH,
     Actor,
     Answer,
     Entry,
@@ -28,10 +31,7 @@ from awaithumans.types import (
     VerifierConfig,
 )
 
-MAX_KEY_LENGTH = 512
-MAX_TASK_LENGTH = 20_000
-
-_ShortText = Annotated[StrictStr, Field(max_length=2_048)]
+_ShortText = Annotated[StrictStr, Field(max_length=MAX_TEXT_LENGTH)]
 _Object = dict[str, object]
 
 
@@ -65,6 +65,14 @@ class CreateBody(BaseModel):
     redact_response_after_submit: StrictBool = False
     key_scope: KeyScope = KeyScope.FOREVER
     initial_errors: dict[_ShortText, _ShortText] | None = None
+
+
+class CancelBody(BaseModel):
+    """What `POST /tasks/{id}/cancel` may take."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: _ShortText = ""
 
 
 class CompleteBody(BaseModel):
@@ -102,7 +110,7 @@ def spec_from_wire(document: object, *, requested_by: str) -> TaskSpec:
         timeout_seconds=body.timeout_seconds,
         idempotency_key=body.idempotency_key,
         key_scope=body.key_scope,
-        assign_to=body.assign_to or None,
+        assign_to=_read_assignment(body.assign_to),
         notify=tuple(body.notify or ()),
         verifier=read_body(VerifierConfig, body.verifier_config) if body.verifier_config else None,
         redact_payload=body.redact_payload,
@@ -113,6 +121,16 @@ def spec_from_wire(document: object, *, requested_by: str) -> TaskSpec:
         initial_errors=body.initial_errors or {},
         requested_by=requested_by,
     )
+
+
+def _read_assignment(assign_to: _Object | None) -> JsonObject | None:
+    """Read `assign_to`, with the key names that one of the clients sends."""
+    if not assign_to:
+        return None
+    return {_SNAKE_CASE.get(name, name): value for name, value in assign_to.items()}
+
+
+_SNAKE_CASE = {"accessLevel": "access_level", "userId": "user_id"}
 
 
 def spec_to_wire(spec: TaskSpec) -> dict[str, object]:
@@ -221,8 +239,19 @@ def outcome_to_wire(task: Task) -> dict[str, object]:
     }
 
 
-def entry_to_wire(entry: Entry) -> dict[str, object]:
-    """Write a line of the audit trail."""
+def trail_to_wire(trail: Sequence[Entry]) -> list[dict[str, object]]:
+    """Write an audit trail, its statuses as the format names them."""
+    lines: list[dict[str, object]] = []
+    pending = "created"
+    for entry in trail:
+        before = pending if entry.from_status == "pending" else entry.from_status
+        pending = "rejected" if entry.action == "rejected" else pending
+        after = pending if entry.to_status == "pending" else entry.to_status
+        lines.append(_entry_to_wire(entry) | {"from_status": before, "to_status": after})
+    return lines
+
+
+def _entry_to_wire(entry: Entry) -> dict[str, object]:
     return {
         "id": f"{entry.task_id}-{entry.seq}",
         "task_id": entry.task_id,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -50,7 +53,7 @@ class Decision(BaseModel):
     amount: Decimal = Decimal(0)
 
 
-QUESTION = {
+QUESTION: dict[str, Any] = {
     "task": "Approve the refund?",
     "payload_schema": Refund,
     "payload": Refund(order="A-1", amount=Decimal("99.99")),
@@ -59,7 +62,7 @@ QUESTION = {
 }
 
 
-async def answer_next(engine: Engine, value: dict[str, object], after: int = 0) -> None:
+async def answer_next(engine: Engine, value: Mapping[str, object], after: int = 0) -> None:
     """Be the person: wait for the next question, and answer it."""
     while len(tasks := await engine.find(Query())) <= after:
         await anyio.lowlevel.checkpoint()
@@ -139,7 +142,7 @@ class TestAsking:
                 return self
 
         async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
-            engine._remember = lambda *_: None
+            engine._models = _Forgetful()
 
             async def person() -> None:
                 await answer_next(engine, {"approved": True, "amount": "101"})
@@ -220,7 +223,7 @@ class TestBlocking:
     async def test_from_a_foreign_thread_beside_the_event_loop(self):
         async with Engine(MemoryStore()).run() as engine, anyio.create_task_group() as group:
             group.start_soon(answer_next, engine, {"approved": True})
-            decision = await asyncio.to_thread(await_human_sync, **QUESTION, engine=engine)
+            decision = await asyncio.to_thread(lambda: await_human_sync(**QUESTION, engine=engine))
         assert decision.approved
 
     @pytest.mark.anyio
@@ -243,6 +246,13 @@ class TestBlocking:
         blocking.submit(task.id, {"approved": True}, by=ANA)
         assert blocking.wait(task.id, timeout=1).response == {"approved": True}
         assert blocking.collect(task.id) == blocking.get(task.id) == blocking.find(Query())[0]
+
+
+class _Forgetful(OrderedDict[str, type[BaseModel]]):
+    """Keeps no models, as an engine in another process."""
+
+    def __setitem__(self, key: str, value: type[BaseModel]) -> None:
+        pass
 
 
 def approve(engine: Engine) -> None:

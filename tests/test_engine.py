@@ -16,6 +16,8 @@ from awaithumans.background import Background
 from awaithumans.clock import CorrectedClock
 from awaithumans.errors import (
     ConfigurationError,
+    IdempotencyConflictError,
+    InvalidInputError,
     InvalidRoutingError,
     SchemaValidationError,
     TaskAlreadyTerminalError,
@@ -99,6 +101,8 @@ class TestOnPostgreSQLUnderTrio(InProcess):
 
 class Rules:
     """A verifier that passes what `passes` says, and may be broken."""
+
+    trusted = False
 
     def __init__(self, *verdicts: Verdict | Exception) -> None:
         self.verdicts = list(verdicts)
@@ -248,6 +252,14 @@ class TestVerification:
         await engine.tick()
         assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
 
+    async def test_verifier_that_may_not_see_a_redacted_payload_is_refused_at_create(self, clock):
+        rules = Rules()
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        with pytest.raises(InvalidInputError, match="redact_payload"):
+            await engine.create(a_question(verifier=CHECKED, redact_payload=True))
+        rules.trusted = True
+        await engine.create(a_question(verifier=CHECKED, redact_payload=True))
+
     async def test_unknown_verifier_is_refused_at_create(self, clock):
         with pytest.raises(VerifierUnknownError):
             await Engine(MemoryStore(), clock=clock).create(a_question(verifier=CHECKED))
@@ -373,15 +385,14 @@ class TestBackgroundWork:
         assert "290 s late" in caplog.text
 
     async def test_store_clock_decides(self):
-        store = MemoryStore()
         ahead = VirtualClock()
         true_now = ahead.now() - timedelta(minutes=1)
 
-        async def now():
-            return true_now
+        class RightStore(MemoryStore):
+            async def now(self):
+                return true_now
 
-        store.now = now
-        engine = Engine(store, clock=CorrectedClock(ahead))
+        engine = Engine(RightStore(), clock=CorrectedClock(ahead))
         task = await engine.create(a_question())
         assert task.created_at == true_now
 
@@ -427,6 +438,13 @@ class TestConfiguration:
         task = await Engine(store, clock=clock).create(spec)
         assert (await Engine(store, secret=SECRET, clock=clock).create(spec)).id == task.id
         assert (await Engine(store, secret=["t" * 32, SECRET], clock=clock).create(spec)).id == task.id
+
+    async def test_a_secret_that_was_dropped_is_named_as_the_reason(self, clock):
+        store, spec = MemoryStore(), a_question()
+        await Engine(store, secret=SECRET, clock=clock).create(spec)
+        for other in (None, "t" * 32):
+            with pytest.raises(IdempotencyConflictError, match="another secret"):
+                await Engine(store, secret=other, clock=clock).create(spec)
 
     async def test_the_webhook_key_may_not_be_the_secret(self):
         from awaithumans.channels.webhook import WebhookChannel

@@ -248,6 +248,14 @@ class TestClaiming:
         assert after(task, Reassign(to=(BEN,), by=person(BOSS))).assignee == BEN
 
 
+class TestEffects:
+    def test_keep_their_order_whatever_the_clock_of_the_process_says(self):
+        task = opened(ANA, notify=("email:a@x.org",))
+        change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON - timedelta(minutes=1))
+        assert change is not None
+        assert [effect.due for effect in change.effects] == [NOON]
+
+
 class TestAfterwards:
     def test_only_an_outcome_can_be_collected_and_once(self):
         with pytest.raises(TaskStillOpenError):

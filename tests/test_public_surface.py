@@ -49,6 +49,7 @@ PUBLIC = [
     "Release",
     "RemoteEngine",
     "RemoteError",
+    "ResponseRedactedError",
     "RoleAssignment",
     "SchemaValidationError",
     "SelfAnswerError",

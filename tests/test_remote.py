@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
@@ -67,7 +68,7 @@ class TestOverHTTP(OverHTTP):
     """On the JSON API of a mounted router."""
 
 
-QUESTION = {
+QUESTION: dict[str, Any] = {
     "task": "Approve the refund?",
     "payload_schema": Decision,
     "payload": Decision(approved=False),

@@ -30,7 +30,8 @@ def start(role: str, url: str, outbox: str) -> subprocess.Popen[str]:
 def url(request, tmp_path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/t.db"
-    return request.getfixturevalue("postgres_url").replace("postgresql:", f"{request.param}:")
+    url: str = request.getfixturevalue("postgres_url")
+    return url.replace("postgresql:", f"{request.param}:")
 
 
 def test_an_answer_in_one_process_wakes_the_waiter_in_another(url, tmp_path):

@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
 _MOMENT = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_PLAIN = 10**15
 _MINUTES = len("00:00")
 _BOOLEAN = frozenset({"boolean"})
 _LIST = frozenset({"array"})
@@ -60,7 +61,7 @@ def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tupl
         members = [value] if isinstance(value, str | int | float) else as_list(value)
         return tuple(_option_text(member, field) for member in members)
     if not isinstance(value, str):
-        return (json.dumps(value, ensure_ascii=False),)
+        return (json.dumps(_plain_number(value), ensure_ascii=False),)
     if widget == "datetime-local":
         return (_local_text(value, cast("DateTime", field)),)
     quoted = widget == "number" and shape.decimal and not _NUMBER.fullmatch(value)
@@ -143,6 +144,12 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
     if shape.whole:
         raise UnreadableError("must be a whole number")
     return _exact(text, or_text=shape.decimal)
+
+
+def _plain_number(value: object) -> object:
+    """Write `7.0` as `7`, which is also right where only whole numbers fit."""
+    plain = isinstance(value, float) and value.is_integer() and abs(value) < _PLAIN
+    return int(cast("float", value)) if plain else value
 
 
 def _quoted(text: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -120,17 +121,18 @@ class Database:
     async def _retried(
         self, operation: Operation[T], limiter: CapacityLimiter, *, again: Operation[T] | None = None
     ) -> T:
-        for attempt in range(1, ATTEMPTS):
+        for attempt in count(1):
             try:
                 return await self._run(operation, limiter)
             except DBAPIError as error:
-                if not _worth_retrying(error):
-                    raise _explained(error) from error
+                _explain(error)
+                if attempt == ATTEMPTS or not _worth_retrying(error):
+                    raise
                 if error.connection_invalidated and again:
                     operation = again
                 logger.info("attempt %d failed (%s); trying again", attempt, type(error.orig).__name__)
             await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
-        return await self._run(operation, limiter)
+        raise AssertionError("counting does not end")
 
     async def _run(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
         """Run in a thread or in the engine's way; in either, to the end."""
@@ -259,7 +261,7 @@ def _worth_retrying(error: DBAPIError) -> bool:
 
 
 def _state(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None)
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
 
 
 def _sqlite_code(error: DBAPIError) -> int:
@@ -268,14 +270,14 @@ def _sqlite_code(error: DBAPIError) -> int:
     return code & 0xFF
 
 
-def _explained(error: DBAPIError) -> Exception:
+def _explain(error: DBAPIError) -> None:
+    """Raise in its place what tells more, if something does."""
     words = str(error.orig)
     if _state(error) in _MISSING_STATES or any(phrase in words for phrase in _MISSING_WORDS):
-        return StoreSchemaError(
+        raise StoreSchemaError(
             "the database's tables are missing or too old",
             hint="Before using the store, run: await store.setup()",
-        )
-    return error
+        ) from error
 
 
 # ── Engines of our own ────────────────────────────────────────────────────────

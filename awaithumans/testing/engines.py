@@ -233,13 +233,14 @@ class EngineConformance:
     async def test_unknown_tasks_are_said_to_be_unknown(self, engine: TaskEngine) -> None:
         """Every verb raises `TaskNotFoundError` for an id nobody made."""
         unknown = "0" * 32
-        for verb in (
+        verbs: list[Callable[[], Awaitable[Task]]] = [
             lambda: engine.get(unknown),
             lambda: engine.wait(unknown),
             lambda: engine.collect(unknown),
             lambda: engine.submit(unknown, {"approved": True}, by=ANA),
             lambda: engine.cancel(unknown, by=ANA),
-        ):
+        ]
+        for verb in verbs:
             with pytest.raises(TaskNotFoundError):
                 await verb()
 

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from awaithumans import wire
 from awaithumans.engine import Engine
-from awaithumans.errors import AwaitHumansError
+from awaithumans.errors import AwaitHumansError, IdempotencyConflictError
 from awaithumans.types import Cancel, Claim, Command, Human, Reassign, Release, Submit, Task, TaskStatus
 from awaithumans.web import queries
 from awaithumans.web.access import Access, Principal, answering_actor, ensure
-from awaithumans.web.bodies import discard, read_json
+from awaithumans.web.bodies import discard, read_json, read_optional_json
 from awaithumans.web.departure import until_departure
 from awaithumans.web.envelope import json_error, json_response
 from awaithumans.web.mount import url
@@ -68,6 +68,8 @@ class Api:
         document = await read_json(request, self._limit)
         spec = wire.spec_from_wire(document, requested_by=principal.actor.principal)
         task, new = await self._engine.ask(spec, by=principal.actor)
+        if not (new or principal.may_see(task)):
+            raise IdempotencyConflictError(spec.idempotency_key, "of another principal")
         headers = {} if new else {"Idempotent-Replayed": "true"}
         return json_response(wire.task_to_wire(task), status=201, headers=headers)
 
@@ -96,9 +98,10 @@ class Api:
 
     async def _cancel(self, request: Request) -> Response:
         principal = await self._access.principal(request)
-        await discard(request, self._limit)
+        body = await read_optional_json(request, self._limit)
+        reason = wire.read_body(wire.CancelBody, body).reason
         task = await self._looked_after(request, principal, "cancelling")
-        return await self._act(task.id, Cancel(by=principal.actor))
+        return await self._act(task.id, Cancel(by=principal.actor, reason=reason))
 
     async def _collect(self, request: Request) -> Response:
         principal = await self._access.principal(request)
@@ -109,7 +112,7 @@ class Api:
     async def _audit(self, request: Request) -> Response:
         task = await self._readable(request)
         trail = await self._engine.trail(task.id)
-        return json_response([wire.entry_to_wire(entry) for entry in trail])
+        return json_response(wire.trail_to_wire(trail))
 
     # ── Answering ─────────────────────────────────────────────────────────────
 

@@ -29,6 +29,15 @@ async def read_json(request: Request, limit: int) -> object:
     return loads(b"".join([chunk async for chunk in _limited(request, limit)]))
 
 
+async def read_optional_json(request: Request, limit: int) -> object:
+    """Return the body as strict JSON; an empty object if there is none.
+
+    Raises `BodyTooLargeError` or `InvalidInputError`.
+    """
+    body = b"".join([chunk async for chunk in _limited(request, limit)])
+    return loads(body) if body else {}
+
+
 async def read_form(request: Request, limit: int) -> Mapping[str, list[str]]:
     """Return a posted form's values by name.
 

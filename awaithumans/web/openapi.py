@@ -14,7 +14,7 @@ from awaithumans.routing import CALLBACK, AddressDirectory
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
 from awaithumans.web.shapes import ReassignBody
-from awaithumans.wire import CompleteBody, CreateBody
+from awaithumans.wire import CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
 
@@ -25,6 +25,7 @@ _ADDRESS = f"^{_ADDRESS_PART}{{1,64}}@{_ADDRESS_PART}{{1,253}}$"
 _TASK_STATUSES = ["created", "rejected", "submitted", "completed", "timed_out", "cancelled", "verification_exhausted"]
 _MODELS: Mapping[str, type[BaseModel]] = {
     "CreateBody": CreateBody,
+    "CancelBody": CancelBody,
     "CompleteBody": CompleteBody,
     "ReassignBody": ReassignBody,
     "FormDefinition": FormDefinition,
@@ -121,7 +122,9 @@ def _verb_paths() -> Json:
         "/tasks/{task_id}/reassign": _verb("reassignTask", "Hand the task to other people.", body="ReassignBody"),
         "/tasks/{task_id}/claim": _verb("claimTask", "Take an unassigned task."),
         "/tasks/{task_id}/release": _verb("releaseTask", "Give a claimed task back."),
-        "/tasks/{task_id}/cancel": _verb("cancelTask", "Close the task without an answer."),
+        "/tasks/{task_id}/cancel": _verb(
+            "cancelTask", "Close the task without an answer.", body="CancelBody", needed=False
+        ),
         "/tasks/{task_id}/collect": _verb("collectTask", "Say that the outcome has been taken over."),
     }
 
@@ -165,12 +168,12 @@ def _operation(
     return described
 
 
-def _verb(name: str, summary: str, *, body: str | None = None) -> Json:
+def _verb(name: str, summary: str, *, body: str | None = None, needed: bool = True) -> Json:
     errors = "401 403 404 409 413" + (" 415 422" if body else "")
-    return {
-        "parameters": [_task_id()],
-        "post": _operation(name, summary, body=body, success=_ok(_ref("Task")), errors=errors),
-    }
+    verb = _operation(name, summary, body=body, success=_ok(_ref("Task")), errors=errors)
+    if body:
+        verb["requestBody"]["required"] = needed
+    return {"parameters": [_task_id()], "post": verb}
 
 
 def _public(name: str, summary: str, shape: str) -> Json:

@@ -72,9 +72,9 @@ def drawn(values: dict[str, object], errors: dict[str, str] | None = None) -> di
     return {control.name: control for control in controls}
 
 
-def one(field: FormField, schema: object = True, **values: object) -> Control:
+def one(field: FormField, **values: object) -> Control:
     form = FormDefinition(fields=(field.model_copy(update={"name": field.name or "a"}),))
-    return render_fields(form, {"properties": {"a": schema}}, values, {})[0]
+    return render_fields(form, {"properties": {"a": True}}, values, {})[0]
 
 
 def test_each_field_has_the_control_that_suits_its_value():
@@ -209,7 +209,8 @@ def test_defaults_of_a_field_are_drawn():
     assert one(switch(default=False)).values == ("false",)
     assert one(multi_select(["a", "b"], default=["b"])).values == ("b",)
     assert one(picture_choice([picture], default=["a"])).values == ("a",)
-    assert one(slider(default=7)).values == ("7.0",)
+    assert one(slider(default=7)).values == ("7",)
+    assert one(slider(default=7.5)).values == ("7.5",)
     assert one(datetime_picker(timezone="Asia/Tokyo", default=datetime(2024, 1, 1, tzinfo=UTC))).values == (
         "2024-01-01T09:00:00",
     )

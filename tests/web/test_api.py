@@ -40,6 +40,23 @@ async def test_the_key_with_other_content_is_a_conflict(client: httpx2.AsyncClie
     assert other.json()["error"] == "IDEMPOTENCY_CONFLICT"
 
 
+async def test_replaying_what_another_principal_asked_gives_nothing_away(client: httpx2.AsyncClient) -> None:
+    await client.post("/api/tasks", json=body(), headers=ASKER)
+    replay = await client.post("/api/tasks", json=body(), headers=as_program("other"))
+    assert (replay.status_code, replay.json()["error"]) == (409, "IDEMPOTENCY_CONFLICT")
+    assert (await client.post("/api/tasks", json=body(), headers=ADMIN)).status_code == 201
+
+
+async def test_cancelling_may_say_why(client: httpx2.AsyncClient) -> None:
+    task = (await client.post("/api/tasks", json=body(), headers=ASKER)).json()
+    path = f"/api/tasks/{task['id']}"
+    assert (await client.post(f"{path}/cancel", json={"reason": 7}, headers=ASKER)).status_code == 422
+    assert (await client.post(f"{path}/cancel", json={"reason": "sold out"}, headers=ASKER)).status_code == 200
+    trail = (await client.get(f"{path}/audit", headers=ASKER)).json()
+    assert trail[-1]["extra_data"] == {"reason": "sold out"}
+    assert [(line["from_status"], line["to_status"]) for line in trail] == [(None, "created"), ("created", "cancelled")]
+
+
 async def test_old_clients_send_json_without_a_content_type(client: httpx2.AsyncClient) -> None:
     content = httpx2.Request("POST", "http://x", json=body()).content
     response = await client.post("/api/tasks", content=content, headers=ASKER)
