@@ -34,13 +34,39 @@ OLD_BODY: dict[str, Any] = {
     "verifier_config": None,
     "redact_payload": False,
 }
-TASK_KEYS = (
-    "id idempotency_key task payload payload_schema response_schema form_definition task_metadata status assign_to "
-    "assigned_to_email assigned_to_user_id assigned_to_display_name assigned_to_slack_user_id initial_response "
-    "response response_redacted_at redact_response_after_submit verifier_result verification_attempt timeout_seconds "
-    "redact_payload created_at updated_at completed_at timed_out_at completed_by_email completed_by_user_id "
-    "completed_by_display_name completed_by_slack_user_id completed_via_channel"
-).split()
+TASK_KEYS = [
+    "id",
+    "idempotency_key",
+    "task",
+    "payload",
+    "payload_schema",
+    "response_schema",
+    "form_definition",
+    "task_metadata",
+    "status",
+    "assign_to",
+    "assigned_to_email",
+    "assigned_to_user_id",
+    "assigned_to_display_name",
+    "assigned_to_slack_user_id",
+    "initial_response",
+    "response",
+    "response_redacted_at",
+    "redact_response_after_submit",
+    "verifier_result",
+    "verification_attempt",
+    "timeout_seconds",
+    "redact_payload",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "timed_out_at",
+    "completed_by_email",
+    "completed_by_user_id",
+    "completed_by_display_name",
+    "completed_by_slack_user_id",
+    "completed_via_channel",
+]
 
 
 @pytest.mark.parametrize(

@@ -157,12 +157,13 @@ def _operation(
     success: Mapping[str, object],
     errors: str,
     body: str | None = None,
+    needed: bool = True,
     parameters: list[Json] | None = None,
 ) -> Json:
     refused = {status: {"description": _REASONS[status], "content": _json(_ref("Error"))} for status in errors.split()}
     described: Json = {"operationId": name, "summary": summary, "responses": {**success, **refused}}
     if body:
-        described["requestBody"] = {"required": True, "content": _json(_ref(body))}
+        described["requestBody"] = {"required": needed, "content": _json(_ref(body))}
     if parameters:
         described["parameters"] = parameters
     return described
@@ -170,9 +171,7 @@ def _operation(
 
 def _verb(name: str, summary: str, *, body: str | None = None, needed: bool = True) -> Json:
     errors = "401 403 404 409 413" + (" 415 422" if body else "")
-    verb = _operation(name, summary, body=body, success=_ok(_ref("Task")), errors=errors)
-    if body:
-        verb["requestBody"]["required"] = needed
+    verb = _operation(name, summary, body=body, needed=needed, success=_ok(_ref("Task")), errors=errors)
     return {"parameters": [_task_id()], "post": verb}
 
 
