@@ -28,6 +28,7 @@ from awaithumans.web import ApiToken, Router
 
 ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 TOKEN = "the deployed agents' admin token"
+ANA = "ana@example.com"
 
 # The bodies as two of the existing clients write them.
 PYTHON_BODY: dict[str, Any] = {
@@ -57,7 +58,7 @@ PYTHON_BODY: dict[str, Any] = {
     },
     "timeout_seconds": 3600,
     "idempotency_key": "cf99cd8bc52f7933059b4e81230701ba",
-    "assign_to": {"email": "ana@example.com"},
+    "assign_to": {"email": ANA},
     "notify": None,
     "verifier_config": None,
     "redact_payload": False,
@@ -128,13 +129,11 @@ def test_create_poll_and_answer(server, body):
     waiting.start()
     refused = call("POST", f"{address}/complete", json={"response": {"approved": "perhaps"}})
     assert refused.status_code == 422
-    done = call(
-        "POST", f"{address}/complete", json={"response": {"approved": True}, "completed_by_email": "ana@example.com"}
-    )
+    done = call("POST", f"{address}/complete", json={"response": {"approved": True}, "completed_by_email": ANA})
     assert (done.status_code, done.json()["status"], done.json()["completed_by_email"]) == (
         200,
         "completed",
-        "ana@example.com",
+        ANA,
     )
     waiting.join(20)
     assert [(reply["status"], reply["response"]) for reply in polled] == [("completed", {"approved": True})]
