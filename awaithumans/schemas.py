@@ -422,7 +422,7 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
         validator = _compiled(text)
         if _recursive(text) and not _affordable(schema, value, MAX_EXPANSION, stops=True):
             return {"": _TOO_COSTLY}
-        if validator.is_valid(value):
+        if validator.is_valid(_scalars_first(value) if _recursive(text) else value):
             return {}
         if not _affordable(schema, value, _EXPLAINED, stops=False):
             return {"": _TOO_LARGE}
@@ -492,8 +492,21 @@ class _Cost:
         for name, at in sorted(_fields(value), key=itemgetter(0)):
             if name in properties:
                 yield properties[name], at
-                if self._stops and _refuted(properties[name], at):
+                if self._stops and not isinstance(at, dict | list) and _refuted(properties[name], at):
                     return
+
+
+def _scalars_first(value: object) -> object:
+    """Order objects so that the engine looks at what is cheap to refuse first.
+
+    It goes by name or, in larger objects, by the order in the value.
+    """
+    if isinstance(value, list):
+        return [_scalars_first(child) for child in cast("list[object]", value)]
+    if isinstance(value, dict):
+        fields = sorted(_fields(cast("object", value)), key=lambda field: isinstance(field[1], dict | list))
+        return {name: _scalars_first(child) for name, child in fields}
+    return value
 
 
 def _refuted(schema: object, value: object) -> bool:

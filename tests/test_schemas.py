@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -393,6 +394,48 @@ def test_a_large_or_doubling_misfit_is_refused_without_an_essay():
     for _ in range(40):
         value = {"k": "or", "l": value}
     assert validate(expression, value) != {}
+
+
+def language(words: int, told_by: str) -> dict[str, object]:
+    """Make a schema of parts that contain one another in `b`, told apart by a name."""
+    any_part = {"anyOf": [{"$ref": f"#/$defs/p{number}"} for number in range(words)]}
+    parts = {
+        f"p{number}": {
+            "type": "object",
+            "properties": {told_by: {"const": number}, "b": any_part, "c": {}, "d": {}},
+            "additionalProperties": False,
+        }
+        for number in range(words)
+    }
+    return {"$defs": parts, "$ref": "#/$defs/p0"}
+
+
+@pytest.mark.parametrize("leaf", [{"c": 1}, {"c": 1, "zz": 1}])
+def test_a_deep_value_of_a_rich_language_is_checked_at_once(leaf):
+    value: dict[str, object] = leaf
+    for _ in range(40):
+        value = {"b": value, "a": 0}
+    schema = language(20, "a")
+    check_schema(schema, "response_schema")
+    assert bool(validate(schema, value)) is ("zz" in leaf)
+
+
+def test_a_value_that_would_take_for_ever_to_check_is_refused_at_once():
+    value: dict[str, object] = {"b": 5}
+    for _ in range(30):
+        value = {"b": value, "z": 0}
+    schema = language(20, "z")
+    check_schema(schema, "response_schema")
+    assert validate(schema, value) == {"": "is nested in too many ways to be checked"}
+
+
+def test_doubling_references_that_also_go_round_cannot_take_for_ever():
+    schema = ladder(50)
+    steps: Any = schema["$defs"]
+    steps["d0"] = {"type": "object", "properties": {"z": {"$ref": "#/$defs/d49"}}, "required": ["z"]}
+    check_schema(schema, "response_schema")
+    assert validate(schema, 5)
+    assert validate(schema, {"z": {"z": 5}})
 
 
 def test_a_recursive_model_is_checked_all_the_way_down():
