@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from awaithumans.beside import beside
 from awaithumans.errors import AwaitHumansError
 from awaithumans.web.envelope import REQUEST_ID, MethodNotAllowedError, RouteNotFoundError, explained
 
@@ -66,25 +67,16 @@ async def until_disconnect(request: Request, work: Callable[[], Awaitable[Respon
 
     Raises `ClientDisconnect` as soon as it has.
     """
-    outcome: list[Response | Exception] = []
+    with anyio.CancelScope() as scope:
+        async with beside(_watch, request, scope):
+            return await work()
+    raise ClientDisconnect
 
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        try:
-            outcome.append(await work())
-        except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
-            outcome.append(error)
-        group.cancel_scope.cancel()
-    if not outcome:
-        raise ClientDisconnect
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
+async def _watch(request: Request, scope: anyio.CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 def _in_the_hosts_words(response: Response, refusal: HTTPException) -> Response:
