@@ -113,6 +113,7 @@ def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
 def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
     if spec.verifier is None:
         return
+    ensure_json(dict(spec.verifier), "verifier_config")
     verifier = verifiers.get(spec.verifier.provider.strip().lower())
     if verifier is None:
         raise VerifierUnknownError(spec.verifier.provider)

@@ -2,8 +2,9 @@
 
 `Engine.run()` owns it where the host has a place for that. Elsewhere the first
 verb starts one root task on its own event loop: the single exception to the
-rule that every task has an owner. It is held strongly, at most one per
-process, not inherited by forks, and ends with its loop.
+rule that every task has an owner. It is held strongly, started only where no
+loop of this process does the work, not inherited by forks, and ends with its
+loop.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import anyio
-from anyio.lowlevel import EventLoopToken, current_token
+import anyio.lowlevel
+from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import current_token
 
 from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
@@ -29,29 +33,29 @@ from awaithumans.wakeups import Bell, Hub
 logger = logging.getLogger("awaithumans.background")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Home:
-    """Where an engine's background work runs."""
+    """An event loop on which an engine's background work runs.
+
+    `portal` lets other threads call into it.
+    """
 
     pid: int
     thread: int
-    loop: EventLoopToken
-
-    @classmethod
-    def here(cls) -> Home:
-        """Describe the running event loop."""
-        return cls(os.getpid(), threading.get_ident(), current_token())
+    loop: object
+    portal: BlockingPortal
 
     @property
     def alive(self) -> bool:
-        """Tell whether that loop still exists in this process."""
-        is_closed: Callable[[], bool] | None = getattr(self.loop.native_token, "is_closed", None)
-        return self.pid == os.getpid() and not (is_closed and is_closed())
+        """Tell whether that loop runs, in this process."""
+        is_running: Callable[[], bool] | None = getattr(self.loop, "is_running", None)
+        return self.pid == os.getpid() and (is_running is None or is_running())
 
 
 RECHECK_EVERY = 30.0
 RECHECK_CHUNK = 500
 SET_CLOCK_EVERY = 60.0
+SLOWEST_SAMPLE = timedelta(seconds=0.5)
 RESTART_AFTER = 5.0
 LAST_WORDS_WITHIN = 2.0
 
@@ -66,21 +70,21 @@ class Background:
         self._runner = runner
         self._setup = setup
         self._prepared_in: int | None = None
-        self._home: Home | None = None
-        self._lazy_task: object = None
+        self._homes: list[Home] = []
+        self._starting: asyncio.Task[None] | object | None = None
         self._unannounced: set[str] = set()
-        self._announcer: Bell | None = None
+        self._announcers: set[Bell] = set()
 
     async def ensure(self) -> None:
         """See to it that the store is ready and the work is being done."""
         await self.ensure_store()
-        if self.home is None:
+        if self.home is None and not self._is_starting():
             self._start_lazily()
 
     @property
     def home(self) -> Home | None:
         """Give the event loop on which the work is done; None if on none."""
-        return self._home if self._home and self._home.alive else None
+        return next((home for home in reversed(self._homes) if home.alive), None)
 
     async def ensure_store(self) -> None:
         """See to it that the store is ready."""
@@ -91,16 +95,17 @@ class Background:
     async def run(self) -> AsyncGenerator[None]:
         """Do the work while the block runs."""
         await self.ensure_store()
-        self._home = Home.here()
         async with beside(self._main):
+            await self._begun()
             yield
 
     def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
         self._hub.ring(task_id)
-        if self._announcer:
+        if self._announcers:
             self._unannounced.add(task_id)
-            self._announcer.ring()
+        for announcer in tuple(self._announcers):
+            announcer.ring()
 
     # ── Starting ──────────────────────────────────────────────────────────────
 
@@ -110,26 +115,41 @@ class Background:
         await self._set_clock()
         self._prepared_in = os.getpid()
 
+    def _is_starting(self) -> bool:
+        """Tell whether a lazy start is under way on the running loop."""
+        starting = self._starting
+        if not isinstance(starting, asyncio.Task):
+            return starting is not None and starting == (os.getpid(), current_token().native_token)
+        return not starting.done() and starting.get_loop() is current_token().native_token
+
     def _start_lazily(self) -> None:
-        self._home = Home.here()
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             from trio.lowlevel import spawn_system_task
 
-            self._lazy_task = spawn_system_task(self._main, name="awaithumans")
+            self._starting = (os.getpid(), current_token().native_token)
+            spawn_system_task(self._main, name="awaithumans")
         else:
-            self._lazy_task = loop.create_task(self._main(), name="awaithumans")
+            self._starting = loop.create_task(self._main(), name="awaithumans")
+
+    async def _begun(self) -> None:
+        """Return once the work has begun on the running loop."""
+        here = current_token().native_token
+        while not any(home.loop is here for home in self._homes):
+            await anyio.lowlevel.checkpoint()
 
     async def _main(self) -> None:
-        home = self._home = Home.here()
-        try:
-            async with anyio.create_task_group() as group:
-                for work in (self._runner.run, self._listen, self._announce, self._recheck, self._keep_time):
-                    group.start_soon(self._keep_doing, work)
-        finally:
-            if self._home is home:
-                self._home = None
+        async with BlockingPortal() as portal:
+            home = Home(os.getpid(), threading.get_ident(), current_token().native_token, portal)
+            self._homes.append(home)
+            try:
+                async with anyio.create_task_group() as group:
+                    for work in (self._runner.run, self._listen, self._announce, self._recheck, self._keep_time):
+                        group.start_soon(self._keep_doing, work)
+            finally:
+                self._homes.remove(home)
+                self._starting = None if self._starting == (home.pid, home.loop) else self._starting
 
     async def _keep_doing(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` until it returns; after an error, again a little later."""
@@ -159,13 +179,14 @@ class Background:
         """Tell other processes what changed here."""
         if not isinstance(self._store, Watchable):
             return
-        self._announcer = Bell()
+        announcer = Bell()
+        self._announcers.add(announcer)
         try:
             while True:
-                await self._announcer.rung()
+                await announcer.rung()
                 await self._announce_changes(self._store)
         finally:
-            self._announcer = None
+            self._announcers.discard(announcer)
             with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
                 await self._announce_changes(self._store)
 
@@ -195,5 +216,11 @@ class Background:
             await self._set_clock()
 
     async def _set_clock(self) -> None:
-        if isinstance(self._clock, CorrectedClock) and (now := await self._store.now()):
-            self._clock.correct(now)
+        if not isinstance(self._clock, CorrectedClock):
+            return
+        asked = self._clock.uncorrected()
+        now = await self._store.now()
+        answered = self._clock.uncorrected()
+        first = self._prepared_in != os.getpid()
+        if now and (first or answered - asked < SLOWEST_SAMPLE):
+            self._clock.correct(now, asked=asked, answered=answered)

@@ -14,7 +14,6 @@ import anyio.from_thread
 from anyio.from_thread import BlockingPortal
 from pydantic import BaseModel
 
-from awaithumans.background import Home
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import TaskEngine
@@ -88,22 +87,30 @@ class BlockingEngine:
 
 
 def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | None) -> ResultT:
-    """Run a coroutine function where its engine lives, and block for it."""
-    home = engine.home if isinstance(engine, Engine) else None
-    if home is not None:
-        return _run_at(home, call)
-    if _in_worker_thread():
+    """Run a coroutine function where its engine lives, and block for it.
+
+    What is raised in the blocked thread meanwhile, such as KeyboardInterrupt,
+    cancels the call.
+    """
+    if isinstance(engine, Engine) and (home := engine.home) is not None:
+        if home.thread == threading.get_ident():
+            raise ConfigurationError(
+                "a blocking call on the engine's own event loop would never return",
+                hint="Use the async twin here (await await_human(...)), or call from a worker thread.",
+            )
+        return _run_in(home.portal, call)
+    if (engine is None or isinstance(engine, Engine)) and _in_worker_thread():
         return anyio.from_thread.run(_as_coroutine, call)
-    return _portal().call(_as_coroutine, call)
+    return _run_in(_portal(), call)
 
 
-def _run_at(home: Home, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    if home.thread == threading.get_ident():
-        raise ConfigurationError(
-            "a blocking call on the engine's own event loop would never return",
-            hint="Use the async twin here (await await_human(...)), or call from a worker thread.",
-        )
-    return anyio.from_thread.run(_as_coroutine, call, token=home.loop)
+def _run_in(portal: BlockingPortal, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    future = portal.start_task_soon(_as_coroutine, call)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
 
 
 async def _as_coroutine(call: Callable[[], Awaitable[ResultT]]) -> ResultT:

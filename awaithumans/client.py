@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
+import anyio
 from pydantic import BaseModel, ValidationError
 
 from awaithumans.admission import content_of
 from awaithumans.blocking import run_blocking
-from awaithumans.documents import digest
+from awaithumans.documents import digest, scrubbed
 from awaithumans.engine import AMBIENT_ENGINE
 from awaithumans.errors import (
     ConfigurationError,
     MarketplaceNotAvailableError,
     OutcomeError,
     SchemaValidationError,
+    TaskNotFoundError,
     TimeoutRangeError,
 )
 from awaithumans.forms import form_from_model
 from awaithumans.protocols import TaskEngine
 from awaithumans.remote import RemoteEngine
 from awaithumans.types import (
+    MAX_TEXT_LENGTH,
     MAX_TIMEOUT_SECONDS,
     MIN_TIMEOUT_SECONDS,
     AssignTo,
@@ -39,6 +42,7 @@ from awaithumans.types import (
 )
 from awaithumans.waiting import waiting_line
 
+MAX_SHOWN_ERRORS = 50
 URL_VARIABLE = "AWAITHUMANS_URL"
 TOKEN_VARIABLE = "AWAITHUMANS_ADMIN_API_TOKEN"  # noqa: S105 - a name, not a secret
 
@@ -219,8 +223,10 @@ async def ask_and_wait(engine: TaskEngine, spec: TaskSpec, response_schema: type
     first = last = await _closed(engine, spec, response_schema)
     if misfit := _misfit(first, response_schema):
         last = await _closed(engine, _once_more(spec, first, misfit), response_schema)
-        await engine.collect(last.id)
-    await engine.collect(first.id)
+    with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
+        for task_id in {last.id: None, first.id: None}:
+            with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
+                await engine.collect(task_id)
     return last.result(response_schema)
 
 
@@ -250,7 +256,10 @@ def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> Ta
         idempotency_key=f"{first.id}:again",
         key_scope=KeyScope.FOREVER,
         initial_response=first.response,
-        initial_errors=misfit.fields,
+        initial_errors={
+            scrubbed(place, MAX_TEXT_LENGTH): scrubbed(message, MAX_TEXT_LENGTH)
+            for place, message in list(misfit.fields.items())[:MAX_SHOWN_ERRORS]
+        },
     )
 
 

@@ -33,9 +33,16 @@ class CorrectedClock:
         self._base = base
         self._offset = timedelta()
 
-    def correct(self, true_now: datetime) -> None:
-        """Agree with `true_now` from here on."""
-        self._offset = true_now - self._base.now()
+    def correct(self, true_now: datetime, *, asked: datetime, answered: datetime) -> None:
+        """Agree from here on with a clock that was read in between.
+
+        `asked` and `answered` are on the base clock, before and after.
+        """
+        self._offset = true_now - (asked + (answered - asked) / 2)
+
+    def uncorrected(self) -> datetime:
+        """Return the present moment on the base clock."""
+        return self._base.now()
 
     def now(self) -> datetime:
         """Return the present moment, corrected."""

@@ -164,6 +164,11 @@ def _plain_numbers(value: object) -> object:
             return value
 
 
+def scrubbed(text: str, limit: int) -> str:
+    """Make text of foreign origin storable: cut, no NUL, no lone surrogates."""
+    return text[:limit].replace("\0", "").encode(errors="replace").decode()
+
+
 # ── Our documents ─────────────────────────────────────────────────────────────
 
 
@@ -280,10 +285,12 @@ def _split(document: JsonObject, known: frozenset[str]) -> tuple[dict[str, objec
 
 
 def _read_spec(document: dict[str, object]) -> TaskSpec:
-    if verifier := document.pop("verifier", None):
-        document["verifier"] = VerifierConfig.model_validate(verifier)
+    if verifier := cast("JsonObject | None", document.pop("verifier", None)):
+        known = {key: value for key, value in verifier.items() if key in VerifierConfig.model_fields}
+        document["verifier"] = VerifierConfig.model_validate(known)
     document["key_scope"] = KeyScope(cast("str", document["key_scope"]))
-    document["notify"] = tuple(cast("list[str]", document.get("notify", [])))
+    for name in ("notify", "asker_addresses"):
+        document[name] = tuple(cast("list[str]", document.get(name, [])))
     return TaskSpec(**document)  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from awaithumans import lifecycle
 from awaithumans.admission import admit, content_of
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock
-from awaithumans.documents import digest, dumps, ensure_object
+from awaithumans.documents import dumps, ensure_json, ensure_object
 from awaithumans.errors import (
     ConfigurationError,
     IdempotencyConflictError,
@@ -30,11 +30,11 @@ from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.protocols import Channel, Clock, Directory, Store, TaskEngine, Verifier
 from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
-from awaithumans.schemas import without_annotations
 from awaithumans.signing import KeyRing
 from awaithumans.types import (
     AGENT,
     Actor,
+    Cancel,
     Change,
     Command,
     Delivery,
@@ -51,7 +51,7 @@ from awaithumans.wakeups import Hub
 AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
 """The engine that `await_human` uses where none is given."""
 
-MAX_MODELS = 1_000
+MAX_MODELS = 10_000
 ASKED_ELSEWHERE = (
     "The task was asked by an engine with another secret, so whether it is the same question cannot be told. "
     "Keep the old secret behind the new one: Engine(secret=[new, old])."
@@ -80,7 +80,7 @@ class Engine(TaskEngine):
         directory: the host's people; without one, people are e-mail addresses.
         secret: at least 32 bytes of text that only this host knows, or several
             (the first signs, all are accepted). Signs links and forms; needed
-            for the web pages.
+            for the web pages. Engines on one store need the same.
         public_url: where the router is mounted, as people's browsers see it.
         setup: call `store.setup()` before first use; False where the host
             runs the migrations itself.
@@ -182,9 +182,9 @@ class Engine(TaskEngine):
 
         Like `create`, for callers that know who asks.
         """
-        spec = replace(spec, requested_by=by.principal)
+        asker = tuple(sorted(by.human.addresses)) if by.kind == "human" else ()
+        spec = replace(spec, requested_by=by.principal, asker_addresses=asker)
         admit(spec, channels=self.channels, verifiers=self.verifiers)
-        self._remember(response_model, spec.response_schema)
         await self._background.ensure()
         content = content_of(spec)
         change = lifecycle.open_task(
@@ -197,12 +197,14 @@ class Engine(TaskEngine):
         )
         task = await self.store.create(change)
         if task.id == change.task.id:
+            self._remember(task.id, response_model)
             self._publish(change)
             return task, True
         same_scope = task.spec.key_scope is spec.key_scope
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
             hint = None if self.keys.made(task.fingerprint) else ASKED_ELSEWHERE
             raise IdempotencyConflictError(spec.idempotency_key, task.id, hint=hint)
+        self._remember(task.id, response_model)
         return task, False
 
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
@@ -251,6 +253,8 @@ class Engine(TaskEngine):
         await self._background.ensure()
         if isinstance(command, Submit):
             ensure_object(command.value, "response")
+        if isinstance(command, Cancel):
+            ensure_json(command.reason, "reason")
         return await self._transition(task_id, partial(self._decide, command))
 
     async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
@@ -290,7 +294,7 @@ class Engine(TaskEngine):
         spec = task.spec
         form = spec.form if spec.form is not None else form_from_schema(spec.response_schema)
         faults = validate_response(form, spec.response_schema, value)
-        return faults or self._model_faults(spec.response_schema, value)
+        return faults or self._model_faults(task.id, value)
 
     async def aclose(self) -> None:
         """Close what the store and the channels opened themselves."""
@@ -334,15 +338,16 @@ class Engine(TaskEngine):
 
     # ── Response models of this process ───────────────────────────────────────
 
-    def _remember(self, model: type[BaseModel] | None, schema: JsonObject) -> None:
+    def _remember(self, task_id: str, model: type[BaseModel] | None) -> None:
         if model is None:
             return
-        self._models[_schema_digest(schema)] = model
+        self._models.pop(task_id, None)
+        self._models[task_id] = model
         if len(self._models) > MAX_MODELS:
             self._models.popitem(last=False)
 
-    def _model_faults(self, schema: JsonObject, value: JsonObject) -> Mapping[str, str]:
-        model = self._models.get(_schema_digest(schema)) if self._models else None
+    def _model_faults(self, task_id: str, value: JsonObject) -> Mapping[str, str]:
+        model = self._models.get(task_id)
         if model is None:
             return {}
         try:
@@ -350,10 +355,6 @@ class Engine(TaskEngine):
         except ValidationError as error:
             return SchemaValidationError.of_model("response", error).fields
         return {}
-
-
-def _schema_digest(schema: JsonObject) -> str:
-    return digest(without_annotations(schema))
 
 
 def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:

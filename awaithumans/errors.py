@@ -127,8 +127,9 @@ class TimeoutRangeError(InvalidInputError):
     default_hint = "Pass timeout_seconds between 1 and 31622400 (366 days)."
 
     def __init__(self, timeout_seconds: object) -> None:
+        self.timeout_seconds = timeout_seconds
         super().__init__(
-            f"timeout_seconds is {timeout_seconds!r}",
+            "timeout_seconds is out of range",
             fields={"timeout_seconds": "must be a whole number from 1 to 31622400"},
         )
 

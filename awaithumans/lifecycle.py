@@ -15,12 +15,13 @@ from typing import assert_never
 from awaithumans.errors import (
     AnswerUnderReviewError,
     ForbiddenError,
+    InvalidRoutingError,
     SelfAnswerError,
     TaskAlreadyClaimedError,
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import AGENT_CHANNELS, CALLBACK
+from awaithumans.routing import AGENT_CHANNELS, CALLBACK, channel_of
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -68,6 +69,7 @@ def open_task(
 
 def act(task: Task, command: Command, now: datetime) -> Change | None:
     """Carry out one command on a task as it stands."""
+    now = _no_earlier(task, now)
     match command:
         case Submit():
             return _submit(task, command, now)
@@ -103,6 +105,7 @@ def expire(task: Task, now: datetime) -> Change | None:
     While an answer is being checked, the expiry is put off once, by `GRACE`;
     the answer then stays in the trail unless the task is redacted.
     """
+    now = _no_earlier(task, now)
     if task.closed or now < (task.grace_until or task.deadline):
         return None
     if task.status is TaskStatus.SUBMITTED and task.grace_until is None:
@@ -120,6 +123,7 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
 
     A verdict on anything but the answer under review changes nothing.
     """
+    now = _no_earlier(task, now)
     answer = task.answer
     if task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
         return None
@@ -152,7 +156,8 @@ def redact_response(task: Task, now: datetime) -> Change | None:
     if not task.closed or task.response_redacted_at is not None:
         return None
     answers = tuple(replace(answer, value={}) for answer in task.answers)
-    return _next(task, now, "redacted", SYSTEM, answers=answers, response_redacted_at=now)
+    verdict = task.verdict and replace(task.verdict, reason="", parsed_response=None)
+    return _next(task, now, "redacted", SYSTEM, answers=answers, verdict=verdict, response_redacted_at=now)
 
 
 def delete(task: Task, by: Actor, now: datetime) -> Change:
@@ -224,6 +229,8 @@ def _release(task: Task, by: Actor, now: datetime) -> Change | None:
 def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
     if not _commands(command.by):
         raise ForbiddenError("only an operator may reassign a task")
+    if not command.to:
+        raise InvalidRoutingError("to", "names nobody", hint="Name the people who are to answer.")
     _refuse_unless_pending(task)
     data = {"to": [human.id for human in command.to]}
     return _next(
@@ -261,7 +268,8 @@ def _refuse_unless_pending(task: Task) -> None:
 
 def _refuse_unless_may_answer(task: Task, by: Actor, *, own: bool) -> None:
     asked = task.spec.requested_by
-    if by.auth != "engine" and asked in {by.principal, by.stated_by} and not own:
+    themselves = by.kind == "human" and not by.human.addresses.isdisjoint(task.spec.asker_addresses)
+    if by.auth != "engine" and not own and (themselves or asked in {by.principal, by.stated_by}):
         raise SelfAnswerError(task.id)
     if by.kind != "human":
         return
@@ -296,6 +304,11 @@ def _redacted(task: Task) -> bool:
     return task.spec.redact_payload or task.spec.redact_response_after_submit
 
 
+def _no_earlier(task: Task, now: datetime) -> datetime:
+    """Let no clock that was set back undo what time has done to a task."""
+    return max(now, task.changed_at)
+
+
 # ── Building a change ─────────────────────────────────────────────────────────
 
 
@@ -309,7 +322,7 @@ def _next(
     effects: Iterable[Effect] = (),
     **changes: object,
 ) -> Change:
-    at = max(now, task.changed_at)
+    at = _no_earlier(task, now)
     after: Task = replace(task, version=task.version + 1, changed_at=at, **changes)  # type: ignore[arg-type]
     entry = Entry(
         task_id=task.id,
@@ -340,7 +353,7 @@ def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list
         Effect(
             task_id=task.id,
             kind=EffectKind.NOTIFY,
-            due=max(now, task.changed_at),  # a process whose clock is behind puts nothing before what was written
+            due=_no_earlier(task, now),
             recipient=recipient,
             event=event,
             generation=generation,
@@ -352,11 +365,7 @@ def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list
 def _recipients(spec: TaskSpec, event: str) -> list[str]:
     callback = [f"{CALLBACK}:{spec.callback_url}"] if spec.callback_url else []
     everybody = dict.fromkeys([*spec.notify, *callback])
-    return [one for one in everybody if event == "closed" or _channel(one) not in AGENT_CHANNELS]
-
-
-def _channel(recipient: str) -> str:
-    return recipient.partition(":")[0].partition("+")[0].strip()
+    return [one for one in everybody if event == "closed" or channel_of(one) not in AGENT_CHANNELS]
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:

@@ -7,9 +7,11 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
+import anyio
 from pydantic import BaseModel
 
 from awaithumans.clock import SystemClock, sleep
@@ -36,6 +38,7 @@ from awaithumans.types import (
     Submit,
     Task,
     TaskSpec,
+    TaskStatus,
     microseconds,
 )
 from awaithumans.wire import spec_to_wire, task_from_wire
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("awaithumans.remote")
 
 POLL_SECONDS = 25
+SHORTEST_POLL = 1.0
+FEWEST_TRIES = 5
 READ_TIMEOUT = 35.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -65,7 +70,7 @@ class RemoteEngine(TaskEngine):
         clock: for pauses; by default this machine's.
         rng: jitter for retries.
         wait_patience: seconds without any usable reply after which `wait`
-            and `collect` give up; a day by default, so that a restart, a
+            gives up; a day by default, so that a restart, a
             deploy or a broken line does not end a wait.
 
     An async context manager; connections are reused until it is closed. Use
@@ -112,32 +117,46 @@ class RemoteEngine(TaskEngine):
         """Ask; return the task that the idempotency key names."""
         body = spec_to_wire(spec)
         reply = await self._persistently("POST", "/tasks", body, patience=ASK_PATIENCE)
-        return task_from_wire(self._document(reply, lambda: TaskCreateError(reply.status_code, reply.text)))
+        return self._task(reply, lambda: TaskCreateError(reply.status_code, reply.text))
 
     async def get(self, task_id: str) -> Task:
         """Return the task as it stands."""
-        reply = await self._persistently("GET", f"/tasks/{task_id}", patience=ASK_PATIENCE)
-        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+        return await self._get(task_id, patience=ASK_PATIENCE)
+
+    async def _get(self, task_id: str, *, patience: float) -> Task:
+        reply = await self._persistently("GET", f"/tasks/{task_id}", patience=patience)
+        return self._task(reply, lambda: _unreadable(task_id, reply))
+
+    async def _poll(self, task_id: str) -> object:
+        path = f"/tasks/{task_id}/poll?timeout={POLL_SECONDS}"
+        reply = await self._persistently("GET", path, patience=self._wait_patience, foreign=True)
+        return self._document(reply, lambda: _unreadable(task_id, reply)).get("status")
 
     async def find(self, query: Query) -> list[Task]:
         """Return the tasks that fit `query`, in its order.
 
-        `visible_to` is decided by the server, from the token.
+        `visible_to` is decided by the server, from the token. Raises
+        `InvalidInputError` for `refused=False` among closed tasks, which the
+        API cannot be asked for.
         """
+        if query.ids == () or query.statuses == frozenset():
+            return []
         reply = await self._persistently("GET", "/tasks", params=_parameters(query), patience=ASK_PATIENCE)
-        if reply.status_code != 200:  # noqa: PLR2004
-            self._document(reply, lambda: PollError("", reply.status_code, reply.text))
-        return [task_from_wire(document) for document in reply.json()]
+        try:
+            return [task_from_wire(document) for document in reply.raise_for_status().json()]
+        except (*_unusable(), _status_error()):
+            raise _error_of(_json_object(reply) or {}) or PollError("", reply.status_code, reply.text) from None
 
     async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
         """Return the task once it is closed, or as it stands after `timeout`."""
         with self._clock.move_on_after(timeout):
             while True:
-                path = f"/tasks/{task_id}/poll?timeout={POLL_SECONDS}"
-                reply = await self._persistently("GET", path, patience=self._wait_patience)
-                document = self._document(reply, lambda: _unreadable(task_id, reply))  # noqa: B023
-                if document.get("status") in _CLOSED:
+                began = anyio.current_time()
+                if await self._poll(task_id) in _CLOSED:
                     break
+                if anyio.current_time() - began < SHORTEST_POLL:
+                    await sleep(self._clock, SHORTEST_POLL)
+            return await self._get(task_id, patience=self._wait_patience)
         return await self.get(task_id)
 
     async def act(self, task_id: str, command: Command) -> Task:
@@ -147,12 +166,12 @@ class RemoteEngine(TaskEngine):
             reply = await self._send("POST", f"/tasks/{task_id}/{deed}", body)
         except _transport_errors() as error:
             raise ServerUnreachableError(self.server_url, error) from error
-        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+        return self._task(reply, lambda: _unreadable(task_id, reply))
 
     async def collect(self, task_id: str) -> Task:
         """Say that the outcome has been taken over; harmless when repeated."""
-        reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=self._wait_patience)
-        return task_from_wire(self._document(reply, lambda: _unreadable(task_id, reply)))
+        reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=ASK_PATIENCE)
+        return self._task(reply, lambda: _unreadable(task_id, reply))
 
     def page_url(self, task_id: str) -> str:
         """Return the address of the task's page."""
@@ -168,27 +187,32 @@ class RemoteEngine(TaskEngine):
         *,
         patience: float,
         params: Mapping[str, str] | None = None,
+        foreign: bool = False,
     ) -> httpx2.Response:
-        """Send until there is a usable reply; give up after `patience`."""
+        """Send until there is a usable reply; give up after `patience`.
+
+        With `foreign`, what something in between says is no usable reply.
+        """
         give_up_at = self._clock.now().timestamp() + patience
         pause = FIRST_PAUSE
-        while True:
+        for tries in count(1):
             fault: object
             try:
                 reply = await self._send(method, path, body, params)
             except _transport_errors() as error:
                 fault, last = error, None
             else:
-                if reply.status_code not in _TRY_AGAIN:
+                if reply.status_code not in _TRY_AGAIN and not (foreign and _is_foreign(reply)):
                     return reply
                 fault, last = f"HTTP {reply.status_code}", reply
-            if self._clock.now().timestamp() + pause > give_up_at:
+            if tries >= FEWEST_TRIES and self._clock.now().timestamp() + pause > give_up_at:
                 if last is not None:
                     return last
                 raise ServerUnreachableError(self.server_url, fault)
             logger.warning("%s %s: %s; trying again", method, path.partition("?")[0], _named(fault))
             await sleep(self._clock, pause * self._rng.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_PAUSE)
+        raise AssertionError("counting does not end")
 
     async def _send(
         self, method: str, path: str, body: JsonObject | None = None, params: Mapping[str, str] | None = None
@@ -202,8 +226,16 @@ class RemoteEngine(TaskEngine):
         if self._client is None:
             import httpx2
 
-            self._client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls())
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a wait holds one
+            self._client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls(), limits=limits)
         return self._client
+
+    def _task(self, reply: httpx2.Response, unknown: Callable[[], AwaitHumansError]) -> Task:
+        document = self._document(reply, unknown)
+        try:
+            return task_from_wire(document)
+        except _unusable() as error:
+            raise unknown() from error
 
     def _document(self, reply: httpx2.Response, unknown: Callable[[], AwaitHumansError]) -> JsonObject:
         """Read a reply; raise the error it stands for."""
@@ -222,6 +254,23 @@ def _tls() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()
+
+
+def _unusable() -> tuple[type[Exception], ...]:
+    """Name what reading a reply of another kind of server ends in."""
+    return (KeyError, TypeError, ValueError, AttributeError)
+
+
+def _status_error() -> type[Exception]:
+    import httpx2
+
+    return httpx2.HTTPStatusError
+
+
+def _is_foreign(reply: httpx2.Response) -> bool:
+    """Tell whether something in between replied, and not the API."""
+    document = _json_object(reply)
+    return document is None or not (reply.is_success or "error" in document or "detail" in document)
 
 
 def _transport_errors() -> type[Exception]:
@@ -261,7 +310,7 @@ def _named(fault: object) -> str:
 def _deed(command: Command) -> tuple[str, JsonObject | None]:
     match command:
         case Submit(value=value, by=by):
-            named = by.email if by.kind == "human" else None
+            named = (by.email or by.id) if by.kind == "human" else None
             return "complete", {"response": value, "completed_by_email": named, "completed_via_channel": by.via}
         case Claim():
             return "claim", None
@@ -290,8 +339,18 @@ def _parameters(query: Query) -> dict[str, str]:
 
 def _status_parameter(query: Query) -> str | None:
     if query.refused is not None:
-        return "rejected" if query.refused else "created"
+        return _pending_parameter(query)
     return ",".join(sorted(query.statuses)) if query.statuses else None
+
+
+def _pending_parameter(query: Query) -> str:
+    among_pending = query.statuses == frozenset({TaskStatus.PENDING}) or (query.refused and query.statuses is None)
+    if not among_pending:
+        raise InvalidInputError(
+            "over HTTP, `refused` can be asked of pending tasks only",
+            hint="Pass statuses=frozenset({TaskStatus.PENDING}) with it.",
+        )
+    return "rejected" if query.refused else "created"
 
 
 def _cursor_parameter(cursor: Cursor | None) -> str | None:

@@ -43,6 +43,21 @@ class Recipient:
         return cls(channel=channel, identity=identity or None, target=target.strip())
 
 
+def channel_of(recipient: str) -> str:
+    """Name the channel of a `notify` entry, well-formed or not."""
+    return recipient.partition(":")[0].partition("+")[0].strip()
+
+
+def is_callback(recipient: str) -> bool:
+    """Tell whether this is a program's callback address."""
+    return channel_of(recipient) == CALLBACK
+
+
+def shown_recipient(recipient: str) -> str:
+    """Name a recipient to people: a program's address without its query string."""
+    return recipient.partition("?")[0] if channel_of(recipient) in AGENT_CHANNELS else recipient
+
+
 class AddressDirectory:
     """The directory of a host that has none: people are their e-mail address.
 

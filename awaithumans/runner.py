@@ -11,16 +11,18 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import anyio
 
 from awaithumans import lifecycle
+from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import Channel, Clock, DeliveryError, Store, Verifier
-from awaithumans.routing import CALLBACK, Recipient
+from awaithumans.routing import Recipient, channel_of, is_callback, shown_recipient
 from awaithumans.types import (
     Delivery,
     Effect,
@@ -42,20 +44,31 @@ logger = logging.getLogger("awaithumans.runner")
 
 LEASE = timedelta(seconds=60)
 PERFORM_WITHIN = LEASE / 2
-CONCURRENCY = 20
+CONCURRENCY = 50
 IDLE = timedelta(seconds=5)
 SHORTEST_REST = 0.05
 LATE = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(days=3)
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 6 * 60 * 60.0
+MAX_REASON = 2_000
+MAX_RECEIPT = 10_000
 
 Decide = Callable[[Task, datetime], "Change | None"]
 Transition = Callable[[str, Decide], Awaitable[Task]]
 
 
+@dataclass(eq=False)
+class _Shift:
+    """One loop's share of the work: how busy it is, and when it looks again."""
+
+    bell: Bell = field(default_factory=Bell)
+    busy: int = 0
+    wake_at: datetime | None = None
+
+
 class Runner:
-    """Performs a store's effects, up to `CONCURRENCY` at a time."""
+    """Performs a store's effects, up to `CONCURRENCY` at a time on each loop."""
 
     def __init__(
         self,
@@ -77,25 +90,28 @@ class Runner:
         self._misfits = misfits
         self._page_url = page_url
         self._rng = rng
-        self._busy = 0
-        self._wake_at: datetime | None = None
-        self._bell: Bell | None = None
+        self._shifts: set[_Shift] = set()
 
     def expect(self, due: datetime) -> None:
         """Hear that there is something to do at `due`."""
-        if self._bell and (self._wake_at is None or due < self._wake_at):
-            self._bell.ring()
+        for shift in tuple(self._shifts):
+            if shift.wake_at is None or due < shift.wake_at:
+                shift.bell.ring()
 
     async def run(self) -> None:
         """Perform what is due, until cancelled."""
-        self._bell = Bell()
-        async with anyio.create_task_group() as group:
-            while True:
-                leased = await self._lease_if_possible(CONCURRENCY - self._busy)
-                for delivery in leased.deliveries:
-                    self._busy += 1
-                    group.start_soon(self._perform_in_slot, delivery)
-                await self._rest(leased)
+        shift = _Shift()
+        self._shifts.add(shift)
+        try:
+            async with anyio.create_task_group() as group:
+                while True:
+                    leased = await self._lease_if_possible(CONCURRENCY - shift.busy)
+                    for delivery in leased.deliveries:
+                        shift.busy += 1
+                        group.start_soon(self._perform_in_slot, delivery, shift)
+                    await self._rest(leased, shift)
+        finally:
+            self._shifts.discard(shift)
 
     async def tick(self) -> int:
         """Perform all that is due now; return how many effects that was."""
@@ -124,25 +140,22 @@ class Runner:
             logger.exception("due work cannot be read; trying again in %.0f s", IDLE.total_seconds())
             return Leased()
 
-    async def _rest(self, leased: Leased) -> None:
+    async def _rest(self, leased: Leased, shift: _Shift) -> None:
         """Wait until there may be something to do, or a slot to do it in."""
-        if self._bell is None:
-            return
         now = self._clock.now()
         idle = now + IDLE
-        self._wake_at = min(leased.next_due or idle, idle) if self._busy < CONCURRENCY else idle
-        pause = max((self._wake_at - now).total_seconds(), 0 if leased.deliveries else SHORTEST_REST)
+        shift.wake_at = min(leased.next_due or idle, idle) if shift.busy < CONCURRENCY else idle
+        pause = max((shift.wake_at - now).total_seconds(), 0 if leased.deliveries else SHORTEST_REST)
         with self._clock.move_on_after(pause):
-            await self._bell.rung()
-        self._wake_at = now
+            await shift.bell.rung()
+        shift.wake_at = None
 
-    async def _perform_in_slot(self, delivery: Delivery) -> None:
+    async def _perform_in_slot(self, delivery: Delivery, shift: _Shift) -> None:
         try:
             await self._perform(delivery)
         finally:
-            self._busy -= 1
-            if self._bell:
-                self._bell.ring()
+            shift.busy -= 1
+            shift.bell.ring()
 
     # ── One effect ────────────────────────────────────────────────────────────
 
@@ -151,7 +164,7 @@ class Runner:
         effect = delivery.effect
         try:
             with anyio.fail_after(PERFORM_WITHIN.total_seconds()):
-                receipt = await self._perform_by_kind(delivery)
+                receipt = _storable(await self._perform_by_kind(delivery), effect)
             await self._store.settle(delivery, receipt=receipt)
         except Exception as error:  # noqa: BLE001 - the edge: logged, and retried
             logger.warning(
@@ -168,7 +181,7 @@ class Runner:
         effect = delivery.effect
         match effect.kind:
             case EffectKind.EXPIRE:
-                await self._transition(effect.task_id, lifecycle.expire)
+                await self._transition(effect.task_id, lambda task, now: lifecycle.expire(task, max(now, effect.due)))
             case EffectKind.VERIFY:
                 await self._verify(effect.task_id, effect.generation)
             case EffectKind.NOTIFY:
@@ -183,14 +196,18 @@ class Runner:
             return
         context = _verification_context(task)
         verifier = self._verifiers[context.config.provider.strip().lower()]
-        verdict = await verifier.verify(context)
-        self._refuse_misread(task, verdict)
+        verdict = self._checked(task, await verifier.verify(context))
         await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
 
-    def _refuse_misread(self, task: Task, verdict: Verdict) -> None:
-        parsed = verdict.parsed_response
-        if verdict.passed and parsed is not None and (faults := self._misfits(task, parsed)):
-            raise SchemaValidationError.of_fields("response", faults)
+    def _checked(self, task: Task, verdict: Verdict) -> Verdict:
+        """Take a verdict for what it says, or raise, to be told again later."""
+        if type(verdict.passed) is not bool:
+            raise TypeError(f"a verdict's `passed` must be a bool, not {type(verdict.passed).__name__}")
+        if verdict.parsed_response is not None:
+            ensure_object(verdict.parsed_response, "parsed_response")
+            if verdict.passed and (faults := self._misfits(task, verdict.parsed_response)):
+                raise SchemaValidationError.of_fields("response", faults)
+        return replace(verdict, reason=scrubbed(str(verdict.reason), MAX_REASON))
 
     async def _notify(self, delivery: Delivery) -> str | None:
         effect = delivery.effect
@@ -210,9 +227,21 @@ class Runner:
             attempt=delivery.attempts,
         )
         receipt = await self._channels[recipient.channel].send(notice)
-        if recipient.channel == CALLBACK and task.spec.redact_response_after_submit:
-            await self._transition(task.id, lifecycle.redact_response)
+        if effect.event == "closed" and task.spec.redact_response_after_submit:
+            await self._redact_if_told(effect, delivered=True)
         return receipt or delivery.receipt
+
+    async def _redact_if_told(self, effect: Effect, *, delivered: bool) -> None:
+        """Erase the response once its webhook got it and nobody else waits for it."""
+        told = [
+            one
+            for one in await self._store.deliveries(effect.task_id)
+            if one.effect.event == "closed" and one.effect.id != effect.id
+        ]
+        by_webhook = [one.effect for one in told if one.settled_at and not one.failure]
+        by_webhook += [effect] if delivered else []
+        if all(one.settled_at for one in told) and any(is_callback(one.recipient) for one in by_webhook):
+            await self._transition(effect.task_id, lifecycle.redact_response)
 
     async def _purge(self, task_id: str) -> None:
         if not await self.purge_if_told(task_id):
@@ -246,19 +275,24 @@ class Runner:
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
         effect = delivery.effect
-        logger.error("task %s: %s cannot be told of %s: %s", effect.task_id, _channel(effect), effect.event, reason)
+        logger.error(
+            "task %s: %s cannot be told of %s: %s", effect.task_id, channel_of(effect.recipient), effect.event, reason
+        )
         with suppress(TaskNotFoundError):
             await self._transition(
                 effect.task_id,
-                lambda task, now: lifecycle.record_failure(task, _shown(effect), reason, now),
+                lambda task, now: lifecycle.record_failure(task, shown_recipient(effect.recipient), reason, now),
             )
+            task = await self._store.get(effect.task_id)
+            if task and effect.event == "closed" and task.spec.redact_response_after_submit:
+                await self._redact_if_told(effect, delivered=False)
         await self._store.settle(delivery, failed=reason)
 
     def _retry_at(self, delivery: Delivery, error: Exception) -> datetime:
         pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)
         pause *= self._rng.uniform(0.5, 1.0)
-        if isinstance(error, DeliveryError) and error.retry_after is not None:
-            pause = max(pause, error.retry_after)
+        if isinstance(error, DeliveryError) and error.retry_after is not None and isfinite(error.retry_after):
+            pause = min(max(pause, error.retry_after), GIVE_UP_AFTER.total_seconds())
         return self._clock.now() + timedelta(seconds=pause)
 
 
@@ -296,14 +330,14 @@ def _without_secrets(task: Task) -> Task:
     return replace(task, spec=replace(task.spec, payload={})) if task.spec.redact_payload else task
 
 
-def _channel(effect: Effect) -> str:
-    return effect.recipient.partition(":")[0]
-
-
-def _shown(effect: Effect) -> str:
-    """Name a recipient in the trail, without a callback's query string."""
-    return effect.recipient.partition("?")[0] if _channel(effect) == CALLBACK else effect.recipient
-
-
 def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500] if not isinstance(error, DeliveryError) else str(error)[:500]
+    said = str(error) if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
+    return scrubbed(said, MAX_REASON)
+
+
+def _storable(receipt: object, effect: Effect) -> str | None:
+    """Keep what a channel gave back; what it may not give back is dropped."""
+    if receipt is None or (isinstance(receipt, str) and scrubbed(receipt, MAX_RECEIPT) == receipt):
+        return receipt
+    logger.error("task %s: channel %s gave back no usable receipt", effect.task_id, channel_of(effect.recipient))
+    return None

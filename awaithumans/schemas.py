@@ -29,6 +29,7 @@ MAX_NODES = 20_000
 MAX_EXPANSION = 1_000_000
 """How many steps a schema may take with all its references written out."""
 MAX_PATTERNS = 500
+MAX_PATTERN_LENGTH = 4_000
 MAX_PATTERN_BYTES = 1_000_000
 """How large a compiled pattern may be."""
 
@@ -206,6 +207,9 @@ def _check_extent(schema: dict[str, object], field: str) -> None:
     if sum(1 for _ in _values(schema)) > MAX_NODES:
         raise InvalidSchemaError(field, f"it has more than {MAX_NODES} parts")
     patterns = sum(("pattern" in part) + _count(part.get("patternProperties")) for part in _everywhere(schema))
+    written = [part["pattern"] for part in _everywhere(schema) if isinstance(part.get("pattern"), str)]
+    if any(len(cast(str, pattern)) > MAX_PATTERN_LENGTH for pattern in written):
+        raise InvalidSchemaError(field, f"it has a pattern of more than {MAX_PATTERN_LENGTH} characters")
     if patterns > MAX_PATTERNS:
         raise InvalidSchemaError(field, f"it has more than {MAX_PATTERNS} patterns")
 

@@ -239,6 +239,8 @@ class TaskSpec:
     initial_response: JsonObject | None = None
     initial_errors: Mapping[str, str] = field(default_factory=dict[str, str])
     requested_by: str = AGENT.principal
+    asker_addresses: tuple[str, ...] = ()
+    """Every name of the person who asked, where it was a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -32,16 +32,20 @@ async def waiting_line(task: Task, url: str | None, stream: TextIO | None = None
         async with beside(_tick, task, url, line):
             yield
     finally:
-        line.write(_CLEAR)
-        line.flush()
+        _show(line, "")
 
 
 async def _tick(task: Task, url: str | None, stream: TextIO) -> None:
     while True:
         line = describe(task, url, datetime.now(UTC), shutil.get_terminal_size().columns - 1)
+        _show(stream, line)
+        await anyio.sleep(1)
+
+
+def _show(stream: TextIO, line: str) -> None:
+    with suppress(OSError, ValueError):  # a terminal that is gone ends no wait
         stream.write(_CLEAR + line)
         stream.flush()
-        await anyio.sleep(1)
 
 
 def describe(task: Task, url: str | None, now: datetime, width: int) -> str:

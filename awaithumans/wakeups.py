@@ -18,7 +18,6 @@ class Bell:
     """Something one coroutine waits for and any thread may ring."""
 
     def __init__(self) -> None:
-        self._thread = threading.get_ident()
         self._loop = current_token().native_token
         self._event = anyio.Event()
 
@@ -29,10 +28,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake the waiter, from whatever thread or loop."""
-        if threading.get_ident() == self._thread:
-            self._set()
-        else:
-            call_soon(self._loop, self._set)
+        call_soon(self._loop, self._set)
 
     def _set(self) -> None:
         self._event.set()
@@ -79,7 +75,7 @@ class Hub:
 
 
 def call_soon(loop: object, callback: Callable[[], None]) -> None:
-    """Have an event loop of another thread call `callback`, if it still runs."""
+    """Have an event loop, whose ever it is, call `callback`, if it still runs."""
     schedule = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon")  # noqa: B009
     with suppress(RuntimeError):
         schedule(callback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import signal
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -267,7 +268,40 @@ class Terminal(io.StringIO):
         return True
 
 
+class TestInterruption:
+    def test_of_a_blocking_call_leaves_the_outcome_to_whoever_asks_again(self):
+        """Whatever a signal raises in the waiting thread; the call must not go on alone."""
+        engine = Engine(MemoryStore())
+        before = signal.signal(signal.SIGALRM, _interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            await_human_sync(**QUESTION, engine=engine)
+        signal.signal(signal.SIGALRM, before)
+        approve(engine)
+        assert await_human_sync(**QUESTION, engine=engine).approved
+        assert len(BlockingEngine(engine).find(Query())) == 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+class Vanished(io.StringIO):
+    """A terminal that was closed."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, _: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
 class TestWaitingLine:
+    @pytest.mark.anyio
+    async def test_outlives_its_terminal(self):
+        async with waiting_line(make_task(), None, Vanished()):
+            await anyio.wait_all_tasks_blocked()
+
     @pytest.mark.anyio
     async def test_shows_task_link_and_time_left_on_a_terminal(self):
         stream, task = Terminal(), make_task()

@@ -19,6 +19,7 @@ from awaithumans.errors import (
     IdempotencyConflictError,
     InvalidInputError,
     InvalidRoutingError,
+    ResponseRedactedError,
     SchemaValidationError,
     TaskAlreadyTerminalError,
     TaskGoneError,
@@ -189,6 +190,40 @@ class TestDelivery:
         await engine.tick()
         assert channel.sent[0].task.spec.payload == {}
 
+    async def test_drops_a_receipt_that_cannot_be_kept_and_sends_once(self, clock, caplog):
+        class Odd(RecordingChannel):
+            async def send(self, notice):
+                await super().send(notice)
+                return {"ts": 1}
+
+        channel = Odd()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        await engine.create(a_question(notify=("test:ana",)))
+        await engine.tick()
+        await clock.advance(100)
+        await engine.tick()
+        assert len(channel.sent) == 1
+        assert "no usable receipt" in caplog.text
+
+    async def test_redacts_only_when_everybody_has_been_told(self, clock):
+        webhook = RecordingChannel("webhook")
+        people = RecordingChannel("test", failures=[None, DeliveryError("busy", retry_after=60)])
+        engine = Engine(MemoryStore(), channels=[webhook, people], clock=clock)
+        spec = a_question(callback_url="x", notify=("test:ana",), redact_response_after_submit=True)
+        task = await engine.create(spec)
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        assert (await engine.get(task.id)).response == YES
+        await clock.advance(61)
+        await engine.tick()
+        assert [notice.event for notice in people.sent] == ["opened", "closed"]
+        assert people.sent[-1].task.response == YES
+        closed = await engine.get(task.id)
+        assert (closed.response, closed.status) == (None, TaskStatus.COMPLETED)
+        with pytest.raises(ResponseRedactedError):
+            closed.result(Decision)
+
     async def test_is_done_by_another_process_when_the_first_dies(self, clock):
         store, channel = MemoryStore(), RecordingChannel()
         engine = Engine(store, channels=[channel], clock=clock)
@@ -244,6 +279,19 @@ class TestVerification:
             await engine.tick()
             await clock.advance(60)
         assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+
+    @pytest.mark.parametrize("passed", ["false", "true", 1, None])
+    async def test_verdict_that_is_not_a_yes_or_no_does_not_count(self, clock, passed):
+        rules = Rules(Verdict(passed=passed), Verdict(passed=False, reason="cut \ud83d"), Verdict(passed=True))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+        await clock.advance(10)
+        await engine.tick()
+        verdict = (await engine.get(task.id)).verdict
+        assert verdict is not None
+        assert verdict.reason == "cut ?"
 
     async def test_misread_answer_does_not_count(self, clock):
         rules = Rules(Verdict(passed=True, parsed_response={"approved": "perhaps"}))
@@ -383,6 +431,48 @@ class TestBackgroundWork:
         assert health.lag.total_seconds() == 290
         await engine.tick()
         assert "290 s late" in caplog.text
+
+    async def test_a_clock_that_steps_back_loses_no_expiry(self, clock):
+        class SteppingBack(MemoryStore):
+            async def get(self, task_id):
+                clock._now -= timedelta(seconds=2)
+                return await super().get(task_id)
+
+        engine = Engine(SteppingBack(), clock=clock)
+        task = await engine.create(a_question(timeout_seconds=10))
+        await clock.advance(10)
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+
+    async def test_goes_on_when_the_loop_that_began_it_has_ended(self):
+        """With sends in flight, and somebody waiting, at the end."""
+
+        class Hanging(RecordingChannel):
+            async def send(self, notice):
+                await anyio.sleep_forever()
+
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel, Hanging("hanging")])
+
+        async def first_life() -> None:
+            for _ in range(60):
+                await engine.create(a_question(notify=("hanging:x",)))
+            await anyio.sleep(0.05)
+
+        await anyio.to_thread.run_sync(anyio.run, first_life)
+        await engine.create(a_question(notify=("test:ana",)))
+        with anyio.fail_after(10):
+            while not channel.sent:
+                await anyio.sleep(0.01)
+
+    async def test_runs_again_and_again_beside_a_lazy_start(self, clock):
+        engine = Engine(MemoryStore(), clock=clock)
+        await engine.create(a_question())
+        await clock.advance(0)
+        for _ in range(3):
+            async with engine.run():
+                await engine.create(a_question())
+        assert len(engine._background._homes) == 1
 
     async def test_store_clock_decides(self):
         ahead = VirtualClock()

@@ -15,6 +15,7 @@ from awaithumans.errors import (
     AnswerUnderReviewError,
     AwaitHumansError,
     ForbiddenError,
+    InvalidRoutingError,
     SelfAnswerError,
     TaskAlreadyClaimedError,
     TaskAlreadyTerminalError,
@@ -132,6 +133,12 @@ class TestAnswering:
         with pytest.raises(SelfAnswerError):
             after(opened(ANA, requested_by=TOKEN.principal), Submit(value=YES, by=stated))
 
+    def test_by_the_person_who_asked_under_another_name_is_refused(self):
+        """As by a link to the address of somebody who asked when logged in."""
+        asked = opened(requested_by="human:42", asker_addresses=("42", "ana@example.com"))
+        with pytest.raises(SelfAnswerError):
+            after(asked, Submit(value=YES, by=Actor.of(Human(id="ANA@example.com"), auth="link")))
+
     def test_by_the_person_who_asked_is_refused(self):
         asker = person(ANA)
         with pytest.raises(SelfAnswerError):
@@ -248,6 +255,16 @@ class TestClaiming:
         assert after(task, Reassign(to=(BEN,), by=person(BOSS))).assignee == BEN
 
 
+class TestClocksThatStepBack:
+    def test_undo_no_extension_of_a_deadline(self):
+        deadline = NOON + timedelta(seconds=60)
+        extended = lifecycle.expire(submitted(), deadline)
+        assert extended is not None
+        closed = lifecycle.decide(extended.task, 1, Verdict(passed=False), deadline - timedelta(seconds=1))
+        assert closed is not None
+        assert closed.task.status is TaskStatus.TIMED_OUT
+
+
 class TestEffects:
     def test_keep_their_order_whatever_the_clock_of_the_process_says(self):
         task = opened(ANA, notify=("email:a@x.org",))
@@ -271,6 +288,18 @@ class TestAfterwards:
         assert change is not None
         assert change.task.response is None
         assert YES not in [answer.value for answer in change.task.answers]
+
+    def test_a_redacted_response_leaves_nothing_in_the_verdict(self):
+        verdict = Verdict(passed=True, reason="says 4711", parsed_response={"approve": True})
+        closed = lifecycle.decide(submitted(redact_response_after_submit=True), 1, verdict, NOON)
+        assert closed is not None
+        change = lifecycle.redact_response(closed.task, NOON)
+        assert change is not None
+        assert change.task.verdict == Verdict(passed=True)
+
+    def test_reassigning_to_nobody_does_not_open_a_task_to_everybody(self):
+        with pytest.raises(InvalidRoutingError):
+            after(opened(ANA), Reassign(to=(), by=person(BOSS)))
 
     def test_deleting_an_open_task_cancels_it_first(self):
         change = lifecycle.delete(opened(notify=("email:a@x.org",)), AGENT, NOON)

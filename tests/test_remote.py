@@ -5,16 +5,25 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import anyio
 import pytest
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from awaithumans import Engine, RemoteEngine, await_human
-from awaithumans.errors import NotAuthenticatedError, PollError, ServerUnreachableError, TaskCreateError
+from awaithumans.errors import (
+    NotAuthenticatedError,
+    PollError,
+    ServerUnreachableError,
+    TaskCreateError,
+    TaskNotFoundError,
+)
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.clock import VirtualClock
@@ -156,6 +165,21 @@ class TestServersThatAreNotOurs:
                     await clock.advance(1)
         assert str(port) in str(refused[0])
 
+    async def test_a_proxys_own_reply_ends_no_wait(self, serve):
+        """As from a load balancer while the server behind it restarts."""
+        replies = iter([(404, "<h1>no backend</h1>"), (302, ""), (521, "<h1>down</h1>"), (200, "<h1>hello</h1>")])
+
+        async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                return
+            status, text = next(replies, (404, '{"error": "TASK_NOT_FOUND", "message": "gone"}'))
+            await PlainTextResponse(text, status)(scope, receive, send)
+
+        async with RemoteEngine(serve(proxy), rng=_Hasty()) as engine:
+            with pytest.raises(TaskNotFoundError):
+                await engine.wait("0" * 32)
+        assert next(replies, None) is None
+
     async def test_something_else_there(self, serve):
         url = serve(Starlette())
         async with RemoteEngine(url) as engine:
@@ -163,6 +187,13 @@ class TestServersThatAreNotOurs:
                 await engine.create(a_question())
             with pytest.raises(PollError):
                 await engine.find(Query())
+
+
+class _Hasty(Random):
+    """Makes every pause short."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.01
 
 
 class _Nothing:

@@ -10,6 +10,7 @@ from functools import cached_property
 from awaithumans import forms, lifecycle
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
+from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
 from awaithumans.web.display import Shown, humanised, raw_json, shown
@@ -223,7 +224,11 @@ def line_of(entry: Entry) -> Line:
 
 def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
     """Return who could not be told, and why."""
-    return [(one.effect.recipient or one.effect.kind.value, one.failure) for one in deliveries if one.failure]
+    return [
+        (shown_recipient(one.effect.recipient) or one.effect.kind.value, one.failure)
+        for one in deliveries
+        if one.failure
+    ]
 
 
 def _belongs(path: str, names: Sequence[str]) -> bool:
