@@ -51,7 +51,7 @@ async def await_human(
     *,
     task: str,
     payload_schema: type[BaseModel],
-    payload: BaseModel,
+    payload: BaseModel | Mapping[str, object],
     response_schema: type[ResponseT],
     timeout_seconds: int,
     assign_to: AssignTo | None = None,
@@ -70,7 +70,7 @@ async def await_human(
     Arguments:
         task: the question, in words for the person.
         payload_schema: the model of what is shown to decide on.
-        payload: an instance of it.
+        payload: an instance of it, or the plain data of one.
         response_schema: the model of the answer; its fields become a form.
         timeout_seconds: how long the person has; 1 second to 366 days.
         assign_to: who is asked; nobody in particular if None.
@@ -124,7 +124,7 @@ def await_human_sync(
     *,
     task: str,
     payload_schema: type[BaseModel],
-    payload: BaseModel,
+    payload: BaseModel | Mapping[str, object],
     response_schema: type[ResponseT],
     timeout_seconds: int,
     assign_to: AssignTo | None = None,
@@ -170,7 +170,7 @@ def build_spec(
     *,
     task: str,
     payload_schema: type[BaseModel],
-    payload: BaseModel,
+    payload: BaseModel | Mapping[str, object],
     response_schema: type[BaseModel],
     timeout_seconds: int,
     assign_to: AssignTo | None = None,
@@ -266,12 +266,14 @@ def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> Ta
 # ── Reading the arguments ─────────────────────────────────────────────────────
 
 
-def _payload(schema: type[BaseModel], payload: BaseModel) -> JsonObject:
+def _payload(schema: type[BaseModel], payload: BaseModel | Mapping[str, object]) -> JsonObject:
+    given = payload.model_dump() if isinstance(payload, BaseModel) else payload
     try:
-        schema.model_validate(payload.model_dump())
+        checked = schema.model_validate(given)
     except ValidationError as error:
         raise SchemaValidationError.of_model("payload", error) from error
-    return payload.model_dump(mode="json")
+    shown = payload if isinstance(payload, BaseModel) else checked
+    return shown.model_dump(mode="json")
 
 
 def _assignment(assign_to: AssignTo | None) -> JsonObject | None:

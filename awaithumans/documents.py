@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import NoReturn, cast
+from typing import NoReturn, TypeAlias, cast
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -67,16 +67,16 @@ def ensure_json(value: object, name: str = "") -> None:
 
     `name` is what the value is called in the error's field paths.
     """
-    pending: list[tuple[object, str, int]] = [(value, name, 0)]
+    pending: list[tuple[object, _Place, int]] = [(value, (None, name), 0)]
     while pending:
-        current, path, depth = pending.pop()
+        current, place, depth = pending.pop()
         if depth > MAX_DEPTH:
-            _refuse(path, f"nested deeper than {MAX_DEPTH} levels")
+            _refuse_at(place, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(current, dict | list):
             container = cast("dict[object, object] | list[object]", current)
-            pending.extend((child, at, depth + 1) for child, at in _children(container, path))
+            pending.extend((child, (place, step), depth + 1) for child, step in _children(container, place))
         else:
-            _ensure_scalar(current, path)
+            _ensure_scalar(current, place)
 
 
 def ensure_object(value: object, name: str) -> None:
@@ -108,43 +108,55 @@ def _no_constant(name: str) -> NoReturn:
     _refuse("", f"{name} is not a JSON number")
 
 
-def _children(container: dict[object, object] | list[object], path: str) -> Iterator[tuple[object, str]]:
+_Place: TypeAlias = "tuple[_Place | None, str | int]"
+"""A place in a document: where it is in, and the step to it. Written out only to name a fault."""
+
+
+def _children(container: dict[object, object] | list[object], place: _Place) -> Iterator[tuple[object, str | int]]:
     if isinstance(container, list):
-        for index, child in enumerate(container):
-            yield child, f"{path}.{index}"
+        yield from ((child, index) for index, child in enumerate(container))
         return
     for key, child in container.items():
         if not isinstance(key, str):
-            _refuse(path, "object keys must be text")
-        _ensure_text(key, path)
-        yield child, f"{path}.{key}" if path else key
+            _refuse_at(place, "object keys must be text")
+        _ensure_text(key, place)
+        yield child, key
 
 
-def _ensure_scalar(value: object, path: str) -> None:
+def _ensure_scalar(value: object, place: _Place) -> None:
     match value:
         case None | bool():
             return
         case str():
-            _ensure_text(value, path)
+            _ensure_text(value, place)
         case int() if abs(value) >= _MAX_INTEGER:
-            _refuse(path, f"integer of more than {MAX_INTEGER_DIGITS} digits")
+            _refuse_at(place, f"integer of more than {MAX_INTEGER_DIGITS} digits")
         case int():
             return
         case float() if not math.isfinite(value):
-            _refuse(path, "not a finite number")
+            _refuse_at(place, "not a finite number")
         case float():
             return
         case _:
-            _refuse(path, f"{type(value).__name__} is not a JSON value")
+            _refuse_at(place, f"{type(value).__name__} is not a JSON value")
 
 
-def _ensure_text(text: str, path: str) -> None:
+def _ensure_text(text: str, place: _Place) -> None:
     if "\0" in text:
-        _refuse(path, "text must not contain NUL")
+        _refuse_at(place, "text must not contain NUL")
     try:
         text.encode()
     except UnicodeEncodeError:
-        _refuse(path, "text must not contain lone surrogates")
+        _refuse_at(place, "text must not contain lone surrogates")
+
+
+def _refuse_at(place: _Place, fault: str) -> NoReturn:
+    steps: list[str] = []
+    at: _Place | None = place
+    while at is not None:
+        at, step = at
+        steps.append(str(step))
+    _refuse(".".join(step for step in reversed(steps) if step), fault)
 
 
 def _refuse(path: str, fault: str) -> NoReturn:

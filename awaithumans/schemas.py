@@ -28,12 +28,17 @@ MAX_NODES = 20_000
 """How many values a schema may consist of."""
 MAX_EXPANSION = 1_000_000
 """How many steps a schema may take with all its references written out."""
-MAX_PATTERNS = 500
+MAX_UNEVALUATED = 2_000
+"""As above, where the engine writes references out: `unevaluatedProperties` and `unevaluatedItems`."""
+
+MAX_PATTERNS = 50
 MAX_PATTERN_LENGTH = 4_000
-MAX_PATTERN_BYTES = 1_000_000
+MAX_PATTERN_BYTES = 200_000
 """How large a compiled pattern may be."""
 
-_CACHED = 256
+_CACHED = 64
+_UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
+MAX_STEPS = 200_000
 _EXPLAINED = 20_000
 _MAX_FAULTS = 100
 _QUOTED = 60
@@ -198,9 +203,9 @@ def check_schema(schema: object, field: str) -> None:
         raise InvalidSchemaError(field, error.message) from None
     _check_extent(known, field)
     _check_references(known, field)
+    _check_expansion(known, field)
     with _no_crash(field):
         _compiled(_written(known))
-    _check_expansion(known, field)
 
 
 def _check_extent(schema: dict[str, object], field: str) -> None:
@@ -234,17 +239,22 @@ def _items(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _check_references(schema: dict[str, object], field: str) -> None:
+    references = _References(schema)
+    known = {id(_ANYTHING), *map(id, _everywhere(schema))}
     for part in _everywhere(schema):
         if "$id" in part and part is not schema:
             raise InvalidSchemaError(field, "$id may stand only at the top")
         for reference in filter(None, map(part.get, _REFERENCES)):
             if not isinstance(reference, str) or not reference.startswith("#"):
                 raise InvalidSchemaError(field, f"{_quote(reference)} is not a reference inside the schema")
+        if any(isinstance(target, dict) and id(target) not in known for target in references.of(part)):
+            raise InvalidSchemaError(field, "a reference leads to where no schema is looked for; use $defs")
 
 
 def _check_expansion(schema: dict[str, object], field: str) -> None:
     try:
-        if _expansion(schema) > MAX_EXPANSION:
+        unevaluated = any(not _UNEVALUATED.isdisjoint(part) for part in _everywhere(schema))
+        if _expansion(schema) > (MAX_UNEVALUATED if unevaluated else MAX_EXPANSION):
             raise InvalidSchemaError(field, "its references multiply beyond what can be checked")
     except RecursionError:
         raise InvalidSchemaError(field, "its references are nested too deep") from None
@@ -288,9 +298,8 @@ def _loops(root: dict[str, object], references: _References) -> dict[int, int]:
             if id(child) not in loops:
                 lowest[me] = min(lowest[me], lowest[id(child)])
         if lowest[me] == order[me]:
-            at = stack.index(me)
-            loops.update(dict.fromkeys(stack[at:], me))
-            del stack[at:]
+            while me not in loops:
+                loops[stack.pop()] = me
 
     visit(root)
     return loops
@@ -424,7 +433,7 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
     with _no_crash("schema"):
         text = _written(schema)
         validator = _compiled(text)
-        if _recursive(text) and not _affordable(schema, value, MAX_EXPANSION, stops=True):
+        if not _affordable(schema, value, MAX_STEPS, stops=True):
             return {"": _TOO_COSTLY}
         if validator.is_valid(_scalars_first(value) if _recursive(text) else value):
             return {}
@@ -477,7 +486,7 @@ class _Cost:
         if len(self._known) > self._limit:
             return self._limit + 1
         self._known[key] = 0
-        total = 1
+        total = 1 + _choices_of(schema)
         for part, at in self._inside(schema, value):
             total += self.of(part, at)
             if total > self._limit:
@@ -498,6 +507,12 @@ class _Cost:
                 yield properties[name], at
                 if self._stops and not isinstance(at, dict | list) and _refuted(properties[name], at):
                     return
+
+
+def _choices_of(schema: object) -> int:
+    """Count what a value is compared with one by one."""
+    enum = cast("JsonObject", schema).get("enum") if isinstance(schema, dict) else None
+    return len(cast("list[object]", enum)) if isinstance(enum, list) else 0
 
 
 def _scalars_first(value: object) -> object:

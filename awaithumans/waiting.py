@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -15,11 +14,12 @@ from awaithumans.beside import beside
 from awaithumans.types import Task
 
 _CLEAR = "\r\x1b[K"
+MAX_TITLE = 200
 
 
 @asynccontextmanager
 async def waiting_line(task: Task, url: str | None, stream: TextIO | None = None) -> AsyncGenerator[None]:
-    """Show task, link and time left while the block runs.
+    """Show task and link, and the time left as it goes, while the block runs.
 
     Only where `stream` (standard error by default) is a terminal; elsewhere
     this does nothing.
@@ -28,17 +28,17 @@ async def waiting_line(task: Task, url: str | None, stream: TextIO | None = None
     if line is None or not line.isatty():
         yield
         return
+    _show(line, f"waiting: {_printable(task.spec.task)}\n{url or task.id}\n")
     try:
-        async with beside(_tick, task, url, line):
+        async with beside(_tick, task, line):
             yield
     finally:
         _show(line, "")
 
 
-async def _tick(task: Task, url: str | None, stream: TextIO) -> None:
+async def _tick(task: Task, stream: TextIO) -> None:
     while True:
-        line = describe(task, url, datetime.now(UTC), shutil.get_terminal_size().columns - 1)
-        _show(stream, line)
+        _show(stream, f"{time_left(task, datetime.now(UTC))} left")
         await anyio.sleep(1)
 
 
@@ -48,13 +48,15 @@ def _show(stream: TextIO, line: str) -> None:
         stream.flush()
 
 
-def describe(task: Task, url: str | None, now: datetime, width: int) -> str:
-    """Write the line in at most `width` characters; the link is never cut."""
-    left = max(task.deadline - now, timedelta())
-    rest = f" · {url or task.id} · {_clock(left)} left"
-    title = "".join(character if character.isprintable() else " " for character in task.spec.task)
-    room = max(width - len(rest) - len("waiting: "), 0)
-    return f"waiting: {title if len(title) <= room else title[: max(room - 1, 0)] + '…'}{rest}"
+def time_left(task: Task, now: datetime) -> str:
+    """Say how long the task stays open, like `0:14:59` or `1 d 6 h`."""
+    return _clock(max(task.deadline - now, timedelta()))
+
+
+def _printable(text: str) -> str:
+    """Leave out what would move the cursor, and cut what is no title any more."""
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= MAX_TITLE else f"{line[: MAX_TITLE - 1]}…"
 
 
 def _clock(left: timedelta) -> str:

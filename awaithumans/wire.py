@@ -169,13 +169,14 @@ def wire_status(task: Task) -> str:
 def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
     """Write a task; `redact` leaves the payload out where its spec says so."""
     spec = task.spec
+    hidden = redact and spec.redact_payload
     shown = task.answer if task.refused or task.status is TaskStatus.COMPLETED else None
     assignee = task.assignee
     return {
         "id": task.id,
         "idempotency_key": spec.idempotency_key,
         "task": spec.task,
-        "payload": {"_redacted": True} if redact and spec.redact_payload else spec.payload,
+        "payload": {"_redacted": True} if hidden else spec.payload,
         "payload_schema": spec.payload_schema,
         "response_schema": spec.response_schema,
         "form_definition": spec.form,
@@ -186,7 +187,7 @@ def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
         "assigned_to_user_id": assignee and assignee.id,
         "assigned_to_display_name": assignee and assignee.label,
         "assigned_to_slack_user_id": assignee and assignee.slack_user_id,
-        "initial_response": spec.initial_response,
+        "initial_response": None if hidden else spec.initial_response,
         "response": None if shown is None or task.response_redacted_at else shown.value,
         "response_redacted_at": _stamp(task.response_redacted_at),
         "redact_response_after_submit": spec.redact_response_after_submit,
@@ -205,7 +206,7 @@ def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
         "closed_at": _stamp(task.closed_at),
         "collected_at": _stamp(task.collected_at),
         "addressees": [_human_to_wire(human) for human in task.addressees],
-        "initial_errors": dict(spec.initial_errors) or None,
+        "initial_errors": None if hidden else dict(spec.initial_errors) or None,
         "requested_by": spec.requested_by,
     }
 

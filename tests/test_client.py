@@ -38,8 +38,8 @@ from awaithumans import (
 from awaithumans.client import build_spec, derived_key
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.testing.clock import VirtualClock
-from awaithumans.testing.tasks import make_task
-from awaithumans.waiting import describe, waiting_line
+from awaithumans.testing.tasks import make_spec, make_task
+from awaithumans.waiting import time_left, waiting_line
 
 ANA = Actor.of(Human(id="ana@example.com", email="ana@example.com"), auth="engine")
 
@@ -171,6 +171,11 @@ class TestArguments:
         with pytest.raises(SchemaValidationError) as refused:
             await await_human(**(QUESTION | {"payload": Decision(approved=True)}))
         assert set(refused.value.fields) == {"order"}
+
+    async def test_a_payload_may_be_plain_data(self):
+        assert build_spec(**(QUESTION | {"payload": {"order": "A-1", "amount": "1.50"}})).payload["amount"] == "1.50"
+        with pytest.raises(SchemaValidationError):
+            build_spec(**(QUESTION | {"payload": {"order": 7}}))
 
     async def test_the_marketplace_is_refused(self):
         with pytest.raises(MarketplaceNotAvailableError):
@@ -317,7 +322,18 @@ class TestWaitingLine:
             await anyio.lowlevel.checkpoint()
         assert stream.getvalue() == ""
 
-    def test_never_cuts_the_link(self):
+    @pytest.mark.parametrize(
+        ("hours", "shown"), [(30, "1 d 6 h"), (0.25, "0:15:00"), (23.999, "23:59:56"), (-1, "0:00:00")]
+    )
+    def test_says_how_long_there_is(self, hours, shown):
         task = make_task()
-        line = describe(task, "http://127.0.0.1/t/1", task.deadline - timedelta(hours=30), 50)
-        assert line == "waiting: Ap… · http://127.0.0.1/t/1 · 1 d 6 h left"
+        assert time_left(task, task.deadline - timedelta(hours=hours)) == shown
+
+    @pytest.mark.anyio
+    async def test_rewrites_nothing_but_the_time(self):
+        """A line that a narrow terminal wraps could not be taken back."""
+        stream = Terminal()
+        async with waiting_line(make_task(spec=make_spec(task="Line\nbreak \x1b[31m")), "http://x/1", stream):
+            await anyio.wait_all_tasks_blocked()
+        assert stream.getvalue().startswith("\r\x1b[Kwaiting: Line break  [31m\nhttp://x/1\n")
+        assert all(len(part) < 40 for part in stream.getvalue().split("\n")[2:])

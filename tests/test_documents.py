@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -141,3 +142,13 @@ def test_keys_of_a_newer_release_are_kept_and_written_back():
     read = task_from_documents(task.id, json.loads(dumps(spec)), json.loads(dumps(state)))
     assert spec_document(read) == spec
     assert state_document(read) == state
+
+
+def test_long_keys_over_many_values_cost_no_memory_of_their_own():
+    """The place of a fault is written out only where there is a fault."""
+    value = {"k" * 50_000: [0] * 50_000}
+    tracemalloc.start()
+    ensure_json(value)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50_000_000

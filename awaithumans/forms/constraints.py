@@ -31,6 +31,7 @@ from awaithumans.forms.definition import (
     check_form,
 )
 from awaithumans.forms.shape import shapes, texts_of
+from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
 
@@ -126,9 +127,9 @@ def _range_faults(least: float, most: float, value: object) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         yield "must be a number"
     elif value < least:
-        yield f"must be at least {least:g}"
+        yield f"must be at least {number_text(least)}"
     elif value > most:
-        yield f"must be at most {most:g}"
+        yield f"must be at most {number_text(most)}"
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────

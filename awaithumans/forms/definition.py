@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 
 from awaithumans import schemas
 from awaithumans.documents import ensure_json
@@ -16,6 +24,8 @@ from awaithumans.types import JsonObject
 
 MAX_FIELDS = 500
 """How many fields a form may have, those inside other fields included."""
+MAX_STEPS = 100
+"""How long a scale of stars or opinions may be."""
 MAX_NESTING = 8
 """How deep fields may stand inside other fields."""
 
@@ -36,8 +46,13 @@ def _zone(value: str) -> str:
     return value
 
 
+def _zoneless(value: dt.time) -> dt.time:
+    return value.replace(tzinfo=None)
+
+
 Pattern: TypeAlias = Annotated[str, AfterValidator(_pattern)]
 Zone: TypeAlias = Annotated[str, AfterValidator(_zone)]
+ClockTime: TypeAlias = Annotated[dt.time, AfterValidator(_zoneless)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
@@ -176,12 +191,12 @@ class StarRating(FormFieldBase, frozen=True):
     """One star to `max`."""
 
     kind: Literal["star_rating"] = "star_rating"
-    max: Count = 5
+    max: Annotated[int, Field(ge=0, le=MAX_STEPS)] = 5
     default: int | None = None
 
 
 class OpinionScale(FormFieldBase, frozen=True):
-    """A whole number between two others."""
+    """A whole number between two others, at most `MAX_STEPS` apart."""
 
     kind: Literal["opinion_scale"] = "opinion_scale"
     min: int = 1
@@ -189,6 +204,12 @@ class OpinionScale(FormFieldBase, frozen=True):
     min_label: str | None = None
     max_label: str | None = None
     default: int | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.max - self.min > MAX_STEPS:
+            raise ValueError(f"max must be at most {MAX_STEPS} more than min")
+        return self
 
 
 class Ranking(FormFieldBase, frozen=True):
@@ -233,11 +254,11 @@ class DateRange(FormFieldBase, frozen=True):
 
 
 class Time(FormFieldBase, frozen=True):
-    """A time of day."""
+    """A time of day; its limits are those of a clock, without a zone."""
 
     kind: Literal["time"] = "time"
-    min_time: dt.time | None = None
-    max_time: dt.time | None = None
+    min_time: ClockTime | None = None
+    max_time: ClockTime | None = None
     step_minutes: Annotated[int, Field(gt=0)] = 15
     default: dt.time | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
 from awaithumans.forms.definition import (
@@ -28,7 +29,7 @@ from awaithumans.forms.definition import (
 )
 from awaithumans.forms.infer import form_for, humanised
 from awaithumans.forms.shape import ANYTHING, Shape, shapes
-from awaithumans.forms.values import Typed, options_of, preset, write
+from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
 from awaithumans.types import JsonObject
 
@@ -47,7 +48,8 @@ class Control:
     `values` is what stands in it, as text. A "switch" posts "true" or "false"
     out of its two `options`. A "number" is drawn as a line of text with the
     `inputmode` among its `attributes`, since a browser posts a number it
-    cannot read as nothing at all. A "display" has `text`, a heading as `label`
+    cannot read as nothing at all; so is a date or time that the browser's own
+    control cannot hold, as a "text". A "display" has `text`, a heading as `label`
     or the address of something to look at as `url`, and no value. Everything
     here may come from strangers and has to be escaped.
     """
@@ -92,19 +94,26 @@ def _control(
     one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object], errors: Mapping[str, str]
 ) -> Control:
     current = _current(one, shape, widget, values)
-    lines = widget == "text" and any("\n" in text for text in current)
+    drawn = _drawn(widget, current)
     return Control(
         name=one.name,
         kind=one.kind,
-        widget="textarea" if lines else widget,
+        widget=drawn,
         label=one.label or humanised(one.name),
         hint=_hint(one),
         required=one.required,
         values=current,
         options=_choices(one, widget),
         error=_error(one.name, errors),
-        attributes={key: str(limit) for key, limit in _attributes(one, shape, widget).items() if limit is not None},
+        attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
     )
+
+
+def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
+    """Choose a control that keeps what stands in it."""
+    if widget == "text" and any("\n" in text for text in current):
+        return "textarea"
+    return widget if all(is_native(widget, text) for text in current) else "text"
 
 
 def _current(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object]) -> tuple[str, ...]:
@@ -170,7 +179,7 @@ def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     }
     match one:
         case Slider():
-            own: dict[str, object] = {"min": f"{one.min:g}", "max": f"{one.max:g}", "step": f"{one.step:g}"}
+            own: dict[str, object] = {key: number_text(getattr(one, key)) for key in ("min", "max", "step")}
         case StarRating():
             own = {"min": 1, "max": one.max, "step": 1}
         case OpinionScale():
@@ -197,11 +206,14 @@ def _calendar_attributes(one: FormField) -> dict[str, object]:
         case Time():
             return {"min": one.min_time, "max": one.max_time, "step": 1}
         case DateTime():
-            least, most = (each.isoformat() if each else None for each in (one.min_datetime, one.max_datetime))
-            local = [write("datetime-local", each, one, ANYTHING) if each else (None,) for each in (least, most)]
-            return {"min": local[0][0], "max": local[1][0], "step": 1}
+            return {"min": _local(one, one.min_datetime), "max": _local(one, one.max_datetime), "step": 1}
         case _:
             return {}
+
+
+def _local(one: DateTime, limit: datetime | None) -> str | None:
+    text = write("datetime-local", limit.isoformat(), one, ANYTHING)[0] if limit else ""
+    return text if text and is_native("datetime-local", text) else None
 
 
 # ── What is only shown ────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from awaithumans.forms.constraints import validate_response
 from awaithumans.forms.definition import FormDefinition, FormField
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.shape import ANYTHING, Shape, shapes
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, read
+from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, read, reread
 from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
 from awaithumans.types import JsonObject
 
@@ -38,6 +38,7 @@ def parse(
     form: FormDefinition | JsonObject | None,
     response_schema: JsonObject,
     submitted: Mapping[str, Sequence[str]],
+    start: Mapping[str, object] | None = None,
 ) -> Submission:
     """Turn the values of an HTML form's controls into a response.
 
@@ -45,7 +46,8 @@ def parse(
     and what cannot be read without guessing is an error of its field. A blank
     field that is not required is left out, unless the schema needs it: then it
     is the schema's default, or null. Names that the form does not have are
-    ignored. The whole is then checked as `validate_response` does.
+    ignored. A date or time that came back as it was drawn for `start`, the
+    values the form began with, is the very value. The whole is then checked as `validate_response` does.
     """
     shown = form_for(form, response_schema)
     if asks_whole(shown, response_schema):
@@ -56,7 +58,7 @@ def parse(
     typed = {field.name: Typed(submitted.get(field.name, ())) for field, _, _ in asked}
     for field, shape, widget in asked:
         try:
-            part = _part(field, shape, widget, typed[field.name])
+            part = _part(field, shape, widget, typed[field.name], (start or {}).get(field.name, preset(field, shape)))
         except UnreadableError as fault:
             errors[field.name] = str(fault)
         else:
@@ -65,9 +67,9 @@ def parse(
     return Submission(value=value, errors={**faults, **errors}, typed=typed)
 
 
-def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed) -> object:
+def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: object) -> object:
     if not is_blank(widget, typed, field):
-        return read(widget, typed, field, shape)
+        return reread(widget, typed, field, shape, start)
     if widget == "checkboxes":
         return [] if field.required or shape.needed or preset(field, shape) else _ABSENT
     if field.required:

@@ -20,7 +20,14 @@ _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
-_MOMENT = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}(Z|[+-]\d\d:\d\d)?", re.ASCII)
+_ZONE = r"(Z|[+-]\d\d:\d\d)?"
+_ZONED_TIME = re.compile(rf"{_TIME.pattern}{_ZONE}", re.ASCII)
+_MOMENT = re.compile(rf"{_DATE.pattern}[T ]{_TIME.pattern}{_ZONE}", re.ASCII)
+_NATIVE: Mapping[Widget, re.Pattern[str]] = {
+    "date": _DATE,
+    "time": re.compile(r"\d\d:\d\d(:\d\d)?", re.ASCII),
+    "datetime-local": re.compile(rf"{_DATE.pattern}T\d\d:\d\d(:\d\d)?", re.ASCII),
+}
 _PLAIN = 10**15
 _MINUTES = len("00:00")
 _BOOLEAN = frozenset({"boolean"})
@@ -85,7 +92,7 @@ def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
     """Tell whether nothing was filled in."""
     if widget in {"radio", "select", "checkboxes"} and "" in {option.value for option in options_of(field)}:
         return not typed
-    whole = widget in {"text", "textarea"}
+    whole = widget in {"text", "textarea", "radio", "select", "checkboxes"}
     return not any(text if whole else text.strip() for text in typed)
 
 
@@ -113,9 +120,9 @@ def _member(text: str, field: FormField, shape: Shape | None) -> object:
     """Find the value that an option's text stands for."""
     if text not in {option.value for option in options_of(field)}:
         raise UnreadableError("choose one of the options")
-    for member in (shape.members or ()) if shape else ():
-        if text in texts_of(member):
-            return member
+    members = (shape.members or ()) if shape else ()
+    if known := [member for member in members if text in texts_of(member)]:
+        return min(known, key=lambda member: _likeness(text, member))
     if shape is None or shape.text or shape.decimal:
         return text
     if shape.numeric:
@@ -123,9 +130,14 @@ def _member(text: str, field: FormField, shape: Shape | None) -> object:
     return text == "true" if shape.types == _BOOLEAN and text in {"true", "false"} else text
 
 
+def _likeness(text: str, member: object) -> int:
+    """Rank the ways to write a value: text as it is, then as Python, then as JSON."""
+    return (member != text) + (str(member) != text)
+
+
 def _option_text(value: object, field: FormField) -> str:
-    texts = texts_of(value)
-    return next((option.value for option in options_of(field) if option.value in texts), str(value))
+    known = {option.value for option in options_of(field)} & texts_of(value)
+    return min(known, key=lambda text: _likeness(text, value), default=str(value))
 
 
 # ── Numbers ───────────────────────────────────────────────────────────────────
@@ -144,6 +156,11 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
     if shape.whole:
         raise UnreadableError("must be a whole number")
     return _exact(text, or_text=shape.decimal)
+
+
+def number_text(value: float) -> str:
+    """Write a number with all its digits, whole ones without a point."""
+    return repr(_plain_number(value))
 
 
 def _plain_number(value: object) -> object:
@@ -184,9 +201,9 @@ def _date(typed: str, _field: FormField, _shape: Shape) -> str:
 def _time(typed: str, _field: FormField, _shape: Shape) -> str:
     text = typed.strip()
     try:
-        if _TIME.fullmatch(text):
+        if _ZONED_TIME.fullmatch(text):
             time.fromisoformat(text)
-            return text if len(text) > _MINUTES else f"{text}:00"
+            return text if text[_MINUTES:].startswith(":") else f"{text[:_MINUTES]}:00{text[_MINUTES:]}"
     except ValueError:
         pass
     raise UnreadableError("must be a time like 14:30")
@@ -211,12 +228,59 @@ def _existing(typed: datetime, field: DateTime) -> datetime:
 
 
 def _local_text(value: str, field: DateTime) -> str:
+    """Write a moment as the clocks of the field's zone show it, if that is the same moment."""
     try:
         moment = datetime.fromisoformat(value)
         zone = field.aware(datetime(2000, 1, 1)).tzinfo  # noqa: DTZ001 - only to learn the field's zone
-        return (moment.astimezone(zone) if moment.tzinfo else moment).replace(tzinfo=None).isoformat()
+        local = (moment.astimezone(zone) if moment.tzinfo else moment).replace(tzinfo=None, fold=0)
+        same = field.aware(local).astimezone(UTC) == field.aware(moment).astimezone(UTC)
     except (ValueError, OverflowError):
         return value
+    return local.isoformat() if same and not local.microsecond else value
+
+
+def is_native(widget: Widget, text: str) -> bool:
+    """Tell whether a browser keeps `text` in such an input; others it blanks."""
+    pattern = _NATIVE.get(widget)
+    if pattern is None or not text:
+        return True
+    try:
+        return pattern.fullmatch(text) is not None and _PARSERS[widget](text) is not None
+    except ValueError:
+        return False
+
+
+_PARSERS: Mapping[Widget, Callable[[str], date | time]] = {
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "datetime-local": datetime.fromisoformat,
+}
+
+
+def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape, start: object) -> object:
+    """Make the value of what was filled in where `start` had been drawn.
+
+    A date or time that was left alone is `start` itself. Where that had no
+    zone, and neither has the field, the new one has none unless it was typed.
+    """
+    if widget not in _NATIVE or not isinstance(start, str):
+        return read(widget, typed, field, shape)
+    floating = isinstance(field, DateTime) and _is_floating(start)
+    if isinstance(field, DateTime) and floating and field.timezone:
+        return read(widget, typed, field, shape)
+    if tuple(typed) == write(widget, start, field, shape):
+        return start
+    value = read(widget, typed, field, shape)
+    if not floating or not isinstance(value, str) or not all(map(_is_floating, filter(None, typed))):
+        return value
+    return datetime.fromisoformat(value).replace(tzinfo=None).isoformat()
+
+
+def _is_floating(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text.strip()).tzinfo is None
+    except ValueError:
+        return False
 
 
 # ── JSON ──────────────────────────────────────────────────────────────────────

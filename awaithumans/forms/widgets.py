@@ -48,6 +48,7 @@ WHOLE_FIELD = LongText(name="response", label="Response", hint="JSON")
 """Asks for a whole response, where there is nothing to make fields of."""
 
 _RADIOS = 5
+_ABOUT_TEXT = frozenset({"minLength", "maxLength", "pattern", "format"})
 
 
 def is_json_box(field: FormField, schema: JsonObject) -> bool:
@@ -94,11 +95,16 @@ def _takes(shape: Shape, *types: str) -> bool:
 def _writing(field: ShortText | LongText | RichText | Signature, shape: Shape) -> Widget:
     if shape.numeric:
         return "number"
-    if not shape.text:
+    if not shape.text or (isinstance(field, LongText) and _open(shape)):
         return "json"
     if not isinstance(field, ShortText):
         return "textarea"
     return "number" if not shape.types and field.subtype in {"number", "currency"} else "text"
+
+
+def _open(shape: Shape) -> bool:
+    """Tell whether the schema has the property and lets it be anything."""
+    return shape is not ANYTHING and not shape.types and _ABOUT_TEXT.isdisjoint(shape.schema)
 
 
 def _choosing(field: SingleSelect | MultiSelect | PictureChoice, shape: Shape) -> Widget:
@@ -107,7 +113,9 @@ def _choosing(field: SingleSelect | MultiSelect | PictureChoice, shape: Shape) -
         return "checkboxes" if _takes(shape, "array") else "json"
     if shape.types == frozenset({"object"}):
         return "json"
-    return "radio" if len(field.options) <= _RADIOS else "select"
+    # A list to open says "nothing chosen" by an empty text.
+    unmarked = any(not option.value for option in field.options)
+    return "radio" if unmarked or len(field.options) <= _RADIOS else "select"
 
 
 _PLAIN: Mapping[type, tuple[Widget, tuple[str, ...]]] = {

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from awaithumans.types import JsonObject
 
+_MAX_VALUES = 2_000
 _MAX_NESTING = 6
 _MAX_COLUMNS = 8
 _MAX_TABLE_ROWS = 500
@@ -33,7 +34,23 @@ class Shown:
 def shown(value: object, schema: JsonObject | None = None) -> Shown:
     """Make a value readable; titles in its JSON Schema name its parts."""
     root = schema or {}
+    if _is_long(value):
+        return Shown(kind="raw", text=raw_json(value))
     return _shown(value, root, root, 0)
+
+
+def _is_long(value: object) -> bool:
+    """Tell whether there are too many values to lay out one by one."""
+    pending: list[object] = [value]
+    count = 0
+    while pending and count <= _MAX_VALUES:
+        current = pending.pop()
+        count += 1
+        if isinstance(current, dict):
+            pending.extend(cast("dict[str, object]", current).values())
+        elif isinstance(current, list):
+            pending.extend(cast("list[object]", current))
+    return count > _MAX_VALUES
 
 
 def raw_json(value: object) -> str:

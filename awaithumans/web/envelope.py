@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
+from typing import cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -77,7 +79,9 @@ def explained(error: Exception, request: Request) -> AwaitHumansError:
     What is not meant for them is logged, and said as an internal error.
     """
     if isinstance(error, HTTPException):
-        return HostError(error.status_code, error.detail)
+        detail = cast("object", error.detail)  # FastAPI's may be any JSON
+        said = detail if isinstance(detail, str) else HTTPStatus(error.status_code).phrase
+        return HostError(error.status_code, said)
     if (
         isinstance(error, AwaitHumansError)
         and not isinstance(error, ConfigurationError)

@@ -65,6 +65,8 @@ class Links:
         task, human = await self._granted(request)
         if task.closed and not _answered_by(task, human):
             raise _ended(task)
+        if task.status is TaskStatus.SUBMITTED and not _answered_by(task, human):
+            raise LinkEndedError("somebody else's answer is being checked", hint="You need not do anything.")
         if task.closed or task.status is TaskStatus.SUBMITTED:
             review = Review(task=task, human=human, now=self._engine.clock.now())
             return rendered(request, "done.html", {"name": self._name, "human": human, "review": review, "home": False})

@@ -133,7 +133,8 @@ class Pages:
     async def _printed_link(self, request: Request) -> Response:
         """Lead on from the address that deployed clients print."""
         task_id = request.query_params.get("id", "")
-        return redirected(url(request, f"/tasks/{task_id}" if task_id else "/"))
+        known = task_id.isalnum() and task_id.isascii()  # our ids are; anything else could lead elsewhere
+        return redirected(url(request, f"/tasks/{task_id}" if known else "/"))
 
     async def _task(self, request: Request) -> Response:
         """Show a task, and its form to those who may answer."""

@@ -197,7 +197,7 @@ async def send_answer(
 
     Raises `FormRefusedError`, and what `act` raises.
     """
-    sent = forms.parse(task.spec.form, task.spec.response_schema, submitted)
+    sent = forms.parse(task.spec.form, task.spec.response_schema, submitted, prefilled(task)[0])
     if sent.errors:
         raise FormRefusedError(sent.typed, sent.errors)
     try:

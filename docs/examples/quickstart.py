@@ -57,7 +57,7 @@ class Console:
 
     async def send(self, notice: Notice) -> None:
         """Say what happened, and where to look."""
-        print(f"{notice.event}: {notice.task.spec.task} {notice.url}", flush=True)
+        print(f"\r{notice.event}: {notice.task.spec.task} {notice.url}", flush=True)
 
 
 def current_user(_: Request) -> Human:
@@ -119,7 +119,7 @@ async def main() -> None:
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
     async with anyio.create_task_group() as group:
         group.start_soon(server.serve, [listener])
-        print(f"Your queue: {url}/humans/", flush=True)
+        print(f"Your questions: {url}/humans/", flush=True)
         if os.environ.get("ANSWER"):
             group.start_soon(answer_in_the_browsers_place, url)
         decision = await agent(engine)

@@ -131,3 +131,14 @@ def test_without_a_form_the_schema_alone_decides():
 def test_huge_numbers_are_compared_as_they_are():
     assert fault(slider(), 10**400) == "must be at most 100"
     assert fault(slider(), -1e308) == "must be at least 0"
+
+
+def test_limits_are_told_with_all_their_digits():
+    assert fault(slider(max=1234567.5), 2e6) == "must be at most 1234567.5"
+    assert fault(opinion_scale(min=10**400, max=10**400 + 1), 1) == f"must be at least {10**400}"
+
+
+def test_the_limits_of_a_time_have_no_zone():
+    limited = time_picker(min_time=time(9, tzinfo=UTC))
+    assert fault(limited, "10:00:00") is None
+    assert fault(limited, "08:00:00Z") == "must not be before 09:00:00"

@@ -253,3 +253,9 @@ def test_presets_are_short_texts_of_a_subtype():
     made = [forms.email(), forms.url(), forms.phone(), forms.currency(currency_code="EUR"), forms.password()]
     assert [field.subtype for field in made] == ["email", "url", "phone", "currency", "password"]
     assert made[3].currency_code == "EUR"
+
+
+def test_scales_are_bounded():
+    assert faults(form({"kind": "star_rating", "name": "a", "max": 101}))
+    assert faults(form({"kind": "opinion_scale", "name": "a", "max": 10**400}))
+    assert check_form(form({"kind": "opinion_scale", "name": "a", "min": 0, "max": 100}))

@@ -178,7 +178,7 @@ def test_errors_stand_at_their_field_also_those_from_inside_it():
         (email(placeholder="you@"), {"type": "email", "placeholder": "you@"}),
         (password(), {"type": "password"}),
         (short_text(min_length=2, max_length=5), {"minlength": "2", "maxlength": "5"}),
-        (long_text(rows=9), {"rows": "9"}),
+        (long_text(rows=9), {"rows": "9", "spellcheck": "false"}),
         (rich_text(), {}),
         (date_picker(min_date=date(2024, 1, 1)), {"min": "2024-01-01"}),
         (time_picker(max_time=time(17)), {"max": "17:00:00", "step": "1"}),

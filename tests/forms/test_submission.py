@@ -192,6 +192,27 @@ def test_an_option_may_have_no_text():
     assert answer({"enum": ["", "a"]})[1] == "choose one"
 
 
+@pytest.mark.parametrize("members", [["a", '"a"'], [True, "true"], ["true", True], ['"1"', 1, "a"]])
+def test_members_that_read_alike_are_told_apart(members):
+    schema = {"type": "object", "properties": {"a": {"enum": members}}, "required": ["a"]}
+    for member in members:
+        drawn = render_fields(None, schema, {"a": member}, {})
+        assert json.dumps(parse(None, schema, as_a_browser_posts(drawn)).value) == json.dumps({"a": member})
+
+
+def test_a_list_that_was_not_touched_is_no_choice_of_the_option_without_text():
+    schema = {"properties": {"a": {"enum": ["", *"bcdefg"]}}, "required": ["a"]}
+    assert render_fields(None, schema, {}, {})[0].widget == "radio"
+    assert answer({"enum": [" ", *"bcdefg"]}, " ") == (" ", None)
+
+
+def test_a_property_that_may_be_anything_is_asked_for_as_json():
+    assert answer({}, "5") == (5, None)
+    assert answer({"title": "Any"}, '"x"') == ("x", None)
+    assert "JSON" in str(answer({}, "x")[1])
+    assert answer({"minLength": 1}, "x") == ("x", None)
+
+
 # ── Blank fields ──────────────────────────────────────────────────────────────
 
 
@@ -325,7 +346,7 @@ LIST: dict[str, object] = {"type": "array"}
         (short_text(subtype="number"), {}, ["7.5"], 7.5),
         (short_text(subtype="currency"), {"type": "string"}, ["7.50"], "7.50"),
         (short_text(), {"type": "array"}, ["[1]"], [1]),
-        (long_text(), {}, ["{}"], "{}"),
+        (long_text(), {}, ["{}"], {}),
         (rich_text(), {"type": "string"}, ["<b>"], "<b>"),
         (signature(), {"type": "string"}, ["aGk="], "aGk="),
         (ranking(["a", "b"]), LIST, ['["b", "a"]'], ["b", "a"]),
@@ -348,6 +369,46 @@ def test_a_moment_is_meant_in_the_time_zone_of_its_field():
     assert by_hand(berlin, moment, "2024-12-01T14:30") == ("2024-12-01T14:30:00+01:00", {})
     _, errors = by_hand(berlin, moment, "2024-03-31T02:30")
     assert "exist" in errors["a"]
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "widget"),
+    [
+        ("date-time", "2026-10-25T02:30:00.123456+00:00", "text"),
+        ("date-time", "2026-10-25T02:30:00Z", "datetime-local"),
+        ("date-time", "2026-10-25T02:30:00", "datetime-local"),
+        ("time", "10:00:00Z", "text"),
+        ("time", "10:00:00.123456", "text"),
+        ("time", "10:00", "time"),
+        ("date", "2026-10-25", "date"),
+    ],
+)
+def test_a_date_or_time_left_alone_is_the_very_value(form, value, widget):
+    schema = {"properties": {"a": {"type": "string", "format": form}}, "required": ["a"]}
+    drawn = render_fields(None, schema, {"a": value}, {})
+    sent = parse(None, schema, as_a_browser_posts(drawn), {"a": value})
+    assert (drawn[0].widget, sent.value, sent.errors) == (widget, {"a": value}, {})
+    assert not parse(None, schema, as_a_browser_posts(drawn)).errors
+
+
+def test_the_hour_that_comes_twice_is_not_moved():
+    form = FormDefinition(fields=(datetime_picker(timezone="Europe/Berlin").model_copy(update={"name": "a"}),))
+    schema = {"properties": {"a": {"type": "string", "format": "date-time"}}}
+    for value, widget in (("2026-10-25T00:30:00Z", "datetime-local"), ("2026-10-25T01:30:00Z", "text")):
+        drawn = render_fields(form, schema, {"a": value}, {})
+        sent = parse(form, schema, as_a_browser_posts(drawn))
+        assert drawn[0].widget == widget
+        assert datetime.fromisoformat(str(sent.value["a"])) == datetime.fromisoformat(value)
+
+
+def test_a_moment_without_a_zone_stays_without_where_the_field_has_none():
+    schema = {"properties": {"a": {"type": "string", "format": "date-time"}}}
+    start = {"a": "2026-01-01T10:00:00"}
+    assert parse(None, schema, {"a": ["2026-01-01T11:00"]}, start).value == {"a": "2026-01-01T11:00:00"}
+    assert parse(None, schema, {"a": ["2026-01-01T11:00Z"]}, start).value == {"a": "2026-01-01T11:00:00+00:00"}
+    form = FormDefinition(fields=(datetime_picker(timezone="Asia/Tokyo").model_copy(update={"name": "a"}),))
+    assert parse(form, schema, {"a": ["2026-01-01T10:00:00"]}, start).value == {"a": "2026-01-01T10:00:00+09:00"}
+    assert "date and time" in parse(None, schema, {"a": ["soon"]}, {"a": "soon"}).errors["a"]
 
 
 # ── There and back ────────────────────────────────────────────────────────────
