@@ -247,7 +247,7 @@ def _check_references(schema: dict[str, object], field: str) -> None:
         for reference in filter(None, map(part.get, _REFERENCES)):
             if not isinstance(reference, str) or not reference.startswith("#"):
                 raise InvalidSchemaError(field, f"{_quote(reference)} is not a reference inside the schema")
-        if any(isinstance(target, dict) and id(target) not in known for target in references.of(part)):
+        if any(id(target) not in known for target in references.of(part) if not isinstance(target, bool)):
             raise InvalidSchemaError(field, "a reference leads to where no schema is looked for; use $defs")
 
 

@@ -245,9 +245,10 @@ def is_native(widget: Widget, text: str) -> bool:
     if pattern is None or not text:
         return True
     try:
-        return pattern.fullmatch(text) is not None and _PARSERS[widget](text) is not None
+        _PARSERS[widget](text)
     except ValueError:
         return False
+    return pattern.fullmatch(text) is not None
 
 
 _PARSERS: Mapping[Widget, Callable[[str], date | time]] = {
