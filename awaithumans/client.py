@@ -224,7 +224,7 @@ async def ask_and_wait(engine: TaskEngine, spec: TaskSpec, response_schema: type
     if misfit := _misfit(first, response_schema):
         last = await _closed(engine, _once_more(spec, first, misfit), response_schema)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
-        for task_id in {last.id: None, first.id: None}:
+        for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
                 await engine.collect(task_id)
     return last.result(response_schema)

@@ -279,12 +279,11 @@ class Runner:
             "task %s: %s cannot be told of %s: %s", effect.task_id, channel_of(effect.recipient), effect.event, reason
         )
         with suppress(TaskNotFoundError):
-            await self._transition(
+            task = await self._transition(
                 effect.task_id,
                 lambda task, now: lifecycle.record_failure(task, shown_recipient(effect.recipient), reason, now),
             )
-            task = await self._store.get(effect.task_id)
-            if task and effect.event == "closed" and task.spec.redact_response_after_submit:
+            if effect.event == "closed" and task.spec.redact_response_after_submit:
                 await self._redact_if_told(effect, delivered=False)
         await self._store.settle(delivery, failed=reason)
 
