@@ -6,7 +6,7 @@ A conformance suite in `awaithumans.testing` checks every promise made here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -17,6 +17,7 @@ from awaithumans.types import (
     Change,
     Claim,
     Command,
+    Cursor,
     Delivery,
     Entry,
     Human,
@@ -29,6 +30,7 @@ from awaithumans.types import (
     Submit,
     Task,
     TaskSpec,
+    TaskStatus,
     Verdict,
     VerificationContext,
 )
@@ -92,13 +94,21 @@ class Store(Protocol):
         """Return the tasks that fit `query`, in its order."""
         ...
 
+    async def count(self, query: Query) -> Mapping[TaskStatus, int]:
+        """Count the tasks that fit `query` by status; none is no key.
+
+        Its `limit` and `offset` do not count here.
+        """
+        ...
+
     async def apply(self, change: Change) -> bool:
         """Write the next version of a task, if nobody was faster.
 
         Writes `change.task`, its entries and its effects in one transaction if
         the stored version is `change.task.version - 1`; else writes nothing
         and returns False. Effects whose id is already stored are left as they
-        are. Of any number of concurrent calls for one version, exactly one
+        are; those of `change.retried` that have failed are waiting again, as
+        if they were written now. Of any number of concurrent calls for one version, exactly one
         returns True. Setting `collected_at` gives a `KeyScope.CALL` key free.
         """
         ...
@@ -109,6 +119,14 @@ class Store(Protocol):
 
     async def deliveries(self, task_id: str) -> list[Delivery]:
         """Return the task's effects by due time, settled ones included."""
+        ...
+
+    async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
+        """Return the effects that have failed for good, latest first.
+
+        By (settled_at, effect id) descending; `after` continues behind a place
+        in that order.
+        """
         ...
 
     async def lease(self, now: datetime, until: datetime, limit: int) -> Leased:
@@ -126,12 +144,13 @@ class Store(Protocol):
     async def settle(
         self,
         delivery: Delivery,
+        at: datetime,
         *,
         receipt: str | None = None,
         retry_at: datetime | None = None,
         failed: str | None = None,
     ) -> bool:
-        """Say what came of a leased effect.
+        """Say what came of a leased effect, and when.
 
         With `retry_at` it is given back, to be leased again from then on; with
         `failed` it has failed for good; else it is done, with the channel's

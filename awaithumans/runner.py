@@ -165,7 +165,7 @@ class Runner:
         try:
             with anyio.fail_after(PERFORM_WITHIN.total_seconds()):
                 receipt = _storable(await self._perform_by_kind(delivery), effect)
-            await self._store.settle(delivery, receipt=receipt)
+            await self._store.settle(delivery, self._clock.now(), receipt=receipt)
         except Exception as error:  # noqa: BLE001 - the edge: logged, and retried
             logger.warning(
                 "task %s: %s %s failed at attempt %d: %s",
@@ -263,7 +263,7 @@ class Runner:
             if self._hopeless(delivery, error):
                 await self._give_up(delivery, _reason(error))
             else:
-                await self._store.settle(delivery, retry_at=self._retry_at(delivery, error))
+                await self._store.settle(delivery, self._clock.now(), retry_at=self._retry_at(delivery, error))
         except Exception:  # the store itself is away: the lease lapses, and somebody tries again
             logger.exception("task %s: an effect could not be settled", delivery.effect.task_id)
 
@@ -285,7 +285,7 @@ class Runner:
             )
             if effect.event == "closed" and task.spec.redact_response_after_submit:
                 await self._redact_if_told(effect, delivered=False)
-        await self._store.settle(delivery, failed=reason)
+        await self._store.settle(delivery, self._clock.now(), failed=reason)
 
     def _retry_at(self, delivery: Delivery, error: Exception) -> datetime:
         pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)

@@ -10,9 +10,10 @@ import heapq
 import json
 import threading
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count, islice
 from typing import cast
 from uuid import uuid4
@@ -23,6 +24,7 @@ from awaithumans import documents
 from awaithumans.errors import TaskGoneError
 from awaithumans.types import (
     Change,
+    Cursor,
     Delivery,
     Effect,
     Entry,
@@ -32,6 +34,7 @@ from awaithumans.types import (
     Leased,
     Query,
     Task,
+    TaskStatus,
 )
 
 
@@ -78,6 +81,11 @@ class MemoryStore:
             fitting.sort(key=lambda task: (task.created_at, task.id), reverse=True)
         return [_copy(task) for task in islice(fitting, query.offset, query.offset + query.limit)]
 
+    async def count(self, query: Query) -> Mapping[TaskStatus, int]:
+        await checkpoint()
+        with self._lock:
+            return Counter(task.status for task in self._tasks.values() if _fits(task, query))
+
     async def apply(self, change: Change) -> bool:
         await checkpoint()
         task, entries = _copied(change)
@@ -86,6 +94,7 @@ class MemoryStore:
             if stored is None or stored.version != task.version - 1:
                 return False
             self._write(task, entries, change.effects)
+            self._effects.retry(change.retried)
             if not _holds_key(task):
                 self._free_key(task)
             return True
@@ -101,6 +110,11 @@ class MemoryStore:
         with self._lock:
             return self._effects.of_task(task_id)
 
+    async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
+        await checkpoint()
+        with self._lock:
+            return self._effects.failures(after, limit)
+
     async def lease(self, now: datetime, until: datetime, limit: int) -> Leased:
         await checkpoint()
         with self._lock:
@@ -109,6 +123,7 @@ class MemoryStore:
     async def settle(
         self,
         delivery: Delivery,
+        at: datetime,
         *,
         receipt: str | None = None,
         retry_at: datetime | None = None,
@@ -116,7 +131,7 @@ class MemoryStore:
     ) -> bool:
         await checkpoint()
         with self._lock:
-            return self._effects.settle(delivery, receipt=receipt, retry_at=retry_at, failed=failed)
+            return self._effects.settle(delivery, at=at, receipt=receipt, retry_at=retry_at, failed=failed)
 
     async def purge(self, task: Task) -> bool:
         await checkpoint()
@@ -180,6 +195,11 @@ class _Row:
         """Give the place in the lane."""
         return self.effect.due, self.number
 
+    @property
+    def end(self) -> tuple[datetime, str]:
+        """Give the place among what is settled."""
+        return self.settled_at or self.effect.due, self.effect.id
+
     def delivery(self, receipt: str | None) -> Delivery:
         """Give the row as others see it."""
         return Delivery(
@@ -211,8 +231,28 @@ class _Effects:
                 row = _Row(effect=effect, number=next(self._numbers), available_at=effect.due)
                 self._rows[effect.id] = row
                 self._by_task.setdefault(effect.task_id, []).append(row)
-                insort(self._lanes.setdefault(effect.lane, []), row, key=lambda row: row.place)
-                self._offer_head(effect.lane)
+                self._queue_up(row)
+
+    def retry(self, effects: Iterable[Effect]) -> None:
+        """Let those that have failed wait again, as if written now."""
+        for effect in effects:
+            row = self._rows.get(effect.id)
+            if row and row.failure is not None:
+                row.effect, row.number, row.available_at = effect, next(self._numbers), effect.due
+                row.token = row.settled_at = row.failure = None
+                row.attempts = 0
+                self._queue_up(row)
+
+    def failures(self, after: Cursor | None, limit: int) -> list[Delivery]:
+        """Return those that have failed, latest first; see `Store.failures`."""
+        failed = [row for row in self._rows.values() if row.failure is not None]
+        behind = [row for row in failed if after is None or row.end < (after.at, after.id)]
+        latest = sorted(behind, key=lambda row: row.end, reverse=True)
+        return [row.delivery(row.receipt) for row in latest[:limit]]
+
+    def _queue_up(self, row: _Row) -> None:
+        insort(self._lanes.setdefault(row.effect.lane, []), row, key=lambda row: row.place)
+        self._offer_head(row.effect.lane)
 
     def of_task(self, task_id: str) -> list[Delivery]:
         """Return a task's effects by due time."""
@@ -234,6 +274,7 @@ class _Effects:
         self,
         delivery: Delivery,
         *,
+        at: datetime,
         receipt: str | None,
         retry_at: datetime | None,
         failed: str | None,
@@ -245,7 +286,7 @@ class _Effects:
         if retry_at:
             row.available_at = retry_at
         else:
-            self._finish(row, receipt, failed)
+            self._finish(row, at, receipt, failed)
         self._offer_head(row.effect.lane)
         return True
 
@@ -282,8 +323,8 @@ class _Effects:
             row.ticket = next(self._tickets)
             heapq.heappush(self._queue, (row.available_at, *row.place, row.ticket, row))
 
-    def _finish(self, row: _Row, receipt: str | None, failed: str | None) -> None:
-        row.settled_at = datetime.now(UTC)
+    def _finish(self, row: _Row, at: datetime, receipt: str | None, failed: str | None) -> None:
+        row.settled_at = at
         row.failure = failed
         row.ticket = None
         self._lanes[row.effect.lane].remove(row)

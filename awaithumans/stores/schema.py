@@ -92,6 +92,13 @@ Index(
     sqlite_where=effects.c.settled_at.is_(None),
     postgresql_where=effects.c.settled_at.is_(None),
 )
+Index(
+    "awaithumans_effects_failed",
+    effects.c.settled_at,
+    effects.c.id,
+    sqlite_where=effects.c.failure.is_not(None),
+    postgresql_where=effects.c.failure.is_not(None),
+)
 
 schema = Table(
     "awaithumans_schema",

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
     CLOSED_STATUSES,
     Change,
+    Cursor,
     Delivery,
     Effect,
     EffectKind,
@@ -50,6 +52,7 @@ from awaithumans.types import (
     Leased,
     Query,
     Task,
+    TaskStatus,
     from_microseconds,
     microseconds,
 )
@@ -92,6 +95,9 @@ class SQLAlchemyStore:
     async def find(self, query: Query) -> list[Task]:
         return await self._database.read(partial(_find, query=query))
 
+    async def count(self, query: Query) -> Mapping[TaskStatus, int]:
+        return await self._database.read(partial(_count, query=query))
+
     async def apply(self, change: Change) -> bool:
         rows = _Rows.of(change)
         return await self._database.write(partial(_apply, rows=rows), recover=partial(_applied, rows=rows))
@@ -101,6 +107,9 @@ class SQLAlchemyStore:
 
     async def deliveries(self, task_id: str) -> list[Delivery]:
         return await self._database.read(partial(_deliveries, task_id=task_id))
+
+    async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
+        return await self._database.read(partial(_failures, after=after, limit=limit))
 
     async def lease(self, now: datetime, until: datetime, limit: int) -> Leased:
         due = await self._database.read(_next_due)
@@ -115,12 +124,13 @@ class SQLAlchemyStore:
     async def settle(
         self,
         delivery: Delivery,
+        at: datetime,
         *,
         receipt: str | None = None,
         retry_at: datetime | None = None,
         failed: str | None = None,
     ) -> bool:
-        values: _Values = {"settled_at": microseconds(datetime.now(UTC)), "failure": failed}
+        values: _Values = {"settled_at": microseconds(at), "failure": failed}
         if retry_at:
             values = {"available_at": microseconds(retry_at)}
         elif failed is None:
@@ -184,6 +194,9 @@ def _add_the_rest(connection: Connection, rows: _Rows) -> None:
     if rows.trail:
         connection.execute(trail.insert(), rows.trail)
     _add(connection, effects, rows.effects)
+    for row in rows.retried:
+        failed = and_(effects.c.id == row["id"], effects.c.failure.is_not(None))
+        connection.execute(update(effects).where(failed).values(row))
 
 
 def _add(connection: Connection, table: Table, rows: list[_Values]) -> None:
@@ -280,6 +293,11 @@ def _find(connection: Connection, *, query: Query) -> list[Task]:
     return [_task(row) for row in connection.execute(page).mappings()]
 
 
+def _count(connection: Connection, *, query: Query) -> Mapping[TaskStatus, int]:
+    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *_conditions(query))
+    return {TaskStatus(status): number for status, number in connection.execute(fitting.group_by(tasks.c.status))}
+
+
 def _trail(connection: Connection, *, task_id: str) -> list[Entry]:
     rows = connection.execute(select(trail).where(trail.c.task_id == task_id).order_by(trail.c.seq)).mappings()
     return [_entry(row) for row in rows]
@@ -288,6 +306,14 @@ def _trail(connection: Connection, *, task_id: str) -> list[Entry]:
 def _deliveries(connection: Connection, *, task_id: str) -> list[Delivery]:
     listed = select(effects).where(effects.c.task_id == task_id).order_by(effects.c.due, effects.c.seq)
     return [_delivery(row, row["receipt"]) for row in connection.execute(listed).mappings()]
+
+
+def _failures(connection: Connection, *, after: Cursor | None, limit: int) -> list[Delivery]:
+    listed = select(effects).where(effects.c.failure.is_not(None))
+    if after:
+        listed = listed.where(tuple_(effects.c.settled_at, effects.c.id) < tuple_(microseconds(after.at), after.id))
+    latest = listed.order_by(effects.c.settled_at.desc(), effects.c.id.desc()).limit(limit)
+    return [_delivery(row, row["receipt"]) for row in connection.execute(latest).mappings()]
 
 
 def _clock(connection: Connection) -> datetime:
@@ -421,19 +447,19 @@ class _Rows:
     addresses: frozenset[str]
     trail: list[_Values]
     effects: list[_Values]
+    retried: list[_Values]
 
     @classmethod
     def of(cls, change: Change) -> _Rows:
         """Make the rows of a change."""
         stamp = uuid4().hex
+        seq = count(change.task.version * _EFFECTS_PER_CHANGE)
         return cls(
             task=_task_values(change.task),
             addresses=_addresses(change.task),
             trail=[_entry_values(entry, stamp) for entry in change.entries],
-            effects=[
-                _effect_values(effect, change.task.version * _EFFECTS_PER_CHANGE + number)
-                for number, effect in enumerate(change.effects)
-            ],
+            effects=[_effect_values(effect, next(seq)) for effect in change.effects],
+            retried=[_effect_values(effect, next(seq)) | _AFRESH for effect in change.retried],
         )
 
     @property
@@ -523,6 +549,9 @@ def _effect_values(effect: Effect, seq: int) -> _Values:
         "available_at": due,
         "attempts": 0,
     }
+
+
+_AFRESH: _Values = {"token": None, "receipt": None, "failure": None, "settled_at": None}
 
 
 def _task(row: RowMapping) -> Task:

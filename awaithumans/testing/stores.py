@@ -347,7 +347,7 @@ class ApplyTests(StoreTests):
         task = make_task()
         effect = make_effect(task)
         task = await store.create(opening(task, effect))
-        await store.settle(await lease_one(store), receipt="r")
+        await store.settle(await lease_one(store), NOON, receipt="r")
         later = replace(effect, due=effect.due + SECOND)
         await moved(store, following(task, later))
         [delivery] = await store.deliveries(task.id)
@@ -416,10 +416,10 @@ class LeaseTests(StoreTests):
             {"due": NOON + SECOND, "kind": EffectKind.EXPIRE, "recipient": "", "event": "", "generation": 3},
             {"due": NOON, "recipient": "mail:Zoë <z@example.com>", "event": "opened"},
         )
-        await store.settle(await lease_one(store), receipt="receipt ✓")
+        await store.settle(await lease_one(store), NOON, receipt="receipt ✓")
         done, waiting = await store.deliveries(early.task_id)
         assert (done.effect, done.receipt, done.attempts, done.failure) == (early, "receipt ✓", 1, None)
-        assert done.settled_at
+        assert done.settled_at == NOON
         assert waiting == Delivery(effect=late)
 
     async def test_what_is_due_is_leased_earliest_first(self, store: Store) -> None:
@@ -495,7 +495,7 @@ class LeaseTests(StoreTests):
         )
         first, other = await deliveries(store)
         assert [first.effect, other.effect] == [opened_, elsewhere], "lease: 'closed' overtook 'opened'"
-        await store.settle(first)
+        await store.settle(first, NOON)
         assert await leased(store) == [closed_]
 
     async def test_ties_in_a_lane_go_by_the_order_of_writing(self, store: Store) -> None:
@@ -507,18 +507,18 @@ class LeaseTests(StoreTests):
         for effect in effects:
             delivery = await lease_one(store)
             assert delivery.effect == effect
-            await store.settle(delivery)
+            await store.settle(delivery, NOON)
 
     async def test_an_effect_backing_off_holds_up_its_lane(self, store: Store) -> None:
         """A retry in the future keeps what comes after it waiting."""
         first, second = await opened_with(store, {"event": "opened"}, {"event": "closed"})
         later = NOON + 30 * SECOND
-        await store.settle(await lease_one(store), retry_at=later)
+        await store.settle(await lease_one(store), NOON, retry_at=later)
         result = await store.lease(NOON, UNTIL, 10)
         assert (result.deliveries, result.next_due) == ((), later)
         again = await lease_one(store, now=later)
         assert (again.effect, again.attempts) == (first, 2)
-        await store.settle(again)
+        await store.settle(again, NOON)
         assert await leased(store, now=later) == [second]
 
     async def test_an_earlier_effect_written_later_comes_first(self, store: Store) -> None:
@@ -530,17 +530,77 @@ class LeaseTests(StoreTests):
         await moved(store, following(task, near))
         delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
         assert delivery.effect == near
-        await store.settle(delivery)
+        await store.settle(delivery, NOON)
         assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [far]
 
     async def test_a_failed_effect_is_done_with(self, store: Store) -> None:
         """It keeps its reason, and lets its lane go on."""
         first, second = await opened_with(store, {"event": "opened"}, {"event": "closed"})
-        assert await store.settle(await lease_one(store), failed="no such mailbox")
+        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
         assert await leased(store) == [second]
         failure, _ = await store.deliveries(first.task_id)
         assert failure.failure == "no such mailbox"
         assert failure.settled_at
+
+    async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
+        """Under its id, at its new due time, counted from the start."""
+        first, _, after = await opened_with(
+            store, {"event": "opened"}, {"event": "claimed"}, {"event": "closed", "due": UNTIL}
+        )
+        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
+        assert await store.settle(await lease_one(store), NOON + SECOND, receipt="r")
+        task = await store.get(first.task_id)
+        assert task
+        anew = replace(first, due=UNTIL - SECOND)
+        await moved(store, replace(following(task), retried=(anew,)))
+        assert await leased(store) == []
+        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
+        assert (delivery.effect, delivery.attempts, delivery.failure) == (anew, 1, None)
+        assert delivery.receipt == "r", "lease: the lane's latest receipt is handed on"
+        assert await store.settle(delivery, UNTIL)
+        assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
+
+    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
+        """What is done, and what still waits, stays as it is."""
+        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
+        assert await store.settle(await lease_one(store), NOON, receipt="r")
+        task = await store.get(done.task_id)
+        assert task
+        before = await store.deliveries(task.id)
+        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
+        await moved(store, replace(following(task), retried=again))
+        assert await store.deliveries(task.id) == before
+
+    async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
+        """What failed stays so if the version was another."""
+        [effect] = await opened_with(store, {})
+        assert await store.settle(await lease_one(store), NOON, failed="gone")
+        task = await store.get(effect.task_id)
+        assert task
+        await moved(store, following(task))
+        assert await store.apply(replace(following(task), retried=(effect,))) is False
+        assert [one.effect for one in await store.failures()] == [effect]
+
+    async def test_failures_are_listed_latest_first(self, store: Store) -> None:
+        """Over all tasks, in pages; what is done or tried anew is not among them."""
+        effects = [(await opened_with(store, {}))[0] for _ in range(5)]
+        for delivery in await deliveries(store):
+            number = effects.index(delivery.effect)
+            failed = None if number == 4 else f"reason {number}"
+            assert await store.settle(delivery, NOON + (number // 2) * SECOND, failed=failed)
+        pairs = [sorted(effects[place : place + 2], key=lambda effect: effect.id, reverse=True) for place in (2, 0)]
+        expected = [*pairs[0], *pairs[1]]
+        listed = await store.failures()
+        assert [one.effect for one in listed] == expected
+        assert [one.failure for one in listed] == [f"reason {effects.index(effect)}" for effect in expected]
+        assert await store.failures(limit=1) == listed[:1]
+        third = listed[2]
+        assert third.settled_at
+        assert await store.failures(after=Cursor(at=third.settled_at, id=third.effect.id)) == listed[3:]
+        task = await store.get(expected[0].task_id)
+        assert task
+        await moved(store, replace(following(task), retried=(expected[0],)))
+        assert [one.effect for one in await store.failures()] == expected[1:]
 
     async def test_only_the_latest_lease_settles(self, store: Store) -> None:
         """Who lost the lease, and who never had one, is told so."""
@@ -548,18 +608,18 @@ class LeaseTests(StoreTests):
         lost = await lease_one(store)
         held = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
         for stranger in (lost, replace(held, token="made up"), Delivery(effect=effect)):  # noqa: S106
-            assert await store.settle(stranger, receipt="wrong") is False, "settle: not the latest lease"
-            assert await store.settle(stranger, retry_at=NOON) is False
-        assert await store.settle(held, receipt="right") is True
+            assert await store.settle(stranger, NOON, receipt="wrong") is False, "settle: not the latest lease"
+            assert await store.settle(stranger, NOON, retry_at=NOON) is False
+        assert await store.settle(held, NOON, receipt="right") is True
         assert [delivery.receipt for delivery in await store.deliveries(effect.task_id)] == ["right"]
 
     async def test_a_settled_effect_is_settled_once(self, store: Store) -> None:
         """Of many who settle one lease, one is told True; nothing is undone."""
         [effect] = await opened_with(store, {})
         delivery = await lease_one(store)
-        results = await gather(*[lambda: store.settle(delivery, receipt="r")] * 5)
+        results = await gather(*[lambda: store.settle(delivery, NOON, receipt="r")] * 5)
         assert results.count(True) == 1
-        assert await store.settle(delivery, retry_at=NOON) is False
+        assert await store.settle(delivery, NOON, retry_at=NOON) is False
         assert await leased(store, now=UNTIL) == []
         assert [one.receipt for one in await store.deliveries(effect.task_id)] == ["r"]
 
@@ -568,7 +628,7 @@ class LeaseTests(StoreTests):
         await opened_with(store, {})
         delivery = await lease_one(store)
         assert (await store.lease(UNTIL, UNTIL + SECOND, 0)).next_due == UNTIL
-        assert await store.settle(delivery) is True
+        assert await store.settle(delivery, NOON) is True
         assert await leased(store, now=UNTIL) == []
 
     async def test_the_lanes_latest_receipt_is_handed_on(self, store: Store) -> None:
@@ -579,7 +639,7 @@ class LeaseTests(StoreTests):
         for receipt in ("first", None, "third", None):
             for delivery in await deliveries(store):
                 mine = delivery.effect.recipient == "test:ana"
-                assert await store.settle(delivery, receipt=receipt if mine else "bens")
+                assert await store.settle(delivery, NOON, receipt=receipt if mine else "bens")
                 seen[delivery.effect.recipient + delivery.effect.event] = delivery.receipt
         assert seen == {
             "test:anaopened": None,
@@ -594,7 +654,7 @@ class LeaseTests(StoreTests):
         [effect] = await opened_with(store, {"recipient": "webhook:https://example.com/" + "ü/" * 2000})
         delivery = await lease_one(store)
         assert delivery.effect == effect
-        await store.settle(delivery, receipt="r" * 10_000)
+        await store.settle(delivery, NOON, receipt="r" * 10_000)
         assert [len(one.receipt or "") for one in await store.deliveries(effect.task_id)] == [10_000]
 
 
@@ -739,6 +799,17 @@ class FindTests(StoreTests):
         await moved(store, following(task, addressees=()))
         assert ids(await store.find(Query(visible_to=ANA))) == [task.id]
 
+    async def test_tasks_are_counted_by_status(self, store: Store) -> None:
+        """Those that fit, whatever the page; a status without any is no key."""
+        for person in (ANA, ANA, BEN):
+            await opened(store, assignee=person)
+        await closed(store, assignee=ANA)
+        await store.purge(await closed(store, assignee=ANA))
+        assert dict(await store.count(Query())) == {TaskStatus.PENDING: 3, TaskStatus.COMPLETED: 1}
+        with_ana = Query(assigned_to="u-1", limit=1, offset=1)
+        assert dict(await store.count(with_ana)) == {TaskStatus.PENDING: 2, TaskStatus.COMPLETED: 1}
+        assert dict(await store.count(Query(statuses=frozenset({TaskStatus.CANCELLED})))) == {}
+
     async def test_conditions_hold_together(self, store: Store) -> None:
         """Each narrows the list; the limit counts what is left."""
         for number in range(12):
@@ -768,7 +839,7 @@ class PurgeTests(StoreTests):
         assert await store.trail(task.id) == []
         assert await store.deliveries(task.id) == []
         assert await leased(store, now=UNTIL) == []
-        assert await store.settle(held) is False
+        assert await store.settle(held, NOON) is False
         assert await store.apply(following(task)) is False
         assert await store.purge(task) is False, "purge: the task is gone already"
 

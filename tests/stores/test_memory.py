@@ -52,6 +52,6 @@ async def test_leasing_looks_at_what_is_due_and_not_at_what_is_done():
         assert await store.apply(change)
         task = change.task
         [delivery] = (await store.lease(NOON, NOON + SECOND, 10)).deliveries
-        assert await store.settle(delivery)
+        assert await store.settle(delivery, NOON)
     assert await store.lease(NOON, NOON, 10) == Leased()
     assert store._effects._queue == []

@@ -227,10 +227,10 @@ async def test_every_other_write_survives_an_unheard_commit(store: SQLAlchemySto
         delivery = await lease_one(store)
     assert delivery.attempts == 1, "lease: what was leased unheard is handed out, not leased once more"
     with lost_once(store, before_commit=False):
-        assert await store.settle(delivery, retry_at=NOON)
+        assert await store.settle(delivery, NOON, retry_at=NOON)
     again = await lease_one(store)
     with lost_once(store, before_commit=False):
-        assert await store.settle(again, receipt="r")
+        assert await store.settle(again, NOON, receipt="r")
     done = answering(change.task)
     assert await store.apply(done)
     with lost_once(store, before_commit=False):

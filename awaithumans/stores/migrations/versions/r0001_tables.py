@@ -108,6 +108,15 @@ def _make_effects() -> None:
         postgresql_where=unsettled,
         if_not_exists=True,
     )
+    failed = sa.text("failure IS NOT NULL")
+    op.create_index(
+        "awaithumans_effects_failed",
+        "awaithumans_effects",
+        ["settled_at", "id"],
+        sqlite_where=failed,
+        postgresql_where=failed,
+        if_not_exists=True,
+    )
 
 
 def _index(name: str, table: str, *columns: str) -> None:
