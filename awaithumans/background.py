@@ -63,12 +63,13 @@ LAST_WORDS_WITHIN = 2.0
 class Background:
     """Runs the runner, hears and tells other processes, and keeps time."""
 
-    def __init__(self, *, store: Store, clock: Clock, hub: Hub, runner: Runner, setup: bool) -> None:
+    def __init__(self, *, store: Store, clock: Clock, hub: Hub, runner: Runner, setup: bool, lazy: bool) -> None:
         self._store = store
         self._clock = clock
         self._hub = hub
         self._runner = runner
         self._setup = setup
+        self._lazy = lazy
         self._prepared_in: int | None = None
         self._homes: list[Home] = []
         self._starting: asyncio.Task[None] | object | None = None
@@ -78,7 +79,7 @@ class Background:
     async def ensure(self) -> None:
         """See to it that the store is ready and the work is being done."""
         await self.ensure_store()
-        if self.home is None and not self._is_starting():
+        if self._lazy and self.home is None and not self._is_starting():
             self._start_lazily()
 
     @property
@@ -99,11 +100,13 @@ class Background:
             await self._begun()
             yield
 
-    def changed(self, task_id: str) -> None:
+    async def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
         self._hub.ring(task_id)
-        if self._announcers:
-            self._unannounced.add(task_id)
+        if not self._announcers:
+            await self._announce_at_once(task_id)
+            return
+        self._unannounced.add(task_id)
         for announcer in tuple(self._announcers):
             announcer.ring()
 
@@ -189,6 +192,15 @@ class Background:
             self._announcers.discard(announcer)
             with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
                 await self._announce_changes(self._store)
+
+    async def _announce_at_once(self, task_id: str) -> None:
+        """Tell other processes without an announcer; a hint that is lost is no error."""
+        if not isinstance(self._store, Watchable):
+            return
+        try:
+            await self._store.announce((task_id,))
+        except Exception:  # the change itself is written
+            logger.warning("task %s: other processes could not be told that it changed", task_id, exc_info=True)
 
     async def _announce_changes(self, store: Watchable) -> None:
         task_ids, self._unannounced = self._unannounced, set()

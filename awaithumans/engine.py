@@ -31,12 +31,15 @@ from awaithumans.protocols import Channel, Clock, Directory, Store, TaskEngine, 
 from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
+from awaithumans.statistics import Statistics, statistics
 from awaithumans.types import (
     AGENT,
+    CLOSED_STATUSES,
     Actor,
     Cancel,
     Change,
     Command,
+    Cursor,
     Delivery,
     Entry,
     Human,
@@ -45,6 +48,7 @@ from awaithumans.types import (
     Submit,
     Task,
     TaskSpec,
+    from_microseconds,
 )
 from awaithumans.wakeups import Hub
 
@@ -52,6 +56,8 @@ AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine",
 """The engine that `await_human` uses where none is given."""
 
 MAX_MODELS = 10_000
+PURGE_PAGE = 500
+_BEGINNING = from_microseconds(0)
 ASKED_ELSEWHERE = (
     "The task was asked by an engine with another secret, so whether it is the same question cannot be told. "
     "Keep the old secret behind the new one: Engine(secret=[new, old])."
@@ -84,6 +90,9 @@ class Engine(TaskEngine):
         public_url: where the router is mounted, as people's browsers see it.
         setup: call `store.setup()` before first use; False where the host
             runs the migrations itself.
+        background: let the first verb start the background work; with False
+            only `run()` and `tick()` do any: for cron jobs, and for programs
+            without the channels that other processes on the store have.
         clock: the time; by default this machine's, corrected by the store's.
         rng: jitter for retries.
         new_id: makes task ids; by default 32 random hex digits.
@@ -103,6 +112,7 @@ class Engine(TaskEngine):
         secret: str | bytes | Sequence[str | bytes] | None = None,
         public_url: str | None = None,
         setup: bool = True,
+        background: bool = True,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         new_id: Callable[[], str] | None = None,
@@ -127,7 +137,9 @@ class Engine(TaskEngine):
             page_url=self.page_url,
             rng=rng or random.Random(),  # noqa: S311 - jitter
         )
-        self._background = Background(store=store, clock=self.clock, hub=self._hub, runner=self._runner, setup=setup)
+        self._background = Background(
+            store=store, clock=self.clock, hub=self._hub, runner=self._runner, setup=setup, lazy=background
+        )
 
     # ── Background work ───────────────────────────────────────────────────────
 
@@ -168,6 +180,49 @@ class Engine(TaskEngine):
         oldest = (await self.store.lease(now, now, 0)).next_due
         return Health(lag=max(now - oldest, timedelta()) if oldest else timedelta())
 
+    async def statistics(
+        self, window: timedelta = timedelta(days=30), *, visible_to: Human | None = None
+    ) -> Statistics:
+        """Count tasks, in detail those created in the `window` before now.
+
+        Only those that `visible_to` may see; all of them if None.
+        """
+        await self._background.ensure()
+        return await statistics(self.store, self.clock.now(), window, visible_to=visible_to)
+
+    async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
+        """Return the notices that could not be delivered, latest first.
+
+        By the time when they were given up, then id; `after` continues behind
+        such a place.
+        """
+        await self._background.ensure()
+        return await self.store.failures(after=after, limit=limit)
+
+    async def redeliver(self, task_id: str, *, by: Actor) -> Task:
+        """Tell those of a task again who could not be told before.
+
+        Each notice keeps its id, so a receiver can know it. Harmless where
+        nothing has failed. Raises `TaskNotFoundError`.
+        """
+        failed = [delivery.effect for delivery in await self.deliveries(task_id) if delivery.failure is not None]
+        return await self._transition(task_id, lambda task, now: lifecycle.redeliver(task, failed, by, now))
+
+    async def purge(self, *, before: datetime) -> int:
+        """Erase closed tasks that last changed `before` then; return how many.
+
+        Content, trail and effects go, but not the keys. A task whose end is
+        still being told stays.
+        """
+        await self._background.ensure()
+        closed = Query(statuses=CLOSED_STATUSES, changed_after=Cursor(at=_BEGINNING, id=""), limit=PURGE_PAGE)
+        erased = 0
+        while page := [task for task in await self.store.find(closed) if task.changed_at < before]:
+            for task in page:
+                erased += await self._runner.purge_if_told(task.id)
+            closed = replace(closed, changed_after=Cursor(at=page[-1].changed_at, id=page[-1].id))
+        return erased
+
     # ── Verbs ─────────────────────────────────────────────────────────────────
 
     async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
@@ -198,7 +253,7 @@ class Engine(TaskEngine):
         task = await self.store.create(change)
         if task.id == change.task.id:
             self._remember(task.id, response_model)
-            self._publish(change)
+            await self._publish(change)
             return task, True
         same_scope = task.spec.key_scope is spec.key_scope
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
@@ -271,7 +326,7 @@ class Engine(TaskEngine):
         await self._background.ensure()
         await self._transition(task_id, lambda task, now: lifecycle.delete(task, by, now))
         await self._runner.purge_if_told(task_id)
-        self._background.changed(task_id)
+        await self._background.changed(task_id)
 
     def page_url(self, task_id: str) -> str | None:
         """Return the address of the task's page; None without `public_url`."""
@@ -312,7 +367,7 @@ class Engine(TaskEngine):
             if change is None:
                 return task
             if await self.store.apply(change):
-                self._publish(change)
+                await self._publish(change)
                 if change.refusal:
                     raise change.refusal
                 return change.task
@@ -325,10 +380,10 @@ class Engine(TaskEngine):
             raise SchemaValidationError.of_fields("response", faults)
         return change
 
-    def _publish(self, change: Change) -> None:
-        self._background.changed(change.task.id)
-        if change.effects:
-            self._runner.expect(min(effect.due for effect in change.effects))
+    async def _publish(self, change: Change) -> None:
+        if effects := (*change.effects, *change.retried):
+            self._runner.expect(min(effect.due for effect in effects))
+        await self._background.changed(change.task.id)
 
     async def _read(self, task_id: str) -> Task:
         task = await self.store.get(task_id)

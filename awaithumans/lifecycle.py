@@ -21,7 +21,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import AGENT_CHANNELS, CALLBACK, channel_of
+from awaithumans.routing import AGENT_CHANNELS, CALLBACK, channel_of, shown_recipient
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -176,6 +176,16 @@ def record_failure(task: Task, recipient: str, reason: str, now: datetime) -> Ch
     """Put on record that a recipient could not be told."""
     data = {"recipient": recipient, "reason": reason}
     return _next(task, now, "notification_failed", SYSTEM, data=data)
+
+
+def redeliver(task: Task, failed: Sequence[Effect], by: Actor, now: datetime) -> Change | None:
+    """Have recipients told again who could not be reached."""
+    if not failed:
+        return None
+    now = _no_earlier(task, now)
+    data = {"recipients": sorted({shown_recipient(effect.recipient) for effect in failed})}
+    retried = tuple(replace(effect, due=now) for effect in failed)
+    return replace(_next(task, now, "redelivery_requested", by, data=data), retried=retried)
 
 
 # ── The commands ──────────────────────────────────────────────────────────────
@@ -392,4 +402,5 @@ __all__ = [
     "open_task",
     "record_failure",
     "redact_response",
+    "redeliver",
 ]

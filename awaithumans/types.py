@@ -487,8 +487,9 @@ class Change:
     """The next version of a task, and everything to write with it.
 
     `retried` are effects written earlier that have failed for good, and are to
-    be tried anew at their `due`. `refusal` is raised to whoever gave the command, after the change is
-    stored: an answer that comes too late performs the timeout and is refused.
+    be tried anew at their `due`. `refusal` is raised to whoever gave the
+    command, after the change is stored: an answer that comes too late performs
+    the timeout and is refused.
     """
 
     task: Task

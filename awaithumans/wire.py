@@ -14,12 +14,15 @@ from typing import Annotated, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from awaithumans.errors import InvalidInputError
+from awaithumans.routing import shown_recipient
+from awaithumans.statistics import Statistics
 from awaithumans.types import (
     MAX_KEY_LENGTH,
     MAX_TASK_LENGTH,
     MAX_TEXT_LENGTH,
     Actor,
     Answer,
+    Delivery,
     Entry,
     Human,
     JsonObject,
@@ -250,6 +253,47 @@ def trail_to_wire(trail: Sequence[Entry]) -> list[dict[str, object]]:
         after = pending if entry.to_status == "pending" else entry.to_status
         lines.append(_entry_to_wire(entry) | {"from_status": before, "to_status": after})
     return lines
+
+
+def statistics_to_wire(found: Statistics) -> dict[str, object]:
+    """Write the reply of `GET /stats/tasks`."""
+    totals: dict[str, int] = {status.value: number for status, number in found.totals.items()}
+    pending = totals.pop(TaskStatus.PENDING.value, 0)
+    by_state = {"created": pending - found.refused, "rejected": found.refused, **totals}
+    taken = found.mean_time_to_completion
+    return {
+        "window_days": found.window.days,
+        "generated_at": found.at.isoformat(),
+        "totals": {status: number for status, number in by_state.items() if number},
+        "completion_rate": found.completion_rate,
+        "avg_completion_seconds": None if taken is None else taken.total_seconds(),
+        "by_day": [
+            {"date": day.date.isoformat(), "created": day.created, "completed": day.completed} for day in found.by_day
+        ],
+        "by_channel": dict(found.by_channel),
+    }
+
+
+def delivery_to_wire(delivery: Delivery) -> dict[str, object]:
+    """Write one line of `GET /tasks/{id}/deliveries` and `GET /deliveries/failed`."""
+    effect = delivery.effect
+    return {
+        "id": effect.id,
+        "task_id": effect.task_id,
+        "event": effect.event,
+        "recipient": shown_recipient(effect.recipient),
+        "status": _delivery_status(delivery),
+        "attempts": delivery.attempts,
+        "due_at": _stamp(effect.due),
+        "settled_at": _stamp(delivery.settled_at),
+        "failure": delivery.failure,
+    }
+
+
+def _delivery_status(delivery: Delivery) -> str:
+    if delivery.settled_at is None:
+        return "waiting"
+    return "delivered" if delivery.failure is None else "failed"
 
 
 def _entry_to_wire(entry: Entry) -> dict[str, object]:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "awaithumans"
 # A module or package of awaithumans is a room. Imports go only downwards in this list, or sideways.
 LAYERS = (
     {"types", "errors"},
-    {"protocols", "documents", "schemas", "lifecycle", "forms", "signing", "routing", "wire"},
+    {"protocols", "documents", "schemas", "lifecycle", "forms", "signing", "routing", "wire", "statistics"},
     {
         "engine",
         "admission",

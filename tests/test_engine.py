@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from awaithumans import Engine
 from awaithumans.background import Background
@@ -34,6 +36,7 @@ from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import ANA, Advance, Decision, EngineConformance, a_question, answered
 from awaithumans.types import (
     AGENT,
+    Actor,
     KeyScope,
     Query,
     Submit,
@@ -45,6 +48,7 @@ from awaithumans.types import (
 
 SECRET = "s" * 32
 YES = {"approved": True}
+OPERATOR = Actor(kind="human", id="olga", auth="host", operator=True)
 CHECKED = VerifierConfig(provider="rules", instructions="Be strict.", max_attempts=2)
 
 
@@ -487,7 +491,10 @@ class TestBackgroundWork:
         assert task.created_at == true_now
 
     async def test_lost_hints_cost_only_time(self, clock, monkeypatch):
-        monkeypatch.setattr(Background, "changed", lambda _self, _task_id: None)
+        async def deaf(_self: Background, _task_id: str) -> None:
+            await checkpoint()
+
+        monkeypatch.setattr(Background, "changed", deaf)
         async with Engine(MemoryStore(), clock=clock).run() as engine:
             task = await engine.create(a_question())
             async with anyio.create_task_group() as group:
@@ -606,3 +613,152 @@ async def test_creates_racing_the_completion_of_their_key_make_one_task(url, tmp
             assert found == {task.id}
             found.clear()
     await store.aclose()
+
+
+class Mailbox(RecordingChannel):
+    """A channel whose recipients are unknown until it is told of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[str] = set()
+
+    async def send(self, notice):
+        if notice.target not in self.known:
+            raise DeliveryError("no such mailbox", permanent=True)
+        return await super().send(notice)
+
+
+@pytest.mark.anyio
+class TestRedelivery:
+    async def test_tells_again_under_the_same_id_who_could_not_be_told(self, clock):
+        channel = Mailbox()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
+        task = await engine.create(a_question(notify=("test:ana", "test:ben"), timeout_seconds=30 * 86_400))
+        await engine.tick()
+        failed = await engine.failures()
+        assert {one.effect.recipient for one in failed} == {"test:ana", "test:ben"}
+        assert await engine.failures(limit=1) == failed[:1]
+        channel.known = {"ana", "ben"}
+        await clock.advance(7 * 86_400)
+        await engine.redeliver(task.id, by=OPERATOR)
+        assert await engine.failures() == []
+        await engine.tick()
+        assert {notice.target for notice in channel.sent} == {"ana", "ben"}
+        assert {notice.id for notice in channel.sent} == {one.effect.id for one in failed}
+        assert {notice.attempt for notice in channel.sent} == {1}
+        [entry] = [line for line in await engine.trail(task.id) if line.action == "redelivery_requested"]
+        assert (entry.by, entry.data) == (OPERATOR, {"recipients": ["test:ana", "test:ben"]})
+
+    async def test_is_not_given_up_at_once_because_the_first_try_is_long_ago(self, clock):
+        class Broken(RecordingChannel):
+            async def send(self, notice):
+                raise OSError("down")
+
+        engine = Engine(MemoryStore(), channels=[Broken()], clock=clock, background=False)
+        task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=30 * 86_400))
+        while not await engine.failures():
+            await clock.advance(6 * 3_600)
+            await engine.tick()
+        await clock.advance(86_400)
+        await engine.redeliver(task.id, by=OPERATOR)
+        await engine.tick()
+        assert await engine.failures() == []
+
+    async def test_changes_nothing_where_nothing_failed(self, clock):
+        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock, background=False)
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await engine.tick()
+        assert await engine.redeliver(task.id, by=OPERATOR) == task
+
+    async def test_does_not_ask_anybody_to_answer_a_closed_task(self, clock):
+        channel = Mailbox()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        channel.known = {"ana"}
+        await engine.redeliver(task.id, by=OPERATOR)
+        await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["closed"]
+
+
+@pytest.mark.anyio
+class TestPurging:
+    async def test_erases_what_was_closed_long_ago_and_keeps_the_keys(self, clock):
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        old = await answered(engine, a_question(idempotency_key="old"))
+        waiting = await engine.create(a_question(idempotency_key="open", timeout_seconds=30 * 86_400))
+        await clock.advance(86_400)
+        new = await answered(engine, a_question(idempotency_key="new"))
+        assert await engine.purge(before=clock.now()) == 1
+        assert {task.id for task in await engine.find(Query())} == {waiting.id, new.id}
+        with pytest.raises(TaskGoneError):
+            await engine.create(a_question(idempotency_key="old"))
+        assert old.id
+
+    async def test_keeps_a_task_whose_end_is_still_being_told(self, clock):
+        channel = RecordingChannel(failures=[OSError("down")])
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
+        task = await answered(engine, a_question(notify=("test:ana",)))
+        await engine.tick()
+        later = clock.now() + timedelta(days=1)
+        assert await engine.purge(before=later) == 0
+        await clock.advance(60)
+        await engine.tick()
+        assert await engine.purge(before=later) == 1
+        with pytest.raises(TaskNotFoundError):
+            await engine.get(task.id)
+
+    async def test_pages_through_any_number(self, clock, monkeypatch):
+        monkeypatch.setattr("awaithumans.engine.PURGE_PAGE", 3)
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        for number in range(8):
+            await answered(engine, a_question(idempotency_key=f"{number}"))
+        assert await engine.purge(before=clock.now() + timedelta(seconds=1)) == 8
+
+
+@pytest.mark.anyio
+class TestWithoutBackgroundWork:
+    async def test_no_verb_starts_any(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
+        task = await engine.create(a_question(notify=("test:ana",)))
+        await clock.advance(0)
+        assert engine.home is None
+        assert channel.sent == []
+        assert await engine.tick() == 1
+        assert [notice.task.id for notice in channel.sent] == [task.id]
+
+    async def test_other_processes_hear_at_once_all_the_same(self, clock):
+        announced: list[str] = []
+
+        class Announcing(MemoryStore):
+            async def watch(self):
+                yield ()
+
+            async def announce(self, task_ids):
+                announced.extend(task_ids)
+                raise OSError("the line is dead, which is no reason to fail")
+
+        engine = Engine(Announcing(), clock=clock, background=False)
+        task = await answered(engine, a_question())
+        assert announced == [task.id, task.id]
+
+
+@pytest.mark.anyio
+async def test_statistics_count_by_status_day_and_door(clock):
+    engine = Engine(MemoryStore(), clock=clock, background=False)
+    assert (await engine.statistics()).completion_rate is None
+    await answered(engine, a_question(idempotency_key="long ago"))
+    await clock.advance(10 * 86_400)
+    task = await engine.create(a_question(idempotency_key="answered"))
+    await clock.advance(90)
+    await engine.submit(task.id, YES, by=replace(ANA, via="web"))
+    await engine.cancel((await engine.create(a_question(idempotency_key="cancelled"))).id, by=OPERATOR)
+    await engine.create(a_question(idempotency_key="open"))
+    found = await engine.statistics(timedelta(days=2))
+    assert dict(found.totals) == {TaskStatus.COMPLETED: 2, TaskStatus.CANCELLED: 1, TaskStatus.PENDING: 1}
+    assert found.completion_rate == 2 / 3
+    assert found.mean_time_to_completion == timedelta(seconds=90)
+    assert [(day.created, day.completed) for day in found.by_day] == [(0, 0), (3, 1)]
+    assert dict(found.by_channel) == {"web": 1}

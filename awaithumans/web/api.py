@@ -12,7 +12,7 @@ from starlette.responses import Response
 from awaithumans import wire
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, IdempotencyConflictError
-from awaithumans.types import Cancel, Claim, Command, Human, Reassign, Release, Submit, Task, TaskStatus
+from awaithumans.types import Cancel, Claim, Command, EffectKind, Human, Reassign, Release, Submit, Task, TaskStatus
 from awaithumans.web import queries
 from awaithumans.web.access import Access, Principal, answering_actor, ensure
 from awaithumans.web.bodies import discard, read_json, read_optional_json
@@ -22,7 +22,6 @@ from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
 from awaithumans.web.shapes import ReassignBody
-from awaithumans.web.statistics import statistics
 
 NOT_YOURS = "you don't have access to this task"
 
@@ -49,6 +48,9 @@ class Api:
             "/tasks/{task_id}/cancel": {"POST": self._cancel},
             "/tasks/{task_id}/collect": {"POST": self._collect},
             "/tasks/{task_id}/audit": {"GET": self._audit},
+            "/tasks/{task_id}/deliveries": {"GET": self._deliveries},
+            "/tasks/{task_id}/redeliver": {"POST": self._redeliver},
+            "/deliveries/failed": {"GET": self._failures},
             "/stats/tasks": {"GET": self._stats},
             "/me": {"GET": self._me},
             "/health": {"GET": self._health},
@@ -159,8 +161,34 @@ class Api:
     async def _stats(self, request: Request) -> Response:
         principal = await self._access.principal(request)
         ensure(principal.may_list, "statistics need the scope read")
-        found = await statistics(self._engine, queries.window(request), visible_to=_viewer(principal))
-        return json_response(found)
+        found = await self._engine.statistics(queries.window(request), visible_to=_viewer(principal))
+        return json_response(wire.statistics_to_wire(found))
+
+    async def _deliveries(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.commands, "reading deliveries needs the scope operate")
+        deliveries = await self._engine.deliveries(queries.task_id_of(request))
+        told = [one for one in deliveries if one.effect.kind is EffectKind.NOTIFY]
+        return json_response([wire.delivery_to_wire(one) for one in told])
+
+    async def _redeliver(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        await discard(request, self._limit)
+        ensure(principal.commands, "redelivering needs the scope operate")
+        task = await self._engine.redeliver(queries.task_id_of(request), by=principal.actor)
+        return json_response(wire.task_to_wire(task))
+
+    async def _failures(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.commands, "reading deliveries needs the scope operate")
+        limit = queries.whole(request, "limit", default=50, least=1, most=queries.MAX_PAGE)
+        failures = await self._engine.failures(after=queries.cursor(request, "after"), limit=limit)
+        headers = {}
+        if len(failures) == limit and (at := failures[-1].settled_at):
+            behind = queries.cursor_text(at, failures[-1].effect.id)
+            following = url(request, "/api/deliveries/failed", {"limit": str(limit), "after": behind})
+            headers = {"Link": f'<{following}>; rel="next"'}
+        return json_response([wire.delivery_to_wire(one) for one in failures], headers=headers)
 
     # ── About the service ─────────────────────────────────────────────────────
 

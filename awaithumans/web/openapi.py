@@ -53,7 +53,7 @@ def openapi_document(engine: Engine, server: str) -> Json:
             "description": "Agents ask, people answer. Every error has one shape, the schema `Error`.",
         },
         "security": [{"bearer": []}, {"adminToken": []}],
-        "paths": {**_task_paths(), **_verb_paths(), **_service_paths()},
+        "paths": {**_task_paths(), **_verb_paths(), **_delivery_paths(), **_service_paths()},
         "components": {
             "schemas": _schemas(engine),
             "securitySchemes": {
@@ -110,6 +110,33 @@ def _task_paths() -> Json:
                 success=_ok({"type": "array", "items": _ref("AuditEntry")}),
                 errors="401 403 404",
             ),
+        },
+    }
+
+
+def _delivery_paths() -> Json:
+    deliveries = _ok({"type": "array", "items": _ref("Delivery")})
+    after = _query("after", {"type": "string", "pattern": _CURSOR})
+    limit = _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50})
+    return {
+        "/tasks/{task_id}/deliveries": {
+            "parameters": [_task_id()],
+            "get": _operation(
+                "listDeliveries",
+                "List the notices of a task: waiting, delivered or failed.",
+                success=deliveries,
+                errors="401 403 404",
+            ),
+        },
+        "/tasks/{task_id}/redeliver": _verb("redeliver", "Tell those again who could not be told."),
+        "/deliveries/failed": {
+            "get": _operation(
+                "listFailedDeliveries",
+                "List the notices of all tasks that were given up, latest first.",
+                parameters=[after, limit],
+                success=deliveries,
+                errors="401 403 422",
+            )
         },
     }
 
@@ -333,6 +360,16 @@ _RESPONSES: Mapping[str, Json] = {
             "seq": _COUNT,
             "previous": _TEXT,
             "digest": _TEXT,
+        }
+    ),
+    "Delivery": _object(
+        {
+            **dict.fromkeys(("id", "task_id", "event", "recipient"), _TEXT),
+            "status": {"type": "string", "enum": ["waiting", "delivered", "failed"]},
+            "attempts": _COUNT,
+            "due_at": _TIME,
+            "settled_at": _MAYBE_TIME,
+            "failure": _MAYBE_TEXT,
         }
     ),
     "Statistics": _object(

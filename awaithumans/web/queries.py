@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from starlette.requests import Request
 
@@ -97,8 +97,12 @@ def cursor(request: Request, name: str = "after") -> Cursor | None:
 
 def cursor_behind(task: Task, name: str = "after") -> str:
     """Write the cursor that goes on behind `task`, in the order that `name` stands for."""
-    at = task.changed_at if name == "changed_after" else task.created_at
-    return f"{microseconds(at)}.{task.id}"
+    return cursor_text(task.changed_at if name == "changed_after" else task.created_at, task.id)
+
+
+def cursor_text(at: datetime, identity: str) -> str:
+    """Write a cursor; the inverse of `cursor`."""
+    return f"{microseconds(at)}.{identity}"
 
 
 def window(request: Request) -> timedelta:

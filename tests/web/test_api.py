@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
+import anyio
 import httpx2
 import pytest
 
+from awaithumans.protocols import DeliveryError
+from awaithumans.types import Notice
 from tests.web.world import ANA, SCHEMA, YES, World, as_person, as_program, body
 
 pytestmark = pytest.mark.anyio
@@ -196,6 +200,56 @@ async def test_statistics_count(world: World, client: httpx2.AsyncClient) -> Non
     assert found["by_channel"] == {"api": 1}
     assert [len(found["by_day"]), found["by_day"][-1]["created"], found["by_day"][-1]["completed"]] == [7, 2, 1]
     assert datetime.fromisoformat(found["generated_at"]).utcoffset() == timedelta()
+
+
+class Deaf:
+    """A channel that nobody hears, until somebody does."""
+
+    name = "horn"
+    heard = False
+
+    def check(self, target: str) -> None:
+        pass
+
+    async def send(self, notice: Notice) -> None:
+        if not self.heard:
+            raise DeliveryError("nobody is there", permanent=True)
+
+
+async def test_what_failed_is_listed_and_redelivered() -> None:
+    channel = Deaf()
+    world = World(channels=[channel])
+    async with world.client() as client:
+        task_id = await world.ask(client, notify=["horn:ana", "horn:ben"])
+        await world.ask(client, idempotency_key="key-2", notify=["horn:cleo"])
+        with anyio.fail_after(10):
+            while len(await world.engine.failures()) < 3:
+                await anyio.sleep(0.01)
+        first = await client.get("/api/deliveries/failed?limit=2", headers=as_program("operator"))
+        assert [one["failure"] for one in first.json()] == ["nobody is there"] * 2
+        rest = await client.get(first.links["next"]["url"], headers=as_program("operator"))
+        recipients = [one["recipient"] for one in first.json() + rest.json()]
+        assert sorted(recipients) == ["horn:ana", "horn:ben", "horn:cleo"]
+        channel.heard = True
+        again = await client.post(f"/api/tasks/{task_id}/redeliver", headers=as_program("operator"))
+        assert again.status_code == 200
+        deliveries = partial(client.get, f"/api/tasks/{task_id}/deliveries", headers=as_program("operator"))
+        with anyio.fail_after(10):
+            while {one["status"] for one in (await deliveries()).json()} != {"delivered"}:
+                await anyio.sleep(0.01)
+        assert [one["recipient"] for one in (await deliveries()).json()] == ["horn:ana", "horn:ben"]
+
+
+@pytest.mark.parametrize("name", ["reader", "asker", "answerer"])
+async def test_deliveries_are_for_operators(world: World, client: httpx2.AsyncClient, name: str) -> None:
+    task_id = await world.ask(client)
+    headers = as_program(name)
+    refused = [
+        await client.get(f"/api/tasks/{task_id}/deliveries", headers=headers),
+        await client.post(f"/api/tasks/{task_id}/redeliver", headers=headers),
+        await client.get("/api/deliveries/failed", headers=headers),
+    ]
+    assert [reply.status_code for reply in refused] == [403, 403, 403]
 
 
 async def test_health_and_version_are_public(client: httpx2.AsyncClient) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from awaithumans.engine import Engine
+from awaithumans.protocols import Channel
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Human, Task, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
@@ -100,11 +101,12 @@ class People:
 class World:
     """An engine, its router, and a client at the address it is mounted at."""
 
-    def __init__(self, *, mount: str = "", **options: object) -> None:
+    def __init__(self, *, mount: str = "", channels: Sequence[Channel] = (), **options: object) -> None:
         self.directory = People(gone=set())
         self.store = MemoryStore()
         self.engine = Engine(
             self.store,
+            channels=channels,
             secret=SECRET,
             public_url=f"{HOST}{mount}",
             directory=self.directory,
