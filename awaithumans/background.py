@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +27,7 @@ from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
-from awaithumans.types import CLOSED_STATUSES, Query
+from awaithumans.types import CLOSED_STATUSES, Change, Query
 from awaithumans.wakeups import Bell, Hub
 
 logger = logging.getLogger("awaithumans.background")
@@ -58,6 +58,8 @@ SET_CLOCK_EVERY = 60.0
 SLOWEST_SAMPLE = timedelta(seconds=0.5)
 RESTART_AFTER = 5.0
 LAST_WORDS_WITHIN = 2.0
+COMMITTED_WITHIN = (0.005, 0.05, 0.5, 5.0)
+"""Pauses after which it is looked for what a host is committing."""
 
 
 class Background:
@@ -75,6 +77,8 @@ class Background:
         self._starting: asyncio.Task[None] | object | None = None
         self._unannounced: set[str] = set()
         self._announcers: set[Bell] = set()
+        self._committing: list[Change] = []
+        self._followers: set[Bell] = set()
 
     async def ensure(self) -> None:
         """See to it that the store is ready and the work is being done."""
@@ -99,6 +103,22 @@ class Background:
         async with beside(self._main):
             await self._begun()
             yield
+
+    async def publish(self, change: Change) -> None:
+        """Tell everybody whom a written change concerns."""
+        if effects := (*change.effects, *change.retried):
+            self._runner.expect(min(effect.due for effect in effects))
+        await self.changed(change.task.id)
+
+    def committing(self, changes: list[Change]) -> None:
+        """Hear, from any thread, that a host's transaction is being committed.
+
+        Takes the `changes` written in it, to publish once they can be seen.
+        """
+        self._committing.extend(changes)
+        changes.clear()
+        for follower in tuple(self._followers):
+            follower.ring()
 
     async def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
@@ -148,7 +168,14 @@ class Background:
             self._homes.append(home)
             try:
                 async with anyio.create_task_group() as group:
-                    for work in (self._runner.run, self._listen, self._announce, self._recheck, self._keep_time):
+                    for work in (
+                        self._runner.run,
+                        self._listen,
+                        self._announce,
+                        self._follow,
+                        self._recheck,
+                        self._keep_time,
+                    ):
                         group.start_soon(self._keep_doing, work)
             finally:
                 self._homes.remove(home)
@@ -211,6 +238,33 @@ class Background:
         except BaseException:
             self._unannounced |= task_ids
             raise
+
+    async def _follow(self) -> None:
+        """Publish what hosts commit, as soon as it can be seen."""
+        follower = Bell()
+        self._followers.add(follower)
+        try:
+            async with anyio.create_task_group() as group:
+                while True:
+                    await follower.rung()
+                    changes, self._committing = self._committing, []
+                    group.start_soon(self._publish_committed, changes)
+        finally:
+            self._followers.discard(follower)
+
+    async def _publish_committed(self, changes: Sequence[Change]) -> None:
+        for pause in COMMITTED_WITHIN:
+            await sleep(self._clock, pause)
+            changes = [change for change in changes if not await self._publish_if_visible(change)]
+            if not changes:
+                return
+
+    async def _publish_if_visible(self, change: Change) -> bool:
+        task = await self._store.get(change.task.id)
+        visible = task is not None and task.version >= change.task.version
+        if visible:
+            await self.publish(change)
+        return visible
 
     async def _recheck(self) -> None:
         """Look after the awaited tasks now and then, hints or no hints."""

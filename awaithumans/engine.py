@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,7 +28,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
 )
 from awaithumans.forms import form_from_schema, validate_response
-from awaithumans.protocols import Channel, Clock, Directory, Store, TaskEngine, Verifier
+from awaithumans.protocols import Channel, Clock, Directory, Joinable, Store, TaskEngine, Verifier
 from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
@@ -124,6 +125,7 @@ class Engine(TaskEngine):
         self.public_url = public_url.rstrip("/") if public_url else None
         self.channels = _by_name(channels, self.keys)
         self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
+        self._held: list[Change] | None = None  # what is written in a transaction that is still open
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._hub = Hub()
@@ -223,6 +225,30 @@ class Engine(TaskEngine):
             closed = replace(closed, changed_after=Cursor(at=page[-1].changed_at, id=page[-1].id))
         return erased
 
+    # ── In the host's transaction ─────────────────────────────────────────────
+
+    def using(self, connection: object) -> Engine:
+        """Give this engine inside the transaction that is open on `connection`.
+
+        What its verbs write commits or rolls back with the host's own rows:
+        the order and the question about it, or neither. People are told after
+        the commit. `connection` is the store's kind, for `SQLAlchemyStore` a
+        `Connection` or `AsyncConnection` to the same database.
+
+        Waiting is for afterwards. Raises `ConfigurationError` if the store
+        cannot join a transaction, or not this one.
+        """
+        if not isinstance(self.store, Joinable):
+            raise ConfigurationError(
+                f"{type(self.store).__name__} cannot write in a transaction of the host's",
+                hint="Keep tasks in the host's own SQL database, by SQLAlchemyStore.",
+            )
+        held: list[Change] = []
+        joined = copy(self)
+        joined._held = held  # noqa: SLF001 - its own kind
+        joined.store = self.store.using(connection, committing=lambda: self._background.committing(held))
+        return joined
+
     # ── Verbs ─────────────────────────────────────────────────────────────────
 
     async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
@@ -295,6 +321,10 @@ class Engine(TaskEngine):
 
     async def wait_until(self, task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None) -> Task:
         """Like `wait`, for any condition on the task."""
+        if self._held is not None:
+            raise ConfigurationError(
+                "waiting here would keep the transaction open", hint="Commit, then wait on the engine itself."
+            )
         await self._background.ensure()
         with self._hub.listen(task_id) as bell:
             with self.clock.move_on_after(timeout):
@@ -325,8 +355,9 @@ class Engine(TaskEngine):
         """
         await self._background.ensure()
         await self._transition(task_id, lambda task, now: lifecycle.delete(task, by, now))
-        await self._runner.purge_if_told(task_id)
-        await self._background.changed(task_id)
+        if self._held is None:
+            await self._runner.purge_if_told(task_id)
+            await self._background.changed(task_id)
 
     def page_url(self, task_id: str) -> str | None:
         """Return the address of the task's page; None without `public_url`."""
@@ -381,9 +412,10 @@ class Engine(TaskEngine):
         return change
 
     async def _publish(self, change: Change) -> None:
-        if effects := (*change.effects, *change.retried):
-            self._runner.expect(min(effect.due for effect in effects))
-        await self._background.changed(change.task.id)
+        if self._held is None:
+            await self._background.publish(change)
+        else:
+            self._held.append(change)
 
     async def _read(self, task_id: str) -> Task:
         task = await self.store.get(task_id)

@@ -6,10 +6,10 @@ A conformance suite in `awaithumans.testing` checks every promise made here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from awaithumans.types import (
     Actor,
@@ -201,6 +201,24 @@ class Watchable(Protocol):
 
     async def announce(self, task_ids: Sequence[str]) -> None:
         """Tell the watchers in other processes that these tasks changed."""
+        ...
+
+
+@runtime_checkable
+class Joinable(Protocol):
+    """A store that can write inside a transaction of the host's."""
+
+    def using(self, connection: Any, *, committing: Callable[[], None] | None = None) -> Store:
+        """Give this store inside the transaction that is open on `connection`.
+
+        What is written there commits or rolls back with the host's own rows,
+        and nobody else sees it before. Each call writes all or nothing and
+        leaves the transaction usable, unless the database itself ended it.
+        Nothing is retried. `committing` is called, from any thread, whenever
+        the host begins to commit. Use it from one task at a time, while the
+        transaction is open. Raises `ConfigurationError` for a connection that
+        cannot be joined.
+        """
         ...
 
 

@@ -176,6 +176,71 @@ class Database:
         return limits
 
 
+class HostTransaction:
+    """Runs operations inside a transaction that the host has begun and will end.
+
+    Each operation happens wholly or not at all. Nothing is retried: what the
+    database refuses is the host's to see, and to begin again with.
+    """
+
+    def __init__(
+        self, connection: Connection | AsyncConnection, committing: Callable[[], None] | None, *, dialect: str
+    ) -> None:
+        self._connection = _sync_part(connection)
+        self._async_connection = None if isinstance(connection, Connection) else connection
+        self._lock = anyio.Lock()
+        if self.dialect != dialect:
+            raise ConfigurationError(f"the connection is to {self.dialect}, and the tasks are in {dialect}")
+        if committing:
+            event.listen(self._connection, "commit", _without_argument(committing))
+
+    @property
+    def dialect(self) -> str:
+        """Name the kind of database."""
+        return self._connection.dialect.name
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Return what is there as the transaction sees it."""
+        return await self._run(operation)
+
+    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:  # noqa: ARG002
+        """Do `operation`; the host's commit makes it durable."""
+        return await self._run(partial(_in_savepoint, operation))
+
+    async def _run(self, operation: Operation[T]) -> T:
+        async with self._lock:
+            if self._async_connection is None:
+                return await to_thread.run_sync(operation, self._connection, limiter=CapacityLimiter(1))
+            with anyio.fail_after(None, shield=True):
+                return await self._async_connection.run_sync(operation)
+
+
+def _without_argument(callback: Callable[[], None]) -> Callable[[Connection], None]:
+    def called(_connection: Connection) -> None:
+        callback()
+
+    return called
+
+
+def _sync_part(connection: Connection | AsyncConnection) -> Connection:
+    if isinstance(connection, Connection):
+        return connection
+    started: Connection | None = getattr(connection, "sync_connection", None)
+    if started is None:
+        raise ConfigurationError(
+            f"{type(connection).__name__} is no open connection of SQLAlchemy's",
+            hint="Pass what engine.begin() or session.connection() gives, inside its block.",
+        )
+    return started
+
+
+def _in_savepoint(operation: Operation[T], connection: Connection) -> T:
+    if connection.dialect.name == "sqlite" and not driver_of(connection).in_transaction:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # or else releasing the savepoint would commit
+    with connection.begin_nested():
+        return operation(connection)
+
+
 class Pinned:
     """A connection that stays the same from one operation to the next."""
 

@@ -7,14 +7,15 @@ task is in `memory.py`, in fewer words.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import uuid4
 
+from anyio.lowlevel import checkpoint
 from sqlalchemy import (
     URL,
     ColumnElement,
@@ -36,7 +37,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from awaithumans import documents
 from awaithumans.errors import ConflictError, TaskGoneError
-from awaithumans.stores.database import Database
+from awaithumans.protocols import Store
+from awaithumans.stores.database import Database, HostTransaction
 from awaithumans.stores.schema import ANYBODY, address_of, addressees, digest_of, effects, metadata, tasks, trail
 from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
@@ -58,33 +60,22 @@ from awaithumans.types import (
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 __all__ = ["SQLAlchemyStore", "metadata"]
 
 _Values: TypeAlias = dict[str, Any]
+DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
 _CREATE_ROUNDS = 10
 _EFFECTS_PER_CHANGE = 1_000_000
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
-class SQLAlchemyStore:
-    """A `Store`, and `Watchable`, in a database.
+class _SQLStore(Generic[DatabaseT]):
+    """What a `Store` does with tasks, in whatever runs its operations."""
 
-    `bind` is a URL, or the host's own `Engine` or `AsyncEngine`, which is used
-    as it is and never closed here. A sync engine works in threads, under
-    asyncio and trio; an async one needs asyncio.
-    """
-
-    def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
-        self._database = Database(bind)
-
-    async def setup(self) -> None:
-        from awaithumans.stores.migrations import migrate, up_to_date
-
-        if not await self._database.read(up_to_date):
-            await self._database.write(migrate)
+    _database: DatabaseT
 
     async def create(self, change: Change) -> Task:
         return await self._database.write(partial(_create, rows=_Rows.of(change)))
@@ -148,6 +139,32 @@ class SQLAlchemyStore:
             return None
         return await self._database.read(_clock)
 
+
+class SQLAlchemyStore(_SQLStore[Database]):
+    """A `Store`, `Watchable` and `Joinable`, in a database.
+
+    `bind` is a URL, or the host's own `Engine` or `AsyncEngine`, which is used
+    as it is and never closed here. A sync engine works in threads, under
+    asyncio and trio; an async one needs asyncio.
+    """
+
+    def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
+        self._database = Database(bind)
+
+    async def setup(self) -> None:
+        from awaithumans.stores.migrations import migrate, up_to_date
+
+        if not await self._database.read(up_to_date):
+            await self._database.write(migrate)
+
+    def using(self, connection: Connection | AsyncConnection, *, committing: Callable[[], None] | None = None) -> Store:
+        """Give this store inside the host's own transaction; see `Joinable`.
+
+        `connection` is what SQLAlchemy's `Engine.begin()`, `Session.connection()`
+        or their async twins give, on the same database.
+        """
+        return _JoinedStore(HostTransaction(connection, committing, dialect=self._database.dialect))
+
     def watch(self) -> AsyncGenerator[Sequence[str]]:
         return watch(self._database)
 
@@ -156,6 +173,17 @@ class SQLAlchemyStore:
 
     async def aclose(self) -> None:
         await self._database.aclose()
+
+
+class _JoinedStore(_SQLStore[HostTransaction]):
+    def __init__(self, transaction: HostTransaction) -> None:
+        self._database = transaction
+
+    async def setup(self) -> None:
+        await checkpoint()
+
+    async def aclose(self) -> None:
+        await checkpoint()
 
 
 # ── Creating ──────────────────────────────────────────────────────────────────

@@ -51,17 +51,21 @@ def used_postgres_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-async def store(driver: str, request: pytest.FixtureRequest) -> AsyncIterator[SQLAlchemyStore]:
-    """Give a store that is set up and empty."""
+def used_url(driver: str, request: pytest.FixtureRequest) -> str:
+    """Give the address of the database that `store` is in."""
     if driver.startswith("sqlite"):
-        url = _file(driver, request)
-    else:
-        used: str = request.getfixturevalue("used_postgres_url")
-        url = used.replace("postgresql", driver, 1)
-    store = SQLAlchemyStore(url)
+        return _file(driver, request)
+    used: str = request.getfixturevalue("used_postgres_url")
+    return used.replace("postgresql", driver, 1)
+
+
+@pytest.fixture
+async def store(used_url: str, driver: str) -> AsyncIterator[SQLAlchemyStore]:
+    """Give a store that is set up and empty."""
+    store = SQLAlchemyStore(used_url)
     await store.setup()
     if not driver.startswith("sqlite"):
-        _empty(url)
+        _empty(used_url)
     yield store
     await store.aclose()
 

@@ -1,0 +1,248 @@
+"""Tasks written in a transaction of the host's: with its rows, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+
+import anyio
+import pytest
+from anyio import to_thread
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.orm import Session
+
+from awaithumans import BlockingEngine, Engine
+from awaithumans.errors import ConfigurationError, IdempotencyConflictError, TaskNotFoundError
+from awaithumans.protocols import Joinable, Store
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.testing.channels import RecordingChannel
+from awaithumans.testing.engines import ANA, a_question
+from awaithumans.testing.stores import StoreConformance
+from awaithumans.types import AGENT, Query
+
+pytestmark = pytest.mark.anyio
+
+YES = {"approved": True}
+
+host_metadata = MetaData()
+orders = Table("orders", host_metadata, Column("id", Integer, primary_key=True))
+
+Begin = Callable[[], AbstractAsyncContextManager[Connection | AsyncConnection]]
+
+
+class Host:
+    """A host application with a table and a connection pool of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asynchronous = any(driver in url for driver in ("aiosqlite", "psycopg_async", "asyncpg"))
+        self.engine = create_engine(url) if not self.asynchronous else None
+        self.async_engine = create_async_engine(url) if self.asynchronous else None
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Connection | AsyncConnection]:
+        if self.async_engine:
+            async with self.async_engine.begin() as connection:
+                yield connection
+        elif self.engine:
+            with self.engine.begin() as connection:
+                yield connection
+
+    async def order(self, connection: Connection | AsyncConnection, number: int) -> None:
+        insert = orders.insert().values(id=number)
+        if isinstance(connection, AsyncConnection):
+            await connection.execute(insert)
+        else:
+            connection.execute(insert)
+
+    async def orders(self) -> int:
+        async with self.begin() as connection:
+            count = select(func.count()).select_from(orders)
+            if isinstance(connection, AsyncConnection):
+                return (await connection.execute(count)).scalar_one()
+            return connection.execute(count).scalar_one()
+
+    async def aclose(self) -> None:
+        if self.async_engine:
+            await self.async_engine.dispose()
+        if self.engine:
+            self.engine.dispose()
+
+
+@pytest.fixture
+async def host(used_url: str) -> AsyncIterator[Host]:
+    host = Host(used_url)
+    async with host.begin() as connection:
+        if isinstance(connection, AsyncConnection):
+            await connection.run_sync(set_up)
+        else:
+            set_up(connection)
+    yield host
+    await host.aclose()
+
+
+def set_up(connection: Connection) -> None:
+    host_metadata.create_all(connection)
+    connection.execute(orders.delete())
+
+
+class TestConformance(StoreConformance):
+    """Inside a transaction, every promise but durability and being seen holds."""
+
+    @pytest.fixture(params=["sqlite", "postgresql+psycopg_async"])
+    def backend_and_driver(self, request) -> tuple[str, str]:
+        return "asyncio", request.param
+
+    @pytest.fixture
+    async def store(self, store: SQLAlchemyStore, host: Host) -> AsyncIterator[Store]:
+        async with host.begin() as connection:
+            yield store.using(connection)
+
+
+class TestWithTheHostsRows:
+    async def test_both_are_there_after_the_commit_and_neither_before(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        async with host.begin() as connection:
+            await host.order(connection, 1)
+            task = await engine.using(connection).create(a_question())
+            assert await engine.using(connection).get(task.id) == task
+            with pytest.raises(TaskNotFoundError):
+                await engine.get(task.id)
+        assert await engine.get(task.id) == task
+        assert await host.orders() == 1
+
+    async def test_neither_is_there_after_a_rollback(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+
+        async def order() -> None:
+            async with host.begin() as connection:
+                await host.order(connection, 1)
+                await engine.using(connection).create(a_question())
+                raise LookupError("the customer is unknown")
+
+        with pytest.raises(LookupError):
+            await order()
+        assert await engine.find(Query()) == []
+        assert await host.orders() == 0
+
+    async def test_a_refused_verb_leaves_the_transaction_usable(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        first = await engine.create(a_question(idempotency_key="k"))
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            with pytest.raises(IdempotencyConflictError):
+                await joined.create(a_question(idempotency_key="k", task="Another?"))
+            with pytest.raises(TaskNotFoundError):
+                await joined.cancel("unknown", by=AGENT)
+            assert await joined.create(a_question(idempotency_key="k")) == first
+            await host.order(connection, 1)
+        assert await host.orders() == 1
+
+    async def test_an_answer_and_the_hosts_rows_are_one(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        task = await engine.create(a_question())
+        async with host.begin() as connection:
+            await host.order(connection, 1)
+            done = await engine.using(connection).submit(task.id, YES, by=ANA)
+        assert (await engine.get(task.id), done.response) == (done, YES)
+
+
+class TestAfterwards:
+    async def test_people_are_told_after_the_commit_and_at_once(self, host: Host, store: SQLAlchemyStore) -> None:
+        channel = RecordingChannel()
+        async with Engine(store, channels=[channel]).run() as engine:
+            async with host.begin() as connection:
+                await engine.using(connection).create(a_question(notify=("test:ana",)))
+                await anyio.sleep(0.2)
+                assert channel.sent == []
+            with anyio.fail_after(4):  # the runner looks every five seconds, hint or no hint
+                while not channel.sent:
+                    await anyio.sleep(0.01)
+
+    async def test_waiters_hear_of_what_was_done_in_a_transaction(self, host: Host, store: SQLAlchemyStore) -> None:
+        async with Engine(store).run() as engine, anyio.create_task_group() as group:
+            task = await engine.create(a_question())
+            group.start_soon(partial(engine.wait, task.id))
+            async with host.begin() as connection:
+                await engine.using(connection).cancel(task.id, by=AGENT)
+            with anyio.fail_after(10):
+                assert (await engine.wait(task.id)).closed
+
+    async def test_waiting_inside_the_transaction_is_refused(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            task = await joined.create(a_question())
+            with pytest.raises(ConfigurationError, match="keep the transaction open"):
+                await joined.wait(task.id)
+
+    async def test_deleting_inside_the_transaction_erases_after_it(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        task = await engine.create(a_question())
+        async with host.begin() as connection:
+            await engine.using(connection).delete(task.id, by=AGENT)
+        assert (await engine.get(task.id)).closed
+        await engine.tick()
+        with pytest.raises(TaskNotFoundError):
+            await engine.get(task.id)
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "postgresql+psycopg_async")], ids=["asyncio"])
+async def test_of_two_transactions_with_one_key_the_second_waits_for_the_first(
+    host: Host, store: SQLAlchemyStore
+) -> None:
+    engine = Engine(store, background=False)
+    ids: list[str] = []
+
+    async def second() -> None:
+        async with host.begin() as connection:
+            ids.append((await engine.using(connection).create(a_question(idempotency_key="k"))).id)
+
+    async with anyio.create_task_group() as group, host.begin() as connection:
+        first = await engine.using(connection).create(a_question(idempotency_key="k"))
+        group.start_soon(second)
+        await anyio.sleep(0.2)
+        assert ids == []
+    assert ids == [first.id]
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")], ids=" ".join)
+async def test_a_thread_with_an_orm_session(tmp_path) -> None:
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    database, engine = create_engine(url), Engine(SQLAlchemyStore(url))
+    host_metadata.create_all(database)
+
+    def handle_request() -> str:
+        with Session(database) as session, session.begin():
+            session.execute(orders.insert().values(id=1))
+            return BlockingEngine(engine.using(session.connection())).create(a_question()).id
+
+    async with engine.run():
+        task_id = await to_thread.run_sync(handle_request)
+        assert await engine.get(task_id)
+    await engine.aclose()
+    database.dispose()
+
+
+class TestMistakes:
+    def test_a_store_that_cannot_join_says_so(self) -> None:
+        assert not isinstance(MemoryStore(), Joinable)
+        with pytest.raises(ConfigurationError, match="MemoryStore cannot write"):
+            Engine(MemoryStore()).using(object())
+
+    def test_something_that_is_no_connection_is_refused(self, tmp_path) -> None:
+        engine = Engine(SQLAlchemyStore(f"sqlite:///{tmp_path}/tasks.db"))
+        database = create_engine(f"sqlite:///{tmp_path}/tasks.db")
+        with pytest.raises(ConfigurationError, match="no open connection"):
+            engine.using(database)
+        with pytest.raises(ConfigurationError, match="no open connection"):
+            engine.using(create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/tasks.db").connect())
+
+    def test_another_database_is_refused(self, tmp_path) -> None:
+        engine = Engine(SQLAlchemyStore("postgresql+psycopg://nobody@127.0.0.1:1/nowhere"))
+        database = create_engine(f"sqlite:///{tmp_path}/tasks.db")
+        with database.connect() as connection, pytest.raises(ConfigurationError, match="the connection is to sqlite"):
+            engine.using(connection)
