@@ -15,8 +15,8 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import anyio
 import anyio.lowlevel
@@ -27,7 +27,7 @@ from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
-from awaithumans.types import CLOSED_STATUSES, Query
+from awaithumans.types import CLOSED_STATUSES, Cursor, Query
 from awaithumans.wakeups import Bell, Hub
 
 logger = logging.getLogger("awaithumans.background")
@@ -54,6 +54,9 @@ class Home:
 
 RECHECK_EVERY = 30.0
 RECHECK_CHUNK = 500
+VISIBLE_WITHIN = timedelta(seconds=10)
+"""How long after its `changed_at` a change may become visible to others."""
+
 SET_CLOCK_EVERY = 60.0
 SLOWEST_SAMPLE = timedelta(seconds=0.5)
 RESTART_AFTER = 5.0
@@ -201,14 +204,28 @@ class Background:
             raise
 
     async def _recheck(self) -> None:
-        """Look after the awaited tasks now and then, hints or no hints."""
+        """Look after what is awaited and followed now and then, hints or no hints."""
+        looked_at = self._clock.now()
         while True:
             await sleep(self._clock, RECHECK_EVERY)
-            awaited = self._hub.awaited()
-            for start in range(0, len(awaited), RECHECK_CHUNK):
-                chunk = awaited[start : start + RECHECK_CHUNK]
-                for task in await self._store.find(Query(ids=chunk, statuses=CLOSED_STATUSES, limit=RECHECK_CHUNK)):
-                    self._hub.ring(task.id)
+            await self._ring_for_closed()
+            since, looked_at = looked_at, self._clock.now()
+            if self._hub.followed:
+                await self._ring_for_changed(since - VISIBLE_WITHIN)
+
+    async def _ring_for_closed(self) -> None:
+        awaited = self._hub.awaited()
+        for start in range(0, len(awaited), RECHECK_CHUNK):
+            chunk = awaited[start : start + RECHECK_CHUNK]
+            for task in await self._store.find(Query(ids=chunk, statuses=CLOSED_STATUSES, limit=RECHECK_CHUNK)):
+                self._hub.ring(task.id)
+
+    async def _ring_for_changed(self, since: datetime) -> None:
+        query = Query(changed_after=Cursor(at=since, id=""), limit=RECHECK_CHUNK)
+        while changed := await self._store.find(query):
+            for task in changed:
+                self._hub.ring(task.id)
+            query = replace(query, changed_after=Cursor(at=changed[-1].changed_at, id=changed[-1].id))
 
     async def _keep_time(self) -> None:
         while True:
