@@ -326,11 +326,11 @@ class Engine(TaskEngine):
 
         Begins with what changes once the block is entered; with
         `changed_after`, with what has changed since then. Nothing behind that
-        place is missed, whichever process changed it. A task may come twice
-        with one version, above all where the iterator goes on behind an
-        earlier one: it looks back a minute, since changes may become visible
-        out of their order. Of changes in quick succession the latest counts,
-        and a slow reader makes nothing pile up.
+        place is missed, whichever process changed it. What changed shortly
+        before may come too, and come again: with `changed_after` the look goes
+        back a minute further, since changes may become visible out of their
+        order. Of changes in quick succession the latest counts, and a slow
+        reader makes nothing pile up.
 
         A task that no longer fits is not given. `after`, `limit` and `offset`
         do not count.
