@@ -220,7 +220,7 @@ def _stream() -> Json:
 
 
 def _stream_parameters() -> list[Json]:
-    event_id: Json = {"type": "string", "pattern": r"^[0-9]{1,17}$"}
+    event_id: Json = {"type": "string", "pattern": r"^[0-9]{0,17}$"}
     return [
         _query("last_event_id", event_id),
         {"name": "Last-Event-ID", "in": "header", "schema": event_id, "description": "Beats `last_event_id`."},
