@@ -53,7 +53,7 @@ def openapi_document(engine: Engine, server: str) -> Json:
             "description": "Agents ask, people answer. Every error has one shape, the schema `Error`.",
         },
         "security": [{"bearer": []}, {"adminToken": []}],
-        "paths": {**_task_paths(), **_verb_paths(), **_service_paths()},
+        "paths": {**_task_paths(), **_stream_paths(), **_verb_paths(), **_service_paths()},
         "components": {
             "schemas": _schemas(engine),
             "securitySchemes": {
@@ -102,6 +102,20 @@ def _task_paths() -> Json:
                 errors="401 403 404 422",
             ),
         },
+        "/tasks/{task_id}/audit": {
+            "parameters": [_task_id()],
+            "get": _operation(
+                "auditTask",
+                "Read a task's audit trail.",
+                success=_ok({"type": "array", "items": _ref("AuditEntry")}),
+                errors="401 403 404",
+            ),
+        },
+    }
+
+
+def _stream_paths() -> Json:
+    return {
         "/tasks/{task_id}/events": {
             "parameters": [_task_id()],
             "get": _operation(
@@ -115,14 +129,14 @@ def _task_paths() -> Json:
                 errors="401 403 404 422",
             ),
         },
-        "/tasks/{task_id}/audit": {
-            "parameters": [_task_id()],
+        "/events": {
             "get": _operation(
-                "auditTask",
-                "Read a task's audit trail.",
-                success=_ok({"type": "array", "items": _ref("AuditEntry")}),
-                errors="401 403 404",
-            ),
+                "followTasks",
+                "Follow the tasks that fit: a server-sent event `task` for each that changed.",
+                parameters=[*_filters(), *_stream_parameters()],
+                success=_stream(),
+                errors="401 403 422",
+            )
         },
     }
 
@@ -145,15 +159,6 @@ def _verb_paths() -> Json:
 def _service_paths() -> Json:
     days = _query("window_days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30})
     return {
-        "/events": {
-            "get": _operation(
-                "followTasks",
-                "Follow the tasks that fit: a server-sent event `task` for each that changed.",
-                parameters=[*_filters(), *_stream_parameters()],
-                success=_stream(),
-                errors="401 403 422",
-            )
-        },
         "/stats/tasks": {
             "get": _operation(
                 "taskStatistics",
