@@ -15,8 +15,8 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import anyio
 import anyio.lowlevel
@@ -27,7 +27,7 @@ from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
-from awaithumans.types import CLOSED_STATUSES, Change, Query
+from awaithumans.types import CLOSED_STATUSES, Change, Cursor, Query
 from awaithumans.wakeups import Bell, Hub
 
 logger = logging.getLogger("awaithumans.background")
@@ -54,6 +54,9 @@ class Home:
 
 RECHECK_EVERY = 30.0
 RECHECK_CHUNK = 500
+VISIBLE_WITHIN = timedelta(seconds=10)
+"""How long after its `changed_at` a change may become visible to others."""
+
 SET_CLOCK_EVERY = 60.0
 SLOWEST_SAMPLE = timedelta(seconds=0.5)
 RESTART_AFTER = 5.0
@@ -78,7 +81,7 @@ class Background:
         self._unannounced: set[str] = set()
         self._announcers: set[Bell] = set()
         self._committing: list[Change] = []
-        self._followers: set[Bell] = set()
+        self._commit_bells: set[Bell] = set()
 
     async def ensure(self) -> None:
         """See to it that the store is ready and the work is being done."""
@@ -117,8 +120,8 @@ class Background:
         """
         self._committing.extend(changes)
         changes.clear()
-        for follower in tuple(self._followers):
-            follower.ring()
+        for bell in tuple(self._commit_bells):
+            bell.ring()
 
     async def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
@@ -172,7 +175,7 @@ class Background:
                         self._runner.run,
                         self._listen,
                         self._announce,
-                        self._follow,
+                        self._heed_commits,
                         self._recheck,
                         self._keep_time,
                     ):
@@ -239,18 +242,18 @@ class Background:
             self._unannounced |= task_ids
             raise
 
-    async def _follow(self) -> None:
+    async def _heed_commits(self) -> None:
         """Publish what hosts commit, as soon as it can be seen."""
-        follower = Bell()
-        self._followers.add(follower)
+        bell = Bell()
+        self._commit_bells.add(bell)
         try:
             async with anyio.create_task_group() as group:
                 while True:
-                    await follower.rung()
+                    await bell.rung()
                     changes, self._committing = self._committing, []
                     group.start_soon(self._publish_committed, changes)
         finally:
-            self._followers.discard(follower)
+            self._commit_bells.discard(bell)
 
     async def _publish_committed(self, changes: Sequence[Change]) -> None:
         for pause in COMMITTED_WITHIN:
@@ -267,14 +270,28 @@ class Background:
         return visible
 
     async def _recheck(self) -> None:
-        """Look after the awaited tasks now and then, hints or no hints."""
+        """Look after what is awaited and followed now and then, hints or no hints."""
+        looked_at = self._clock.now()
         while True:
             await sleep(self._clock, RECHECK_EVERY)
-            awaited = self._hub.awaited()
-            for start in range(0, len(awaited), RECHECK_CHUNK):
-                chunk = awaited[start : start + RECHECK_CHUNK]
-                for task in await self._store.find(Query(ids=chunk, statuses=CLOSED_STATUSES, limit=RECHECK_CHUNK)):
-                    self._hub.ring(task.id)
+            await self._ring_for_closed()
+            since, looked_at = looked_at, self._clock.now()
+            if self._hub.followed:
+                await self._ring_for_changed(since - VISIBLE_WITHIN)
+
+    async def _ring_for_closed(self) -> None:
+        awaited = self._hub.awaited()
+        for start in range(0, len(awaited), RECHECK_CHUNK):
+            chunk = awaited[start : start + RECHECK_CHUNK]
+            for task in await self._store.find(Query(ids=chunk, statuses=CLOSED_STATUSES, limit=RECHECK_CHUNK)):
+                self._hub.ring(task.id)
+
+    async def _ring_for_changed(self, since: datetime) -> None:
+        query = Query(changed_after=Cursor(at=since, id=""), limit=RECHECK_CHUNK)
+        while changed := await self._store.find(query):
+            for task in changed:
+                self._hub.ring(task.id)
+            query = replace(query, changed_after=Cursor(at=changed[-1].changed_at, id=changed[-1].id))
 
     async def _keep_time(self) -> None:
         while True:

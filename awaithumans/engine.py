@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from awaithumans import lifecycle
 from awaithumans.admission import admit, content_of
 from awaithumans.background import Background, Home
-from awaithumans.clock import CorrectedClock, SystemClock
+from awaithumans.clock import CorrectedClock, SystemClock, sleep
 from awaithumans.documents import dumps, ensure_json, ensure_object
 from awaithumans.errors import (
     ConfigurationError,
@@ -27,6 +27,7 @@ from awaithumans.errors import (
     SchemaValidationError,
     TaskNotFoundError,
 )
+from awaithumans.following import PAUSE, Course
 from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.protocols import Channel, Clock, Directory, Joinable, Store, TaskEngine, Verifier
 from awaithumans.routing import AddressDirectory
@@ -51,7 +52,7 @@ from awaithumans.types import (
     TaskSpec,
     from_microseconds,
 )
-from awaithumans.wakeups import Hub
+from awaithumans.wakeups import Bell, Feed, Hub
 
 AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
 """The engine that `await_human` uses where none is given."""
@@ -388,6 +389,61 @@ class Engine(TaskEngine):
             if close := getattr(channel, "aclose", None):
                 await close()
         await self.store.aclose()
+
+    # ── Following ─────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def follow(self, task_id: str, *, seen: int | None = None) -> AsyncGenerator[AsyncIterator[Task]]:
+        """Give a task as it stands, and again whenever it has changed.
+
+        The iterator ends behind the closed task. Of changes in quick
+        succession the latest counts; versions may be left out. The version
+        `seen` is not given. Raises `TaskNotFoundError`, also if the task is
+        deleted meanwhile.
+        """
+        await self._background.ensure()
+        with self._hub.listen(task_id, closely=True) as bell:
+            async with aclosing(self._versions(task_id, seen, bell)) as versions:
+                yield versions
+
+    @asynccontextmanager
+    async def changes(self, query: Query) -> AsyncGenerator[AsyncIterator[Task]]:
+        """Give the tasks that fit `query`, each whenever it has changed.
+
+        Begins with what changes once the block is entered; with
+        `changed_after`, with what has changed since then. Nothing behind that
+        place is missed, whichever process changed it. What changed shortly
+        before may come too, and come again: with `changed_after` the look goes
+        back a minute further, since changes may become visible out of their
+        order. Of changes in quick succession the latest counts, and a slow
+        reader makes nothing pile up.
+
+        A task that no longer fits is not given. `after`, `limit` and `offset`
+        do not count.
+        """
+        await self._background.ensure()
+        with self._hub.follow() as feed:
+            async with aclosing(self._changed(Course(query, self.clock.now()), feed)) as tasks:
+                yield tasks
+
+    async def _versions(self, task_id: str, seen: int | None, bell: Bell) -> AsyncGenerator[Task]:
+        while True:
+            task = await self._read(task_id)
+            if task.version != seen:
+                yield task
+            if task.closed:
+                return
+            seen = task.version
+            await bell.rung()
+
+    async def _changed(self, course: Course, feed: Feed) -> AsyncGenerator[Task]:
+        while True:
+            while query := course.query:
+                for task in course.fresh(await self.store.find(query)):
+                    yield task
+            await sleep(self.clock, PAUSE)
+            await feed.rung()
+            course.turn_to(feed.take(), self.clock.now())
 
     # ── The one write path ────────────────────────────────────────────────────
 

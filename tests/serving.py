@@ -16,9 +16,9 @@ STOP_SECONDS = 10
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Serve `app` on a free loopback port; give its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve `app` on a loopback port, by default a free one; give its base URL."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -21,6 +21,7 @@ LAYERS = (
         "background",
         "runner",
         "wakeups",
+        "following",
         "clock",
         "beside",
         "waiting",

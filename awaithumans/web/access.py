@@ -61,6 +61,10 @@ class Principal:
         theirs = self.human is not None and lifecycle.may_see(task, self.human)
         return self.sees_all or self.asked(task) or theirs
 
+    def may_read(self, task: Task) -> bool:
+        """Tell whether the task may be read, be it only to operate on it."""
+        return self.may_see(task) or self.commands
+
     @property
     def may_answer_own(self) -> bool:
         """Tell whether it may answer what it asked itself."""

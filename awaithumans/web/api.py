@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -11,13 +12,27 @@ from starlette.responses import Response
 
 from awaithumans import wire
 from awaithumans.engine import Engine
-from awaithumans.errors import AwaitHumansError, IdempotencyConflictError
-from awaithumans.types import Cancel, Claim, Command, EffectKind, Human, Reassign, Release, Submit, Task, TaskStatus
+from awaithumans.errors import AwaitHumansError, IdempotencyConflictError, TaskNotFoundError
+from awaithumans.types import (
+    Cancel,
+    Claim,
+    Command,
+    EffectKind,
+    Human,
+    Query,
+    Reassign,
+    Release,
+    Submit,
+    Task,
+    TaskStatus,
+    microseconds,
+)
 from awaithumans.web import queries
 from awaithumans.web.access import Access, Principal, answering_actor, ensure
 from awaithumans.web.bodies import discard, read_json, read_optional_json
 from awaithumans.web.departure import until_departure
 from awaithumans.web.envelope import json_error, json_response
+from awaithumans.web.events import EventStream, event, opening
 from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
@@ -41,6 +56,7 @@ class Api:
             "/tasks": {"POST": self._create, "GET": self._list},
             "/tasks/{task_id}": {"GET": self._get, "DELETE": self._delete},
             "/tasks/{task_id}/poll": {"GET": self._poll},
+            "/tasks/{task_id}/events": {"GET": self._task_events},
             "/tasks/{task_id}/complete": {"POST": self._complete},
             "/tasks/{task_id}/claim": {"POST": self._claim},
             "/tasks/{task_id}/release": {"POST": self._release},
@@ -51,6 +67,7 @@ class Api:
             "/tasks/{task_id}/deliveries": {"GET": self._deliveries},
             "/tasks/{task_id}/redeliver": {"POST": self._redeliver},
             "/deliveries/failed": {"GET": self._failures},
+            "/events": {"GET": self._events},
             "/stats/tasks": {"GET": self._stats},
             "/me": {"GET": self._me},
             "/health": {"GET": self._health},
@@ -115,6 +132,38 @@ class Api:
         task = await self._readable(request)
         trail = await self._engine.trail(task.id)
         return json_response(wire.trail_to_wire(trail))
+
+    # ── Following ─────────────────────────────────────────────────────────────
+
+    async def _task_events(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        task = await self._visible(request, principal)
+        seen = queries.last_event_id(request)
+        if task.closed and task.version == seen:
+            return Response(status_code=204)  # the one answer that ends a browser's coming back
+        return EventStream(self._versions(task.id, principal, seen), clock=self._engine.clock)
+
+    async def _versions(self, task_id: str, principal: Principal, seen: int | None) -> AsyncGenerator[bytes]:
+        yield opening()
+        with suppress(TaskNotFoundError):
+            async with self._engine.follow(task_id, seen=seen) as versions:
+                async for task in versions:
+                    if not principal.may_read(task):
+                        return
+                    yield event("task", wire.task_to_wire(task), task.version)
+
+    async def _events(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.may_list, "following tasks needs the scope read")
+        query = replace(queries.changes_query(request), visible_to=_viewer(principal))
+        return EventStream(self._changes(query), clock=self._engine.clock)
+
+    async def _changes(self, query: Query) -> AsyncGenerator[bytes]:
+        async with self._engine.changes(query) as tasks:
+            begin = query.changed_after.at if query.changed_after else self._engine.clock.now()
+            yield opening(microseconds(begin))
+            async for task in tasks:
+                yield event("task", wire.task_to_wire(task, redact=True), microseconds(task.changed_at))
 
     # ── Answering ─────────────────────────────────────────────────────────────
 
@@ -226,7 +275,7 @@ class Api:
 
     async def _visible(self, request: Request, principal: Principal) -> Task:
         task = await self._engine.get(queries.task_id_of(request))
-        ensure(principal.may_see(task) or principal.commands, NOT_YOURS)
+        ensure(principal.may_read(task), NOT_YOURS)
         return task
 
     async def _looked_after(self, request: Request, principal: Principal, deed: str) -> Task:

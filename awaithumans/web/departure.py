@@ -1,7 +1,7 @@
-"""When the server is told to stop, long-polls end at once.
+"""When the server is told to stop, long-polls and event streams end at once.
 
 A server first waits for its open requests, and only then tells the application
-that it stops; without this, each deploy would wait for the longest poll. The
+that it stops; without this, each deploy would wait for the longest of them. The
 one early sign there is is the signal itself, so the handler that the server
 has set is chained, never replaced: it is called as before.
 """

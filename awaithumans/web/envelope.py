@@ -118,7 +118,7 @@ def headers(error: AwaitHumansError) -> dict[str, str]:
 def json_response(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Answer with JSON that is nobody else's to keep."""
     sent = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})}
-    return Response(_written(value), status, sent, media_type="application/json")
+    return Response(written(value), status, sent, media_type="application/json")
 
 
 def json_error(error: AwaitHumansError) -> Response:
@@ -126,5 +126,6 @@ def json_error(error: AwaitHumansError) -> Response:
     return json_response(document(error), status=error.status, headers=headers(error))
 
 
-def _written(value: object) -> bytes:
+def written(value: object) -> bytes:
+    """Write JSON in one line; what no UTF-8 can say is escaped."""
     return dumps(value).encode(errors="backslashreplace")

@@ -53,7 +53,13 @@ def openapi_document(engine: Engine, server: str) -> Json:
             "description": "Agents ask, people answer. Every error has one shape, the schema `Error`.",
         },
         "security": [{"bearer": []}, {"adminToken": []}],
-        "paths": {**_task_paths(), **_verb_paths(), **_delivery_paths(), **_service_paths()},
+        "paths": {
+            **_task_paths(),
+            **_stream_paths(),
+            **_verb_paths(),
+            **_delivery_paths(),
+            **_service_paths(),
+        },
         "components": {
             "schemas": _schemas(engine),
             "securitySchemes": {
@@ -141,6 +147,33 @@ def _delivery_paths() -> Json:
     }
 
 
+def _stream_paths() -> Json:
+    return {
+        "/tasks/{task_id}/events": {
+            "parameters": [_task_id()],
+            "get": _operation(
+                "followTask",
+                "Follow a task: server-sent events `task` until it is closed.",
+                parameters=_stream_parameters(),
+                success={
+                    **_stream(),
+                    "204": {"description": "The task is closed, and the last event was seen. Do not come back."},
+                },
+                errors="401 403 404 422",
+            ),
+        },
+        "/events": {
+            "get": _operation(
+                "followTasks",
+                "Follow the tasks that fit: a server-sent event `task` for each that changed.",
+                parameters=[*_filters(), *_stream_parameters()],
+                success=_stream(),
+                errors="401 403 422",
+            )
+        },
+    }
+
+
 def _verb_paths() -> Json:
     return {
         "/tasks/{task_id}/complete": _verb(
@@ -219,16 +252,35 @@ def _created() -> Json:
     }
 
 
+def _stream() -> Json:
+    content = {"text/event-stream": {"schema": _TEXT}}
+    return {"200": {"description": "Events; each has a `Task` as its data, in JSON.", "content": content}}
+
+
+def _stream_parameters() -> list[Json]:
+    event_id: Json = {"type": "string", "pattern": r"^[0-9]{0,17}$"}
+    return [
+        _query("last_event_id", event_id),
+        {"name": "Last-Event-ID", "in": "header", "schema": event_id, "description": "Beats `last_event_id`."},
+    ]
+
+
 def _list_parameters() -> list[Json]:
+    return [
+        *_filters(),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
+        _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
+        _query("after", {"type": "string", "pattern": _CURSOR}),
+        _query("changed_after", {"type": "string", "pattern": _CURSOR}),
+    ]
+
+
+def _filters() -> list[Json]:
     return [
         _query("status", {"type": "string", "enum": list(WIRE_STATUSES)}),
         _query("assigned_to", {"type": "string", "maxLength": MAX_TEXT}),
         _query("unassigned", {"type": "boolean", "default": False}),
         _query("terminal", {"type": "boolean", "default": False}),
-        _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
-        _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
-        _query("after", {"type": "string", "pattern": _CURSOR}),
-        _query("changed_after", {"type": "string", "pattern": _CURSOR}),
         _query("idempotency_key", {"type": "string", "maxLength": MAX_TEXT}),
         _query("id", {"type": "string", "maxLength": MAX_IDS, "description": "One id, or several by commas."}),
     ]

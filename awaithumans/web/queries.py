@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from starlette.requests import Request
@@ -54,6 +55,27 @@ def task_query(request: Request) -> Query:
         limit=whole(request, "limit", default=50, least=1, most=MAX_PAGE),
         offset=whole(request, "offset", default=0, least=0, most=MAX_OFFSET),
     )
+
+
+def changes_query(request: Request) -> Query:
+    """Read the query string of the stream of changes: the filters of the list."""
+    seen = last_event_id(request)
+    place = None if seen is None else Cursor(at=from_microseconds(seen), id="")
+    return replace(task_query(request), changed_after=place)
+
+
+def last_event_id(request: Request) -> int | None:
+    """Return behind which event a stream goes on; None if it begins.
+
+    Browsers say so in a header; it beats the query string, which stays as it
+    was when they come back.
+    """
+    given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and len(given) <= _MAX_CURSOR_DIGITS):
+        raise _invalid("last_event_id", "must be the id of an event of this stream")
+    return int(given)
 
 
 def whole(request: Request, name: str, *, default: int, least: int, most: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from awaithumans.errors import AwaitHumansError
 from awaithumans.web.envelope import REQUEST_ID, MethodNotAllowedError, RouteNotFoundError, explained
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+ResultT = TypeVar("ResultT")
 ErrorPage: TypeAlias = Callable[[Request, AwaitHumansError], Awaitable[Response]]
 
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -62,7 +63,7 @@ class Resource:
         return self._handlers[method]
 
 
-async def until_disconnect(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
+async def until_disconnect(request: Request, work: Callable[[], Awaitable[ResultT]]) -> ResultT:
     """Do `work`, but not for a client that has gone.
 
     Raises `ClientDisconnect` as soon as it has.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.config import SchemathesisConfig
@@ -13,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from awaithumans.engine import Engine
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.web import ApiToken, Router
+from awaithumans.web import ApiToken, Router, events
 from awaithumans.web.openapi import openapi_document
 
 TOKEN = "token-for-fuzzing-0123456789"
@@ -36,6 +38,13 @@ async def without_forms(scope: Scope, receive: Receive, send: Send) -> None:
 # JSON Schema cannot say of nested values that no text in them may hold NUL.
 config = SchemathesisConfig.from_dict({"generation": {"allow-x00": False}})
 schema = schemathesis.openapi.from_asgi("/api/openapi.json", without_forms, config=config)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_streams() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events, "LIFETIME", 0.05)
+        yield
 
 
 @schema.parametrize()
