@@ -1,4 +1,4 @@
-"""A store in a SQL database: SQLite or PostgreSQL, through SQLAlchemy.
+"""A store in a SQL database: SQLite, PostgreSQL or MariaDB, through SQLAlchemy.
 
 One body of SQL for every database and driver. What each operation does to a
 task is in `memory.py`, in fewer words.
@@ -19,23 +19,21 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Insert,
     RowMapping,
     Table,
     and_,
     delete,
     false,
-    func,
     or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from awaithumans import documents
 from awaithumans.errors import ConflictError, TaskGoneError
 from awaithumans.stores.database import Database
+from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.schema import ANYBODY, address_of, addressees, digest_of, effects, metadata, tasks, trail
 from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
@@ -134,8 +132,6 @@ class SQLAlchemyStore:
         return await self._database.write(partial(_purge, task=task), recover=partial(_purged, task=task))
 
     async def now(self) -> datetime | None:
-        if self._database.dialect != "postgresql":
-            return None
         return await self._database.read(_clock)
 
     def watch(self) -> AsyncGenerator[Sequence[str]]:
@@ -153,19 +149,13 @@ class SQLAlchemyStore:
 
 def _create(connection: Connection, *, rows: _Rows) -> Task:
     for _ in range(_CREATE_ROUNDS):
-        if _insert_task(connection, rows):
+        if dialect_of(connection).insert_new(connection, tasks, rows.task):
             _add(connection, addressees, [_addressee(rows.id, address) for address in rows.addresses])
             _add_the_rest(connection, rows)
             return rows.read()
         if holder := _holder(connection, rows):
             return holder
     raise ConflictError("the idempotency key keeps changing hands", hint="Try again.")
-
-
-def _insert_task(connection: Connection, rows: _Rows) -> bool:
-    """Insert the task's row, and tell whether it was not there yet."""
-    insert = _insert_new(connection, tasks).values(rows.task)
-    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _holder(connection: Connection, rows: _Rows) -> Task | None:
@@ -189,14 +179,7 @@ def _add_the_rest(connection: Connection, rows: _Rows) -> None:
 def _add(connection: Connection, table: Table, rows: list[_Values]) -> None:
     """Insert the rows that are not there yet."""
     if rows:
-        connection.execute(_insert_new(connection, table), rows)
-
-
-def _insert_new(connection: Connection, table: Table) -> Insert:
-    """Make an INSERT that leaves rows alone that are there already."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+        dialect_of(connection).insert_missing(connection, table, rows)
 
 
 # ── Changing ──────────────────────────────────────────────────────────────────
@@ -290,9 +273,8 @@ def _deliveries(connection: Connection, *, task_id: str) -> list[Delivery]:
     return [_delivery(row, row["receipt"]) for row in connection.execute(listed).mappings()]
 
 
-def _clock(connection: Connection) -> datetime:
-    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return now.astimezone(UTC)
+def _clock(connection: Connection) -> datetime | None:
+    return dialect_of(connection).now(connection)
 
 
 def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -332,11 +314,13 @@ def _is_with(name: str) -> ColumnElement[bool]:
 
 def _conditions_on_place(query: Query) -> Iterable[ColumnElement[bool]]:
     if query.after:
-        place = tuple_(tasks.c.created_at, tasks.c.id)
-        yield place < tuple_(microseconds(query.after.at), query.after.id)
+        at, place = microseconds(query.after.at), tuple_(tasks.c.created_at, tasks.c.id)
+        yield tasks.c.created_at <= at  # MariaDB finds no place in an index by two columns
+        yield place < tuple_(at, query.after.id)
     if query.changed_after:
-        place = tuple_(tasks.c.changed_at, tasks.c.id)
-        yield place > tuple_(microseconds(query.changed_after.at), query.changed_after.id)
+        at, place = microseconds(query.changed_after.at), tuple_(tasks.c.changed_at, tasks.c.id)
+        yield tasks.c.changed_at >= at
+        yield place > tuple_(at, query.changed_after.id)
 
 
 # ── Effects ───────────────────────────────────────────────────────────────────
@@ -350,18 +334,23 @@ def _heads() -> ColumnElement[bool]:
     return and_(effects.c.settled_at.is_(None), ~before.exists())
 
 
+def _earliest(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """Give the order of heads: that of the index of what is to do."""
+    order = (effects.c.available_at, effects.c.due, effects.c.seq)
+    return (effects.c.settled_at, *order) if dialect_of(connection).orders_by_known_columns else order
+
+
 def _next_due(connection: Connection, *, besides: str | None = None) -> datetime | None:
     """Return when the next effect is available, besides those under a token."""
     others = or_(effects.c.token.is_(None), effects.c.token != besides) if besides else effects.c.id.is_not(None)
-    first = select(effects.c.available_at).where(_heads(), others).order_by(effects.c.available_at).limit(1)
+    first = select(effects.c.available_at).where(_heads(), others).order_by(*_earliest(connection)).limit(1)
     available_at = connection.scalar(first)
     return None if available_at is None else from_microseconds(available_at)
 
 
 def _lease(connection: Connection, *, now: datetime, until: datetime, limit: int, token: str) -> Leased:
     due = effects.c.available_at <= microseconds(now)
-    earliest = (effects.c.available_at, effects.c.due, effects.c.seq)
-    candidates = select(effects.c.id).where(_heads(), due).order_by(*earliest).limit(limit)
+    candidates = select(effects.c.id).where(_heads(), due).order_by(*_earliest(connection)).limit(limit)
     chosen = connection.scalars(candidates.with_for_update(skip_locked=True)).all()
     if chosen:
         still_due = and_(effects.c.id.in_(chosen), effects.c.settled_at.is_(None), due)
