@@ -10,10 +10,11 @@ import shutil
 import signal
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pymysql
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from tests.daemons import folder_of_its_own, free_port, prepare, running
 
@@ -46,8 +47,9 @@ class MariaDBServer:
 
     def execute(self, statement: str) -> None:
         """Do one thing on a connection of its own."""
-        with closing(pymysql.connect(host="127.0.0.1", port=self.port, user="root")) as connection:
-            connection.cursor().execute(statement)
+        engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{self.port}/", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
 
 
 def mariadb_missing() -> str:

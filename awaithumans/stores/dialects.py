@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -258,7 +258,7 @@ def _code(error: DBAPIError) -> object:
 def _length(error: DBAPIError) -> int:
     """Return how long a statement was as sent, with its values in it, escaped."""
     parameters: Any = error.params or ()
-    values = parameters.values() if isinstance(parameters, Mapping) else parameters
+    values: Iterable[object] = parameters.values() if hasattr(parameters, "values") else parameters
     sent = "".join(value for value in values if isinstance(value, str))
     return len(sent.encode()) + sum(map(sent.count, "\"'\\"))
 

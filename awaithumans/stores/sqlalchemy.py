@@ -70,10 +70,20 @@ class SQLAlchemyStore:
     `bind` is a URL, or the host's own `Engine` or `AsyncEngine`, which is used
     as it is and never closed here. A sync engine works in threads, under
     asyncio and trio; an async one needs asyncio.
+
+    `listen` is where to hear of changes, if that is not through `bind`: the
+    direct address of a PostgreSQL server whose pooler passes on no
+    notifications.
     """
 
-    def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
+    def __init__(
+        self,
+        bind: str | URL | Engine | AsyncEngine,
+        *,
+        listen: str | URL | Engine | AsyncEngine | None = None,
+    ) -> None:
         self._database = Database(bind)
+        self._listening = self._database if listen is None else Database(listen)
 
     async def setup(self) -> None:
         from awaithumans.stores.migrations import migrate, up_to_date
@@ -135,13 +145,14 @@ class SQLAlchemyStore:
         return await self._database.read(_clock)
 
     def watch(self) -> AsyncGenerator[Sequence[str]]:
-        return watch(self._database)
+        return watch(self._listening)
 
     async def announce(self, task_ids: Sequence[str]) -> None:
         await announce(self._database, task_ids)
 
     async def aclose(self) -> None:
         await self._database.aclose()
+        await self._listening.aclose()
 
 
 # ── Creating ──────────────────────────────────────────────────────────────────
