@@ -1,4 +1,4 @@
-"""What the tests share: a database server, a web server, a browser."""
+"""What the tests share: database servers, a web server, a browser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from starlette.types import ASGIApp
 
+from tests.mariadb import MariaDBServer, mariadb_missing, mariadb_server
 from tests.postgres import PostgresServer, postgres_missing, postgres_server
 from tests.serving import serving
 
@@ -62,6 +64,36 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """Give the address of a new, empty database."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDBServer]:
+    """Give a MariaDB server, started when the first test asks for it."""
+    if reason := mariadb_missing():
+        pytest.skip(reason)
+    with mariadb_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb: MariaDBServer) -> Iterator[str]:
+    """Give the address of a new, empty database."""
+    with mariadb.database() as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Give a function from a kind of database, or a driver, to a new one's address."""
+
+    def new(driver: str) -> str:
+        kind = driver.partition("+")[0]
+        if kind == "sqlite":
+            return f"{driver}:///{tmp_path}/tasks.db"
+        url: str = request.getfixturevalue("postgres_url" if kind == "postgresql" else "mariadb_url")
+        return driver + url[url.index(":") :]
+
+    return new
 
 
 @pytest.fixture

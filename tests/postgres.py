@@ -9,25 +9,16 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
-import subprocess
-import tempfile
-import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-if TYPE_CHECKING:
-    import pwd
-
-START_SECONDS = 60
-STOP_SECONDS = 20
+from tests.daemons import folder_of_its_own, free_port, prepare, running
 
 
 @dataclass(frozen=True)
@@ -65,22 +56,11 @@ def postgres_missing() -> str:
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a new server in a temporary folder until the block ends."""
-    with tempfile.TemporaryDirectory(prefix="pg-") as name:
-        folder = Path(name)
-        owner = _owner()
-        if owner:
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        programs = _programs(folder, private=owner is None)
-        _initialise(programs, folder, owner)
-        with _running(programs, folder, owner) as port:
+    with folder_of_its_own("pg-") as folder:
+        programs = _programs(folder, private=os.geteuid() != 0)
+        _initialise(programs, folder)
+        with _running(programs, folder) as port:
             yield PostgresServer(port)
-
-
-def _owner() -> pwd.struct_passwd | None:
-    """Return who shall run the server: it refuses to be run by root."""
-    import pwd
-
-    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
 def _programs(folder: Path, *, private: bool) -> Path:
@@ -109,61 +89,17 @@ def _copy(package: Path, install: str, folder: Path) -> Path:
     return copied
 
 
-def _initialise(programs: Path, folder: Path, owner: pwd.struct_passwd | None) -> None:
+def _initialise(programs: Path, folder: Path) -> None:
     cluster = ["--pgdata", str(folder / "data"), "--encoding=UTF8", "--locale=C"]
     manners = ["--username=postgres", "--auth=trust", "--no-sync", "--no-instructions"]
-    with _spawn([str(programs / "initdb"), *cluster, *manners], folder, owner) as process:
-        if process.wait(START_SECONDS):
-            raise RuntimeError(f"initdb failed:\n{_log(folder)}")
+    prepare([str(programs / "initdb"), *cluster, *manners], folder)
 
 
 @contextmanager
-def _running(programs: Path, folder: Path, owner: pwd.struct_passwd | None) -> Iterator[int]:
-    port = _free_port()
+def _running(programs: Path, folder: Path) -> Iterator[int]:
+    port = free_port()
     places = ["-D", str(folder / "data"), "-k", str(folder), "-h", "127.0.0.1", "-p", str(port)]
     command = [str(programs / "postgres"), *places, "-c", "max_connections=200"]
-    with _spawn(command, folder, owner) as process:
-        try:
-            _await_ready(process, PostgresServer(port), folder)
-            yield port
-        finally:
-            _stop(process)
-
-
-def _spawn(command: Sequence[str], folder: Path, owner: pwd.struct_passwd | None) -> subprocess.Popen[bytes]:
-    user, group, groups = (owner.pw_uid, owner.pw_gid, ()) if owner else (None, None, None)
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, user=user, group=group, extra_groups=groups
-        )
-
-
-def _await_ready(process: subprocess.Popen[bytes], server: PostgresServer, folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            psycopg.connect(server.url(), connect_timeout=2).close()
-        except psycopg.OperationalError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError(f"PostgreSQL did not start:\n{_log(folder)}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask for a fast shutdown, then insist."""
-    process.send_signal(signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _log(folder: Path) -> str:
-    return (folder / "log").read_text(errors="replace")[-4000:]
+    with running(command, folder, stop=signal.SIGINT) as server:
+        server.await_ready(lambda: psycopg.connect(PostgresServer(port).url(), connect_timeout=2).close())
+        yield port

@@ -13,9 +13,9 @@ FEWEST_CALLS = 8
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_killing_the_process_around_any_store_call(database, when, tmp_path, request):
-    url = f"sqlite:///{tmp_path}/t.db" if database == "sqlite" else request.getfixturevalue("postgres_url")
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"])
+def test_killing_the_process_around_any_store_call(database, when, tmp_path, database_url):
+    url = database_url(database)
     program = [sys.executable, "-m", "tests.programs.mortal_agent", url, when, str(tmp_path / "outbox")]
     done = subprocess.run(program, capture_output=True, text=True, timeout=500, check=False)
     lives = [json.loads(line) for line in done.stdout.splitlines()]

@@ -104,6 +104,13 @@ class TestOnPostgreSQLUnderTrio(InProcess):
         return SQLAlchemyStore(postgres_url.replace("postgresql:", "postgresql+psycopg:"))
 
 
+@pytest.mark.parametrize("driver", ["pymysql", "asyncmy"])
+class TestOnMariaDB(InProcess):
+    @pytest.fixture
+    def store(self, mariadb_url: str, driver: str) -> Store:
+        return SQLAlchemyStore(mariadb_url.replace("mariadb:", f"mariadb+{driver}:"))
+
+
 class Rules:
     """A verifier that passes what `passes` says, and may be broken."""
 
@@ -568,10 +575,9 @@ async def test_a_thousand_concurrent_creates_with_one_key_make_one_task(tmp_path
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
-async def test_a_hundred_concurrent_answers_have_one_winner(url, tmp_path, request):
-    address = f"sqlite:///{tmp_path}/t.db" if url == "sqlite" else request.getfixturevalue("postgres_url")
-    store = SQLAlchemyStore(address)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"])
+async def test_a_hundred_concurrent_answers_have_one_winner(database, database_url):
+    store = SQLAlchemyStore(database_url(database))
     won, lost = list[float](), list[float]()
 
     async def answer(amount: float) -> None:
@@ -593,10 +599,9 @@ async def test_a_hundred_concurrent_answers_have_one_winner(url, tmp_path, reque
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("url", ["sqlite", "postgresql"])
-async def test_creates_racing_the_completion_of_their_key_make_one_task(url, tmp_path, request):
-    address = f"sqlite:///{tmp_path}/t.db" if url == "sqlite" else request.getfixturevalue("postgres_url")
-    store = SQLAlchemyStore(address)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"])
+async def test_creates_racing_the_completion_of_their_key_make_one_task(database, database_url):
+    store = SQLAlchemyStore(database_url(database))
     found = set[str]()
 
     async def ask(spec) -> None:

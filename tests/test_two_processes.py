@@ -26,12 +26,10 @@ def start(role: str, url: str, outbox: str) -> subprocess.Popen[str]:
     return subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "postgresql+asyncpg"])
-def url(request, tmp_path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/t.db"
-    url: str = request.getfixturevalue("postgres_url")
-    return url.replace("postgresql:", f"{request.param}:")
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql+asyncpg", "mariadb", "mariadb+asyncmy"])
+def url(request, database_url) -> str:
+    url: str = database_url(request.param)
+    return url
 
 
 def test_an_answer_in_one_process_wakes_the_waiter_in_another(url, tmp_path):
@@ -50,15 +48,17 @@ def test_an_answer_in_one_process_wakes_the_waiter_in_another(url, tmp_path):
         assert asking.wait(PATIENCE) == 0
 
 
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
 @pytest.mark.anyio
-async def test_two_processes_share_the_deliveries_and_double_none(postgres_url, tmp_path):
+async def test_two_processes_share_the_deliveries_and_double_none(database, database_url, tmp_path):
+    url = database_url(database)
     outboxes = [tmp_path / "a", tmp_path / "b"]
     with ExitStack() as stack:
-        workers = [stack.enter_context(start("work", postgres_url, str(outbox))) for outbox in outboxes]
+        workers = [stack.enter_context(start("work", url, str(outbox))) for outbox in outboxes]
         for worker in workers:
             assert worker.stdout is not None
             assert worker.stdout.readline() == "ready\n"
-        await ask_many(postgres_url, tmp_path)
+        await ask_many(url, tmp_path)
         sent = await all_sent(outboxes)
         for worker in workers:
             assert worker.stdin is not None

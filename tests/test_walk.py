@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -40,18 +39,14 @@ def current_user(_: Request) -> Human:
     return Human(id="ana", email="ana@example.com", display_name="Ana")
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mariadb"])
 def test_from_the_question_to_the_typed_answer(
     database: str,
     serve: Callable[[ASGIApp], str],
     browser: Browser,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
+    database_url: Callable[[str], str],
 ) -> None:
-    sqlite = f"sqlite:///{tmp_path}/t.db"
-    engine = Engine(
-        SQLAlchemyStore(sqlite if database == "sqlite" else request.getfixturevalue("postgres_url")), secret="s" * 32
-    )
+    engine = Engine(SQLAlchemyStore(database_url(database)), secret="s" * 32)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -23,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from awaithumans.errors import ConfigurationError, StoreSchemaError
+from awaithumans.stores.dialects import DIALECTS, SHIELD_SECONDS, dialect_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -36,20 +36,20 @@ Operation = Callable[[Connection], T]
 ATTEMPTS = 6
 FIRST_PAUSE = 0.02
 CONCURRENCY = 10
-BUSY_SECONDS = 10
-SHIELD_SECONDS = 60.0
-"""How long an operation on an async connection to a server may take.
 
-Within it, the operation ends as if its caller had not been cancelled.
-"""
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mariadb": "mariadb+pymysql",
+    "mysql": "mysql+pymysql",
+}
+"""What a URL means that names no driver."""
 
-_RETRIED_STATES = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock timeout
-_MISSING_STATES = frozenset({"42P01", "42703"})  # undefined table, undefined column
-_MISSING_WORDS = ("no such table: awaithumans_", "no such column: awaithumans_", "has no column named")
-_SUPPORTED = ("sqlite", "postgresql")
 _DRIVER_HINTS = {
     "psycopg": "Run: pip install 'awaithumans[postgres]'",
     "asyncpg": "Run: pip install 'awaithumans[asyncpg]'",
+    "pymysql": "Run: pip install 'awaithumans[mariadb]'",
+    "asyncmy": "Run: pip install 'awaithumans[asyncmy]'",
     "greenlet": "SQLAlchemy's async engines need it. Run: pip install greenlet",
 }
 
@@ -66,12 +66,13 @@ class Database:
         self._async_engine = None if isinstance(opened, Engine) else opened
         self._engine = opened if isinstance(opened, Engine) else opened.sync_engine
         _refuse_unsupported(self._engine.url)
+        self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
 
     @property
     def dialect(self) -> str:
         """Name the kind of database."""
-        return self._engine.dialect.name
+        return self._dialect.name
 
     async def read(self, operation: Operation[T]) -> T:
         """Return what one statement reads."""
@@ -125,11 +126,11 @@ class Database:
             try:
                 return await self._run(operation, limiter)
             except DBAPIError as error:
-                _explain(error)
-                if attempt == ATTEMPTS or not _worth_retrying(error):
+                self._explain(error)
+                if attempt == ATTEMPTS or not (error.connection_invalidated or self._dialect.worth_retrying(error)):
                     raise
                 if error.connection_invalidated and again:
-                    operation = again
+                    operation = partial(self._after_loss, again, error)
                 logger.info("attempt %d failed (%s); trying again", attempt, type(error.orig).__name__)
             await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
         raise AssertionError("counting does not end")
@@ -149,29 +150,35 @@ class Database:
             return operation(connection)
 
     def _reading(self, operation: Operation[T], connection: Connection) -> T:
-        if self.dialect == "postgresql":
-            connection.execution_options(isolation_level="AUTOCOMMIT")
+        self._dialect.before_reading(connection)
         return operation(connection)
 
     def _writing(self, operation: Operation[T], connection: Connection) -> T:
-        if self.dialect == "postgresql":
-            connection.execution_options(isolation_level="READ COMMITTED")
-        with connection.begin():
-            if self.dialect == "sqlite" and not driver_of(connection).in_transaction:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with self._dialect.transaction(connection):
             return operation(connection)
 
+    def _after_loss(self, again: Operation[T], error: DBAPIError, connection: Connection) -> T:
+        self._dialect.explain_loss(connection, error)
+        return again(connection)
+
     def _detach(self, connection: Connection) -> None:
-        if self.dialect == "postgresql":
-            connection.execution_options(isolation_level="AUTOCOMMIT")
+        self._dialect.before_reading(connection)
         connection.detach()
+
+    def _explain(self, error: DBAPIError) -> None:
+        """Raise in its place what tells more, if something does."""
+        if self._dialect.lacks_tables(error):
+            raise StoreSchemaError(
+                "the database's tables are missing or too old",
+                hint="Before using the store, run: await store.setup()",
+            ) from error
 
     def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
         """Return this event loop's limits for readers and for writers."""
         limits = self._limiters.get(None)
         if limits is None:
             readers = CapacityLimiter(CONCURRENCY)
-            limits = (readers, CapacityLimiter(1) if self.dialect == "sqlite" else readers)
+            limits = (readers, CapacityLimiter(1) if self._dialect.one_writer else readers)
             self._limiters.set(limits)
         return limits
 
@@ -197,7 +204,8 @@ class HostTransaction:
     @property
     def dialect(self) -> str:
         """Name the kind of database."""
-        return self._connection.dialect.name
+        known = DIALECTS.get(self._connection.dialect.name)
+        return known.name if known else self._connection.dialect.name
 
     async def read(self, operation: Operation[T]) -> T:
         """Return what is there as the transaction sees it."""
@@ -235,9 +243,7 @@ def _sync_part(connection: Connection | AsyncConnection) -> Connection:
 
 
 def _in_savepoint(operation: Operation[T], connection: Connection) -> T:
-    if connection.dialect.name == "sqlite" and not driver_of(connection).in_transaction:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # or else releasing the savepoint would commit
-    with connection.begin_nested():
+    with dialect_of(connection).savepoint(connection):
         return operation(connection)
 
 
@@ -262,7 +268,7 @@ class _ThreadPinned(Pinned):
         return await to_thread.run_sync(_outside_transaction, operation, self._connection, limiter=self._limiter)
 
     async def aclose(self) -> None:
-        await to_thread.run_sync(_close_detached, self._connection, limiter=self._limiter)
+        await to_thread.run_sync(self._connection.close, limiter=self._limiter)
 
 
 class _AsyncPinned(Pinned):
@@ -308,54 +314,22 @@ def _recovering(operation: Operation[T], recover: Operation[T | None] | None) ->
     return again
 
 
-def driver_of(connection: Connection) -> Any:
-    """Return the driver's own connection, also where it was detached."""
-    adapted = connection.connection.dbapi_connection
-    return connection.dialect.get_driver_connection(adapted) if adapted else None
-
-
-# ── Errors ────────────────────────────────────────────────────────────────────
-
-
-def _worth_retrying(error: DBAPIError) -> bool:
-    return (
-        error.connection_invalidated
-        or _state(error) in _RETRIED_STATES
-        or _sqlite_code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    )
-
-
-def _state(error: DBAPIError) -> str | None:
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-
-
-def _sqlite_code(error: DBAPIError) -> int:
-    """Return SQLite's primary result code; the rest of the number is detail."""
-    code: int = getattr(error.orig, "sqlite_errorcode", 0)
-    return code & 0xFF
-
-
-def _explain(error: DBAPIError) -> None:
-    """Raise in its place what tells more, if something does."""
-    words = str(error.orig)
-    if _state(error) in _MISSING_STATES or any(phrase in words for phrase in _MISSING_WORDS):
-        raise StoreSchemaError(
-            "the database's tables are missing or too old",
-            hint="Before using the store, run: await store.setup()",
-        ) from error
-
-
 # ── Engines of our own ────────────────────────────────────────────────────────
 
 
 def _open(url: URL) -> Engine | AsyncEngine:
-    if url.drivername in {"postgresql", "postgres"}:
-        url = url.set(drivername="postgresql+psycopg")
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     _refuse_unsupported(url)
     try:
-        return _open_async(url) if url.get_dialect().is_async else _prepared(create_engine(url, **_options(url)))
+        return _open_async(url) if url.get_dialect().is_async else _open_sync(url)
     except ModuleNotFoundError as error:
         raise _driver_missing(url, error.name or "") from error
+
+
+def _open_sync(url: URL) -> Engine:
+    engine = create_engine(url, **_options(url))
+    dialect_of(engine).prepare(engine)
+    return engine
 
 
 def _open_async(url: URL) -> AsyncEngine:
@@ -364,39 +338,15 @@ def _open_async(url: URL) -> AsyncEngine:
     from sqlalchemy.ext.asyncio import create_async_engine
 
     engine = create_async_engine(url, **_options(url))
-    _prepared(engine.sync_engine)
+    dialect_of(engine.sync_engine).prepare(engine.sync_engine)
     return engine
 
 
 def _options(url: URL) -> dict[str, Any]:
     """Return the arguments for an engine; parameters, being payloads, stay out of its errors."""
-    defaults = _connect_defaults(url)
+    defaults = DIALECTS[url.get_backend_name()].connect_arguments(url.get_driver_name())
     arguments = {name: value for name, value in defaults.items() if name not in url.query}
     return {"hide_parameters": True, "connect_args": arguments}
-
-
-def _connect_defaults(url: URL) -> dict[str, object]:
-    if url.get_backend_name() == "sqlite":
-        return {"timeout": BUSY_SECONDS}
-    if "psycopg" in url.get_driver_name():
-        return {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
-    return {}
-
-
-def _prepared(engine: Engine) -> Engine:
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Make commits survive a power loss, and let readers run beside a writer."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
-    # Written in the file, once; another process that is about to do it may be in the way.
-    with suppress(sqlite3.OperationalError):
-        cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
 
 
 def _driver_missing(url: URL, module: str) -> ConfigurationError:
@@ -409,7 +359,7 @@ def _refuse_unsupported(url: URL) -> None:
         backend = url.get_dialect().name
     except NoSuchModuleError as error:
         raise ConfigurationError(f"there is no database driver {url.drivername!r}", hint=_URL_HINT) from error
-    if backend not in _SUPPORTED:
+    if backend not in DIALECTS:
         raise ConfigurationError(f"{backend} is not supported", hint=_URL_HINT)
     if backend == "sqlite" and _in_memory(url):
         raise ConfigurationError(
@@ -418,7 +368,10 @@ def _refuse_unsupported(url: URL) -> None:
         )
 
 
-_URL_HINT = "Use sqlite:///path, postgresql://user@host/database, or one of SQLAlchemy's drivers for these."
+_URL_HINT = (
+    "Use sqlite:///path, postgresql://user@host/database, mariadb://user@host/database,"
+    " or one of SQLAlchemy's drivers for these."
+)
 
 
 def _in_memory(url: URL) -> bool:

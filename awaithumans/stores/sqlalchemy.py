@@ -1,4 +1,4 @@
-"""A store in a SQL database: SQLite or PostgreSQL, through SQLAlchemy.
+"""A store in a SQL database: SQLite, PostgreSQL or MariaDB, through SQLAlchemy.
 
 One body of SQL for every database and driver. What each operation does to a
 task is in `memory.py`, in fewer words.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -21,7 +21,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Insert,
     RowMapping,
     Table,
     and_,
@@ -33,12 +32,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from awaithumans import documents
 from awaithumans.errors import ConflictError, TaskGoneError
 from awaithumans.protocols import Store
 from awaithumans.stores.database import Database, HostTransaction
+from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.schema import ANYBODY, address_of, addressees, digest_of, effects, metadata, tasks, trail
 from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
@@ -121,7 +120,11 @@ class _SQLStore(Generic[DatabaseT]):
         retry_at: datetime | None = None,
         failed: str | None = None,
     ) -> bool:
-        values: _Values = {"settled_at": microseconds(at), "failure": failed}
+        values: _Values = {
+            "settled_at": microseconds(at),
+            "failed_at": None if failed is None else microseconds(at),
+            "failure": failed,
+        }
         if retry_at:
             values = {"available_at": microseconds(retry_at)}
         elif failed is None:
@@ -135,8 +138,6 @@ class _SQLStore(Generic[DatabaseT]):
         return await self._database.write(partial(_purge, task=task), recover=partial(_purged, task=task))
 
     async def now(self) -> datetime | None:
-        if self._database.dialect != "postgresql":
-            return None
         return await self._database.read(_clock)
 
 
@@ -146,10 +147,20 @@ class SQLAlchemyStore(_SQLStore[Database]):
     `bind` is a URL, or the host's own `Engine` or `AsyncEngine`, which is used
     as it is and never closed here. A sync engine works in threads, under
     asyncio and trio; an async one needs asyncio.
+
+    `listen` is where to hear of changes, if that is not through `bind`: the
+    direct address of a PostgreSQL server whose pooler passes on no
+    notifications.
     """
 
-    def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
+    def __init__(
+        self,
+        bind: str | URL | Engine | AsyncEngine,
+        *,
+        listen: str | URL | Engine | AsyncEngine | None = None,
+    ) -> None:
         self._database = Database(bind)
+        self._listening = self._database if listen is None else Database(listen)
 
     async def setup(self) -> None:
         from awaithumans.stores.migrations import migrate, up_to_date
@@ -166,13 +177,14 @@ class SQLAlchemyStore(_SQLStore[Database]):
         return _JoinedStore(HostTransaction(connection, committing, dialect=self._database.dialect))
 
     def watch(self) -> AsyncGenerator[Sequence[str]]:
-        return watch(self._database)
+        return watch(self._listening)
 
     async def announce(self, task_ids: Sequence[str]) -> None:
         await announce(self._database, task_ids)
 
     async def aclose(self) -> None:
         await self._database.aclose()
+        await self._listening.aclose()
 
 
 class _JoinedStore(_SQLStore[HostTransaction]):
@@ -191,19 +203,13 @@ class _JoinedStore(_SQLStore[HostTransaction]):
 
 def _create(connection: Connection, *, rows: _Rows) -> Task:
     for _ in range(_CREATE_ROUNDS):
-        if _insert_task(connection, rows):
+        if dialect_of(connection).insert_new(connection, tasks, rows.task):
             _add(connection, addressees, [_addressee(rows.id, address) for address in rows.addresses])
             _add_the_rest(connection, rows)
             return rows.read()
         if holder := _holder(connection, rows):
             return holder
     raise ConflictError("the idempotency key keeps changing hands", hint="Try again.")
-
-
-def _insert_task(connection: Connection, rows: _Rows) -> bool:
-    """Insert the task's row, and tell whether it was not there yet."""
-    insert = _insert_new(connection, tasks).values(rows.task)
-    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def _holder(connection: Connection, rows: _Rows) -> Task | None:
@@ -223,21 +229,14 @@ def _add_the_rest(connection: Connection, rows: _Rows) -> None:
         connection.execute(trail.insert(), rows.trail)
     _add(connection, effects, rows.effects)
     for row in rows.retried:
-        failed = and_(effects.c.id == row["id"], effects.c.failure.is_not(None))
+        failed = and_(effects.c.id == row["id"], effects.c.failed_at.is_not(None))
         connection.execute(update(effects).where(failed).values(row))
 
 
 def _add(connection: Connection, table: Table, rows: list[_Values]) -> None:
     """Insert the rows that are not there yet."""
     if rows:
-        connection.execute(_insert_new(connection, table), rows)
-
-
-def _insert_new(connection: Connection, table: Table) -> Insert:
-    """Make an INSERT that leaves rows alone that are there already."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+        dialect_of(connection).insert_missing(connection, table, rows)
 
 
 # ── Changing ──────────────────────────────────────────────────────────────────
@@ -337,16 +336,15 @@ def _deliveries(connection: Connection, *, task_id: str) -> list[Delivery]:
 
 
 def _failures(connection: Connection, *, after: Cursor | None, limit: int) -> list[Delivery]:
-    listed = select(effects).where(effects.c.failure.is_not(None))
+    listed = select(effects).where(effects.c.failed_at.is_not(None))
     if after:
-        listed = listed.where(tuple_(effects.c.settled_at, effects.c.id) < tuple_(microseconds(after.at), after.id))
-    latest = listed.order_by(effects.c.settled_at.desc(), effects.c.id.desc()).limit(limit)
+        listed = listed.where(tuple_(effects.c.failed_at, effects.c.id) < tuple_(microseconds(after.at), after.id))
+    latest = listed.order_by(effects.c.failed_at.desc(), effects.c.id.desc()).limit(limit)
     return [_delivery(row, row["receipt"]) for row in connection.execute(latest).mappings()]
 
 
-def _clock(connection: Connection) -> datetime:
-    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-    return now.astimezone(UTC)
+def _clock(connection: Connection) -> datetime | None:
+    return dialect_of(connection).now(connection)
 
 
 def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -386,11 +384,13 @@ def _is_with(name: str) -> ColumnElement[bool]:
 
 def _conditions_on_place(query: Query) -> Iterable[ColumnElement[bool]]:
     if query.after:
-        place = tuple_(tasks.c.created_at, tasks.c.id)
-        yield place < tuple_(microseconds(query.after.at), query.after.id)
+        at, place = microseconds(query.after.at), tuple_(tasks.c.created_at, tasks.c.id)
+        yield tasks.c.created_at <= at  # MariaDB finds no place in an index by two columns
+        yield place < tuple_(at, query.after.id)
     if query.changed_after:
-        place = tuple_(tasks.c.changed_at, tasks.c.id)
-        yield place > tuple_(microseconds(query.changed_after.at), query.changed_after.id)
+        at, place = microseconds(query.changed_after.at), tuple_(tasks.c.changed_at, tasks.c.id)
+        yield tasks.c.changed_at >= at
+        yield place > tuple_(at, query.changed_after.id)
 
 
 # ── Effects ───────────────────────────────────────────────────────────────────
@@ -404,18 +404,23 @@ def _heads() -> ColumnElement[bool]:
     return and_(effects.c.settled_at.is_(None), ~before.exists())
 
 
+def _earliest(connection: Connection) -> tuple[ColumnElement[Any], ...]:
+    """Give the order of heads: that of the index of what is to do."""
+    order = (effects.c.available_at, effects.c.due, effects.c.seq)
+    return (effects.c.settled_at, *order) if dialect_of(connection).orders_by_known_columns else order
+
+
 def _next_due(connection: Connection, *, besides: str | None = None) -> datetime | None:
     """Return when the next effect is available, besides those under a token."""
     others = or_(effects.c.token.is_(None), effects.c.token != besides) if besides else effects.c.id.is_not(None)
-    first = select(effects.c.available_at).where(_heads(), others).order_by(effects.c.available_at).limit(1)
+    first = select(effects.c.available_at).where(_heads(), others).order_by(*_earliest(connection)).limit(1)
     available_at = connection.scalar(first)
     return None if available_at is None else from_microseconds(available_at)
 
 
 def _lease(connection: Connection, *, now: datetime, until: datetime, limit: int, token: str) -> Leased:
     due = effects.c.available_at <= microseconds(now)
-    earliest = (effects.c.available_at, effects.c.due, effects.c.seq)
-    candidates = select(effects.c.id).where(_heads(), due).order_by(*earliest).limit(limit)
+    candidates = select(effects.c.id).where(_heads(), due).order_by(*_earliest(connection)).limit(limit)
     chosen = connection.scalars(candidates.with_for_update(skip_locked=True)).all()
     if chosen:
         still_due = and_(effects.c.id.in_(chosen), effects.c.settled_at.is_(None), due)
@@ -579,7 +584,7 @@ def _effect_values(effect: Effect, seq: int) -> _Values:
     }
 
 
-_AFRESH: _Values = {"token": None, "receipt": None, "failure": None, "settled_at": None}
+_AFRESH: _Values = dict.fromkeys(("token", "receipt", "failure", "settled_at", "failed_at"))
 
 
 def _task(row: RowMapping) -> Task:

@@ -15,7 +15,8 @@ from typing import Any
 import anyio
 from sqlalchemy import Connection, func, select, text
 
-from awaithumans.stores.database import Database, Pinned, driver_of
+from awaithumans.stores.database import Database, Pinned
+from awaithumans.stores.dialects import driver_of
 from awaithumans.stores.schema import tasks
 
 CHANNEL = "awaithumans"

@@ -649,6 +649,15 @@ class LeaseTests(StoreTests):
             "test:benopened": None,
         }
 
+    async def test_recipients_receipts_and_failures_may_be_in_any_script(self, store: Store) -> None:
+        """Nothing is lost of what lies outside the plane of common characters."""
+        await opened_with(store, {"recipient": "test:🙂", "event": "a"}, {"recipient": "test:漢🦄", "event": "b"})
+        given = {delivery.effect.recipient: delivery for delivery in await deliveries(store)}
+        assert await store.settle(given["test:🙂"], NOON, receipt="🧾")
+        assert await store.settle(given["test:漢🦄"], NOON, failed="💥")
+        stored = await store.deliveries(given["test:🙂"].effect.task_id)
+        assert {(done.receipt, done.failure) for done in stored} == {("🧾", None), (None, "💥")}
+
     async def test_recipients_and_receipts_may_be_long(self, store: Store) -> None:
         """A callback URL of thousands of characters is a recipient, too."""
         [effect] = await opened_with(store, {"recipient": "webhook:https://example.com/" + "ü/" * 2000})
@@ -782,6 +791,17 @@ class FindTests(StoreTests):
         visible = {"anybody", "addressed", "assigned", "answered", "taken"}
         assert set(ids(await store.find(Query(visible_to=ANA)))) == visible
         assert len(await store.find(Query(visible_to=BOSS))) == 6
+
+    async def test_names_that_look_alike_are_different_people(self, store: Store) -> None:
+        """Accents, blanks and every character count in an id, for the assignee and for who sees what."""
+        names = ["jose", "josé", "jose ", "jo se", "ж", "🙂", "🙃"]
+        tasks = [await opened(store, id=name, assignee=Human(id=name), addressees=(Human(id=name),)) for name in names]
+        for name, task in zip(names, tasks, strict=True):
+            assert await store.get(name) == task
+            assert ids(await store.find(Query(visible_to=Human(id=name)))) == [name]
+            assert ids(await store.find(Query(assigned_to=name))) == [name]
+        upper = await opened(store, id="JOSE")
+        assert [await store.get("jose"), await store.get("JOSE")] == [tasks[0], upper]
 
     async def test_people_are_known_by_any_of_their_addresses(self, store: Store) -> None:
         """One address in common is enough, whatever its letter case."""

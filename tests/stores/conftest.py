@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import URL, create_engine
 
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore, metadata
+from tests.databases import EVERYWHERE, plain
+from tests.mariadb import MariaDBServer
 from tests.postgres import PostgresServer
 
-DRIVERS = ("sqlite", "sqlite+aiosqlite", "postgresql+psycopg", "postgresql+psycopg_async", "postgresql+asyncpg")
-SYNC_DRIVERS = ("sqlite", "postgresql+psycopg")
 
-
-@pytest.fixture(
-    params=[("asyncio", driver) for driver in DRIVERS] + [("trio", driver) for driver in SYNC_DRIVERS],
-    ids=" ".join,
-)
+@pytest.fixture(params=EVERYWHERE, ids=" ".join)
 def backend_and_driver(request: pytest.FixtureRequest) -> tuple[str, str]:
     backend, driver = request.param
     return backend, driver
@@ -35,12 +30,15 @@ def driver(backend_and_driver: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def url(driver: str, request: pytest.FixtureRequest) -> str:
+def url(driver: str, database_url: Callable[[str], str]) -> str:
     """Give the address of a new, empty database."""
-    if driver.startswith("sqlite"):
-        return _file(driver, request)
-    postgres_url: str = request.getfixturevalue("postgres_url")
-    return postgres_url.replace("postgresql", driver, 1)
+    return database_url(driver)
+
+
+@pytest.fixture
+def plain_url(url: str) -> URL:
+    """Give the same address for a driver without asyncio."""
+    return plain(url)
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +48,22 @@ def used_postgres_url(postgres: PostgresServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def used_mariadb_url(mariadb: MariaDBServer) -> Iterator[str]:
+    """Give the address of a database that many tests use, one after another."""
+    with mariadb.database() as url:
+        yield url
+
+
 @pytest.fixture
 def used_url(driver: str, request: pytest.FixtureRequest) -> str:
     """Give the address of the database that `store` is in."""
     if driver.startswith("sqlite"):
-        return _file(driver, request)
-    used: str = request.getfixturevalue("used_postgres_url")
-    return used.replace("postgresql", driver, 1)
+        url: str = request.getfixturevalue("url")
+        return url
+    name = "used_postgres_url" if driver.startswith("postgresql") else "used_mariadb_url"
+    used: str = request.getfixturevalue(name)
+    return driver + used[used.index(":") :]
 
 
 @pytest.fixture
@@ -70,13 +77,8 @@ async def store(used_url: str, driver: str) -> AsyncIterator[SQLAlchemyStore]:
     await store.aclose()
 
 
-def _file(driver: str, request: pytest.FixtureRequest) -> str:
-    folder: Path = request.getfixturevalue("tmp_path")
-    return f"{driver}:///{folder / 'tasks.db'}"
-
-
 def _empty(url: str) -> None:
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    engine = create_engine(plain(url))
     with engine.begin() as connection:
         for table in metadata.sorted_tables:
             if table.name != "awaithumans_schema":

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 
 from awaithumans.errors import StoreSchemaError
 from awaithumans.stores import migrations
@@ -21,15 +21,16 @@ from awaithumans.stores.schema import EPOCH, REVISION, metadata, schema
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.tasks import NOON, make_effect, make_task, opening
 from awaithumans.types import Query, Task
+from tests.databases import EACH_DATABASE
 
 PROCESSES = 8
+WITH_TRANSACTIONS = [("asyncio", "sqlite"), ("asyncio", "postgresql+psycopg")]  # for changes of tables
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
+def engine(plain_url: URL) -> Iterator[Engine]:
     """Give a plain look at the database."""
-    plain = "sqlite" if url.startswith("sqlite") else "postgresql+psycopg"
-    engine = create_engine(make_url(url).set(drivername=plain))
+    engine = create_engine(plain_url)
     yield engine
     engine.dispose()
 
@@ -63,7 +64,7 @@ async def test_setup_keeps_what_is_there(anew: SQLAlchemyStore):
     await anew.aclose()
 
 
-@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("asyncio", "postgresql+psycopg")])
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
 def test_many_processes_may_start_at_once_on_an_empty_database(url: str):
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
@@ -145,7 +146,7 @@ async def test_a_hosts_own_alembic_is_left_alone(anew: SQLAlchemyStore, engine: 
     await anew.aclose()
 
 
-@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("asyncio", "postgresql+psycopg")])
+@pytest.mark.parametrize("backend_and_driver", WITH_TRANSACTIONS)
 @pytest.mark.anyio
 async def test_a_migration_that_fails_leaves_nothing(
     anew: SQLAlchemyStore, engine: Engine, monkeypatch: pytest.MonkeyPatch
@@ -165,6 +166,50 @@ async def test_a_migration_that_fails_leaves_nothing(
     await anew.setup()
     assert await anew.find(Query()) == []
     await anew.aclose()
+
+
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+@pytest.mark.anyio
+async def test_a_setup_cut_short_at_any_statement_is_completed_by_the_next(anew: SQLAlchemyStore, engine: Engine):
+    """Where changes of tables are not undone, they are not done twice either."""
+    statements = 0
+    while await _cut_short(anew, after=statements):
+        statements += 1
+        await anew.setup()
+        with engine.connect() as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            assert compare_metadata(context, metadata) == []
+            assert connection.execute(schema.select()).one() == (1, EPOCH, REVISION)
+        with engine.begin() as connection:
+            metadata.drop_all(connection)
+            connection.exec_driver_sql(f"DROP TABLE {VERSION_TABLE}")
+    assert statements > len(metadata.tables)
+    await anew.aclose()
+
+
+class _CutError(Exception):
+    pass
+
+
+async def _cut_short(store: SQLAlchemyStore, *, after: int) -> bool:
+    """Lose the connection of `setup()` after so many statements; tell whether it had as many."""
+    left = after
+
+    def cut(connection: Connection, *_: object) -> None:
+        nonlocal left
+        if left == 0:
+            connection.invalidate()
+            raise _CutError
+        left -= 1
+
+    event.listen(store._database._engine, "before_cursor_execute", cut)
+    try:
+        await store.setup()
+    except _CutError:
+        return True
+    finally:
+        event.remove(store._database._engine, "before_cursor_execute", cut)
+    return False
 
 
 def _start(url: str, start: threading.Barrier) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import Watchable
 from awaithumans.stores import database as database_module
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _find, _next_due
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _find, _next_due, _Rows
 from awaithumans.testing.stores import StoreConformance, gather, lease_one
 from awaithumans.testing.tasks import (
     ANA,
@@ -35,9 +35,7 @@ from awaithumans.testing.tasks import (
     opening,
 )
 from awaithumans.types import Cursor, Query, Task, TaskStatus
-
-ASYNC_POSTGRES = [("asyncio", "postgresql+psycopg_async"), ("asyncio", "postgresql+asyncpg")]
-POSTGRES = [("asyncio", "postgresql+psycopg"), ("trio", "postgresql+psycopg"), *ASYNC_POSTGRES]
+from tests.databases import ASYNC_SERVERS, EACH_DATABASE, SERVERS, plain
 
 
 class TestSQLAlchemyStore(StoreConformance):
@@ -151,6 +149,8 @@ def test_other_databases_are_refused(url: str):
     [
         ("postgresql://host/x", "psycopg", "awaithumans[postgres]"),
         ("postgresql+asyncpg://host/x", "asyncpg", "awaithumans[asyncpg]"),
+        ("mariadb://host/x", "pymysql", "awaithumans[mariadb]"),
+        ("mysql+asyncmy://host/x", "asyncmy", "awaithumans[asyncmy]"),
         ("sqlite+aiosqlite:///x.db", "aiosqlite", "pip install aiosqlite"),
     ],
 )
@@ -238,13 +238,56 @@ async def test_every_other_write_survives_an_unheard_commit(store: SQLAlchemySto
     assert await store.get(task.id) is None
 
 
-@pytest.mark.parametrize("backend_and_driver", POSTGRES)
+@pytest.mark.parametrize("backend_and_driver", SERVERS)
 @pytest.mark.anyio
 async def test_pooled_connections_that_died_are_replaced(store: SQLAlchemyStore):
     await kill_the_others(store)
     task = await store.create(opening(make_task()))
     await kill_the_others(store)
     assert await store.get(task.id) == task
+
+
+@pytest.mark.parametrize("backend_and_driver", SERVERS)
+@pytest.mark.anyio
+async def test_a_connection_killed_in_a_transaction_costs_nothing(store: SQLAlchemyStore):
+    task = await store.create(opening(make_task()))
+    change = following(task, make_effect(task), assignee=ANA)
+    kills = [_KILL_ITSELF[store._database.dialect]]
+
+    def dying(connection: Connection) -> bool:
+        done = _apply(connection, rows=_Rows.of(change))
+        while kills:
+            connection.exec_driver_sql(kills.pop())
+        return done
+
+    assert await store._database.write(dying) is True
+    assert await store.get(task.id) == change.task
+    assert len(await store.trail(task.id)) == 2
+
+
+@pytest.mark.parametrize("backend_and_driver", [pair for pair in EACH_DATABASE if pair in SERVERS])
+@pytest.mark.anyio
+async def test_two_writers_in_each_others_way_both_finish(store: SQLAlchemyStore):
+    """They change two tasks in opposite order: one is told of a deadlock, and tries again."""
+    first, second = [await store.create(opening(make_task())) for _ in range(2)]
+    each_has_one = threading.Barrier(2)
+    tries: list[int] = []
+
+    def change_both(connection: Connection, *, order: tuple[Task, Task], alone: list[bool]) -> list[bool]:
+        tries.append(1)
+        results: list[bool] = []
+        for task in order:
+            results.append(_apply(connection, rows=_Rows.of(following(task, attempt=1))))
+            if not alone:
+                alone.append(True)
+                each_has_one.wait(timeout=20)
+        return results
+
+    orders = [(first, second), (second, first)]
+    writes = [partial(change_both, order=order, alone=[]) for order in orders]
+    results = await gather(*(partial(store._database.write, write) for write in writes))
+    assert sorted(results) == [[False, False], [True, True]]
+    assert len(tries) == 3
 
 
 @pytest.mark.anyio
@@ -290,17 +333,18 @@ async def test_cancelling_callers_leaves_the_store_usable(store: SQLAlchemyStore
     assert await store.create(opening(make_task()))
 
 
-@pytest.mark.parametrize("backend_and_driver", ASYNC_POSTGRES)
+@pytest.mark.parametrize("backend_and_driver", ASYNC_SERVERS)
 @pytest.mark.anyio
 async def test_an_operation_that_hangs_is_given_up(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    sleeping = "SELECT pg_sleep(60)" if store._database.dialect == "postgresql" else "SELECT SLEEP(60)"
     monkeypatch.setattr(database_module, "SHIELD_SECONDS", 0.1)
     with pytest.raises(TimeoutError):
-        await store._database.write(lambda connection: connection.execute(text("SELECT pg_sleep(60)")).close())
+        await store._database.write(lambda connection: connection.execute(text(sleeping)).close())
     monkeypatch.undo()
     assert await store.create(opening(make_task()))
 
 
-@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("asyncio", "postgresql+psycopg")])
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
 @pytest.mark.anyio
 async def test_threads_with_loops_of_their_own_may_share_it(store: SQLAlchemyStore):
     start = threading.Barrier(4)
@@ -379,6 +423,9 @@ def settings(connection: Connection) -> list[object]:
     names = ("synchronous", "busy_timeout", "foreign_keys", "journal_mode")
     if connection.dialect.name == "sqlite":
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    if connection.dialect.name == "mariadb":
+        names = ("tx_isolation", "autocommit", "sql_mode", "innodb_lock_wait_timeout")
+        return [connection.exec_driver_sql(f"SELECT @@{name}").scalar() for name in names]
     return [
         connection.exec_driver_sql("SHOW transaction_isolation").scalar(),
         connection.exec_driver_sql("SHOW statement_timeout").scalar(),
@@ -409,26 +456,35 @@ def lost_once(store: SQLAlchemyStore, *, before_commit: bool) -> Iterator[None]:
     assert losses
 
 
+_KILL_ITSELF = {
+    "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mariadb": "KILL CONNECTION_ID()",
+}
+
+
 def transient(store: SQLAlchemyStore) -> DBAPIError:
-    cause = Exception("try again")
+    cause = Exception(1213, "try again")
     if store._database.dialect == "sqlite":
         cause.sqlite_errorcode = 517  # type: ignore[attr-defined]
-    else:
+    elif store._database.dialect == "postgresql":
         cause.sqlstate = "40P01"  # type: ignore[attr-defined]
     return DBAPIError("UPDATE", {}, cause)
 
 
 async def kill_the_others(store: SQLAlchemyStore) -> None:
-    url = store._database._engine.url.set(drivername="postgresql+psycopg")
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(plain(store._database._engine.url), poolclass=NullPool)
     with engine.connect() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        if connection.dialect.name == "postgresql":
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
             )
-        )
-    engine.dispose()
+            return
+        others = text("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
+        for number in connection.scalars(others).all():
+            connection.exec_driver_sql(f"KILL {number}")
 
 
 async def plan_of(store: SQLAlchemyStore, operation: Callable[[Connection], object]) -> str:

@@ -22,6 +22,7 @@ from awaithumans.testing.channels import RecordingChannel
 from awaithumans.testing.engines import ANA, a_question
 from awaithumans.testing.stores import StoreConformance
 from awaithumans.types import AGENT, Query
+from tests.databases import ASYNC_DRIVERS
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +39,7 @@ class Host:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.asynchronous = any(driver in url for driver in ("aiosqlite", "psycopg_async", "asyncpg"))
+        self.asynchronous = url.startswith(ASYNC_DRIVERS)
         self.engine = create_engine(url) if not self.asynchronous else None
         self.async_engine = create_async_engine(url) if self.asynchronous else None
 
@@ -92,7 +93,7 @@ def set_up(connection: Connection) -> None:
 class TestConformance(StoreConformance):
     """Inside a transaction, every promise but durability and being seen holds."""
 
-    @pytest.fixture(params=["sqlite", "postgresql+psycopg_async"])
+    @pytest.fixture(params=["sqlite", "postgresql+psycopg_async", "mariadb+pymysql"])
     def backend_and_driver(self, request) -> tuple[str, str]:
         return "asyncio", request.param
 

@@ -16,10 +16,9 @@ from awaithumans.stores import watching
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.watching import PAYLOAD_BYTES
 from awaithumans.testing.tasks import SECOND, following, make_task, opening
+from tests.databases import POSTGRES, plain
 
 PATIENCE = 20
-ASYNC_POSTGRES = [("asyncio", "postgresql+psycopg_async"), ("asyncio", "postgresql+asyncpg")]
-POSTGRES = [("asyncio", "postgresql+psycopg"), ("trio", "postgresql+psycopg"), *ASYNC_POSTGRES]
 
 CHILD = """
 import sys, anyio
@@ -190,7 +189,7 @@ async def another(heard: AsyncGenerator[Sequence[str]]) -> list[str]:
 
 
 def cut_listeners(store: SQLAlchemyStore) -> None:
-    engine = create_engine(store._database._engine.url.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(plain(store._database._engine.url), poolclass=NullPool)
     ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
     with engine.connect() as connection:
         assert connection.execute(text(ending)).all()

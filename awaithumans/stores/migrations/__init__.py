@@ -7,14 +7,13 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, inspect, select
 
 from awaithumans.errors import StoreSchemaError
+from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.schema import EPOCH, REVISION, schema
 
 VERSION_TABLE = "awaithumans_alembic"
-
-_ADVISORY_LOCK = 0x6177616974  # "await"; any number nobody else uses will do
 
 _alembic = threading.Lock()
 """Alembic keeps the migration that runs in module globals."""
@@ -39,15 +38,16 @@ def up_to_date(connection: Connection) -> bool:
 def migrate(connection: Connection) -> None:
     """Bring the tables up to date, inside the connection's transaction.
 
-    One process at a time; whoever waited finds nothing left to do.
+    One process at a time; whoever waited finds nothing left to do. On
+    MariaDB, where making a table commits, what is left of a migration that
+    was cut short is completed by the next one.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    if up_to_date(connection):
-        return
-    upgrade(connection)
-    connection.execute(schema.delete())
-    connection.execute(schema.insert().values(id=1, epoch=EPOCH, revision=REVISION))
+    with dialect_of(connection).exclusive(connection):
+        if up_to_date(connection):
+            return
+        upgrade(connection)
+        connection.execute(schema.delete())
+        connection.execute(schema.insert().values(id=1, epoch=EPOCH, revision=REVISION))
 
 
 def upgrade(connection: Connection) -> None:

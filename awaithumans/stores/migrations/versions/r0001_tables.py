@@ -5,6 +5,7 @@ What a host's own migrations have made already is left as it is.
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.mysql import LONGTEXT
 
 revision = "r0001"
 down_revision = None
@@ -12,6 +13,9 @@ branch_labels = None
 depends_on = None
 
 _Id = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
+_Text = sa.Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+_EXACT = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_nopad_bin"}
+_ON_MARIADB = {f"{name}_{option}": value for name in ("mariadb", "mysql") for option, value in _EXACT.items()}
 
 
 def upgrade() -> None:
@@ -26,6 +30,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Integer, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         if_not_exists=True,
+        **_ON_MARIADB,
     )
 
 
@@ -40,13 +45,14 @@ def _make_tasks() -> None:
         sa.Column("changed_at", sa.BigInteger, nullable=False),
         sa.Column("key_digest", sa.String(64), nullable=False),
         sa.Column("held_key", sa.String(64), unique=True),
-        sa.Column("assignee_id", sa.Text),
-        sa.Column("assignee_email", sa.Text),
-        sa.Column("assignee_slack", sa.Text),
-        sa.Column("assignee_name", sa.Text),
-        sa.Column("spec", sa.Text),
-        sa.Column("state", sa.Text),
+        sa.Column("assignee_id", _Text),
+        sa.Column("assignee_email", _Text),
+        sa.Column("assignee_slack", _Text),
+        sa.Column("assignee_name", _Text),
+        sa.Column("spec", _Text),
+        sa.Column("state", _Text),
         if_not_exists=True,
+        **_ON_MARIADB,
     )
     _index("awaithumans_tasks_newest", "awaithumans_tasks", "created_at", "id")
     _index("awaithumans_tasks_by_status", "awaithumans_tasks", "status", "created_at", "id")
@@ -60,6 +66,7 @@ def _make_addressees() -> None:
         sa.Column("task_id", _Id, primary_key=True),
         sa.Column("address", sa.String(255), primary_key=True),
         if_not_exists=True,
+        **_ON_MARIADB,
     )
     _index("awaithumans_addressees_by_address", "awaithumans_addressees", "address", "task_id")
 
@@ -71,8 +78,9 @@ def _make_trail() -> None:
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("previous", sa.String(64), nullable=False),
         sa.Column("stamp", sa.String(32), nullable=False),
-        sa.Column("document", sa.Text, nullable=False),
+        sa.Column("document", _Text, nullable=False),
         if_not_exists=True,
+        **_ON_MARIADB,
     )
 
 
@@ -83,18 +91,20 @@ def _make_effects() -> None:
         sa.Column("task_id", _Id, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("lane", sa.String(64), nullable=False),
-        sa.Column("recipient", sa.Text, nullable=False),
-        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("recipient", _Text, nullable=False),
+        sa.Column("event", _Text, nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("due", sa.BigInteger, nullable=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("available_at", sa.BigInteger, nullable=False),
         sa.Column("token", sa.String(32)),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("receipt", sa.Text),
-        sa.Column("failure", sa.Text),
+        sa.Column("receipt", _Text),
+        sa.Column("failure", _Text),
         sa.Column("settled_at", sa.BigInteger),
+        sa.Column("failed_at", sa.BigInteger),
         if_not_exists=True,
+        **_ON_MARIADB,
     )
     _index("awaithumans_effects_of_task", "awaithumans_effects", "task_id", "due", "seq")
     _index("awaithumans_effects_in_lane", "awaithumans_effects", "lane", "due", "seq")
@@ -103,16 +113,16 @@ def _make_effects() -> None:
     op.create_index(
         "awaithumans_effects_to_do",
         "awaithumans_effects",
-        ["available_at"],
+        ["settled_at", "available_at", "due", "seq"],
         sqlite_where=unsettled,
         postgresql_where=unsettled,
         if_not_exists=True,
     )
-    failed = sa.text("failure IS NOT NULL")
+    failed = sa.text("failed_at IS NOT NULL")
     op.create_index(
         "awaithumans_effects_failed",
         "awaithumans_effects",
-        ["settled_at", "id"],
+        ["failed_at", "id"],
         sqlite_where=failed,
         postgresql_where=failed,
         if_not_exists=True,

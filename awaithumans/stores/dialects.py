@@ -1,0 +1,304 @@
+"""What each kind of database does in its own way, behind one set of names."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, Engine, Insert, Table, event, func, select, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from awaithumans.errors import ConfigurationError
+
+Row = Mapping[str, Any]
+
+BUSY_SECONDS = 10
+SHIELD_SECONDS = 60.0
+"""How long an operation on a connection to a server may take, where its driver lets that be said.
+
+On an async connection, the operation ends within it as if its caller had not
+been cancelled.
+"""
+
+
+class Dialect:
+    """A kind of database; here, what it does unless it says otherwise."""
+
+    name: ClassVar[str]
+    one_writer: ClassVar[bool] = False
+    """Whether writers would only wait for one another."""
+    orders_by_known_columns: ClassVar[bool] = False
+    """Whether an index gives its order only if ORDER BY names those of its columns, too, that WHERE has fixed."""
+
+    def connect_arguments(self, driver: str) -> dict[str, object]:
+        """Return the arguments for connections of our own."""
+        raise NotImplementedError
+
+    def prepare(self, engine: Engine) -> None:
+        """Configure an engine of our own."""
+
+    def before_reading(self, connection: Connection) -> None:
+        """Make ready for statements that need no transaction."""
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        """Begin a transaction in which each statement sees what is committed; end it with the block."""
+        raise NotImplementedError
+
+    def savepoint(self, connection: Connection) -> AbstractContextManager[object]:
+        """Make the block happen wholly or not at all, inside the transaction of a host."""
+        return connection.begin_nested()
+
+    def exclusive(self, connection: Connection) -> AbstractContextManager[object]:
+        """Let one process at a time migrate, inside its transaction."""
+        del connection
+        return nullcontext()
+
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """Insert the rows that are not there yet."""
+        connection.execute(self._insert_new(table), rows)
+
+    def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
+        """Insert the row, and tell whether it was not there yet."""
+        insert = self._insert_new(table).values(row)
+        return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+    def now(self, connection: Connection) -> datetime | None:
+        """Return the server's time; None if it is this machine's."""
+        raise NotImplementedError
+
+    def worth_retrying(self, error: DBAPIError) -> bool:
+        """Tell whether the same transaction may succeed if done again."""
+        raise NotImplementedError
+
+    def lacks_tables(self, error: DBAPIError) -> bool:
+        """Tell whether a table or column of ours is missing."""
+        raise NotImplementedError
+
+    def explain_loss(self, connection: Connection, error: DBAPIError) -> None:
+        """Raise what tells more than a lost connection, if that was the server's way to refuse."""
+
+    def _insert_new(self, table: Table) -> Insert:
+        """Make an INSERT that leaves rows alone that are there already."""
+        raise NotImplementedError
+
+
+class SQLite(Dialect):
+    """A file, with one writer at a time."""
+
+    name = "sqlite"
+    one_writer = True
+
+    _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+    _MISSING = ("no such table: awaithumans_", "no such column: awaithumans_", "has no column named")
+
+    def connect_arguments(self, driver: str) -> dict[str, object]:
+        del driver
+        return {"timeout": BUSY_SECONDS}
+
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine, "connect", _prepare_sqlite)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Generator[None]:
+        with connection.begin():
+            if not driver_of(connection).in_transaction:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield
+
+    def savepoint(self, connection: Connection) -> AbstractContextManager[object]:
+        if not driver_of(connection).in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # or else releasing the savepoint would commit
+        return connection.begin_nested()
+
+    def now(self, connection: Connection) -> None:
+        del connection
+
+    def worth_retrying(self, error: DBAPIError) -> bool:
+        code: int = getattr(error.orig, "sqlite_errorcode", 0)
+        return code & 0xFF in self._BUSY  # the rest of the number is detail
+
+    def lacks_tables(self, error: DBAPIError) -> bool:
+        words = str(error.orig)
+        return any(phrase in words for phrase in self._MISSING)
+
+    def _insert_new(self, table: Table) -> Insert:
+        return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make commits survive a power loss, and let readers run beside a writer."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")
+    # Written in the file, once; another process that is about to do it may be in the way.
+    with suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+class PostgreSQL(Dialect):
+    """A PostgreSQL server."""
+
+    name = "postgresql"
+    orders_by_known_columns = True
+
+    _RETRIED = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock timeout
+    _MISSING = frozenset({"42P01", "42703"})  # undefined table, undefined column
+    _LOCK = 0x6177616974  # "await"; any number nobody else uses will do
+
+    def connect_arguments(self, driver: str) -> dict[str, object]:
+        if "psycopg" in driver:
+            return {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000}
+        return {}
+
+    def before_reading(self, connection: Connection) -> None:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        connection.execution_options(isolation_level="READ COMMITTED")
+        return connection.begin()
+
+    def exclusive(self, connection: Connection) -> AbstractContextManager[object]:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": self._LOCK})
+        return nullcontext()
+
+    def now(self, connection: Connection) -> datetime:
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now.astimezone(UTC)
+
+    def worth_retrying(self, error: DBAPIError) -> bool:
+        return _state(error) in self._RETRIED
+
+    def lacks_tables(self, error: DBAPIError) -> bool:
+        return _state(error) in self._MISSING
+
+    def _insert_new(self, table: Table) -> Insert:
+        return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def _state(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+
+
+class MariaDB(Dialect):
+    """A MariaDB server, by either of SQLAlchemy's names: mariadb or mysql."""
+
+    name = "mariadb"
+
+    _OLDEST = (10, 6)  # the first with SKIP LOCKED
+    _RETRIED = frozenset({1020, 1205, 1213})  # row changed since it was read, lock timeout, deadlock
+    _MISSING = frozenset({1054, 1146})  # unknown column, no such table
+    _DUPLICATE = 1062
+    _LOCK = "CONCAT('awaithumans.', DATABASE())"
+    _LOCK_SECONDS = 10
+    _NEVER_TOO_LONG = 500_000
+
+    def connect_arguments(self, driver: str) -> dict[str, object]:
+        # Whatever the server's default, what does not fit is an error, and no table is without transactions.
+        arguments: dict[str, object] = {"sql_mode": "TRADITIONAL"}
+        if driver == "pymysql":
+            return {**arguments, "read_timeout": SHIELD_SECONDS, "write_timeout": SHIELD_SECONDS}
+        return arguments
+
+    def before_reading(self, connection: Connection) -> None:
+        _refuse_mysql(connection, self._OLDEST)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Generator[None]:
+        _refuse_mysql(connection, self._OLDEST)
+        with connection.begin():
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            connection.exec_driver_sql("START TRANSACTION")  # a host's engine may be in autocommit
+            yield
+
+    @contextmanager
+    def exclusive(self, connection: Connection) -> Generator[None]:
+        """Lock by name: changing a table commits, and would let go of a transaction's locks."""
+        while not connection.scalar(text(f"SELECT GET_LOCK({self._LOCK}, {self._LOCK_SECONDS})")):
+            pass
+        try:
+            yield
+        finally:
+            connection.execute(text(f"SELECT RELEASE_LOCK({self._LOCK})")).close()
+
+    def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
+        """Insert and see: the count of rows does not tell here, and IGNORE ignores other errors too."""
+        try:
+            connection.execute(table.insert().values(row))
+        except IntegrityError as error:
+            if _code(error) != self._DUPLICATE:
+                raise
+            return False
+        return True
+
+    def now(self, connection: Connection) -> datetime:
+        now: datetime = connection.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
+        return now.replace(tzinfo=UTC)
+
+    def worth_retrying(self, error: DBAPIError) -> bool:
+        return _code(error) in self._RETRIED
+
+    def lacks_tables(self, error: DBAPIError) -> bool:
+        return _code(error) in self._MISSING
+
+    def explain_loss(self, connection: Connection, error: DBAPIError) -> None:
+        if (length := _length(error)) < self._NEVER_TOO_LONG:
+            return
+        allowed = connection.scalar(text("SELECT @@max_allowed_packet")) or 0
+        connection.rollback()
+        if length > allowed:
+            raise ConfigurationError(
+                f"a task of {length} bytes is more than the server's max_allowed_packet of {allowed} bytes",
+                hint="Raise max_allowed_packet on the server, or ask with less.",
+            ) from error
+
+    def _insert_new(self, table: Table) -> Insert:
+        kept = next(iter(table.primary_key))
+        return mysql.insert(table).on_duplicate_key_update({kept.name: kept})
+
+
+def _code(error: DBAPIError) -> object:
+    return error.orig.args[0] if error.orig and error.orig.args else None
+
+
+def _length(error: DBAPIError) -> int:
+    """Return how long a statement was as sent, with its values in it, escaped."""
+    parameters: Any = error.params or ()
+    values: Iterable[object] = parameters.values() if hasattr(parameters, "values") else parameters
+    sent = "".join(value for value in values if isinstance(value, str))
+    return len(sent.encode()) + sum(map(sent.count, "\"'\\"))
+
+
+def _refuse_mysql(connection: Connection, oldest: tuple[int, int]) -> None:
+    """Raise unless it is a MariaDB that is new enough, which only a connection can tell."""
+    dialect: Any = connection.dialect
+    if not dialect.is_mariadb or dialect.server_version_info < oldest:
+        product = "MariaDB" if dialect.is_mariadb else "MySQL"
+        version = ".".join(map(str, dialect.server_version_info))
+        raise ConfigurationError(
+            f"the database is {product} {version}, which is not supported",
+            hint="Use MariaDB {}.{} or newer.".format(*oldest),
+        )
+
+
+def driver_of(connection: Connection) -> Any:
+    """Return the driver's own connection, also where it was detached."""
+    adapted = connection.connection.dbapi_connection
+    return connection.dialect.get_driver_connection(adapted) if adapted else None
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "sqlite": SQLite(),
+    "postgresql": PostgreSQL(),
+    "mariadb": (_mariadb := MariaDB()),
+    "mysql": _mariadb,
+}
+"""By SQLAlchemy's name for it."""
+
+
+def dialect_of(bind: Connection | Engine) -> Dialect:
+    """Return what is special about a connection's database."""
+    return DIALECTS[bind.dialect.name]
