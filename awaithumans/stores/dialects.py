@@ -222,7 +222,8 @@ class MariaDB(Dialect):
         try:
             yield
         finally:
-            connection.execute(text(f"SELECT RELEASE_LOCK({self._LOCK})")).close()
+            if not connection.invalidated:  # or the server has let go already
+                connection.execute(text(f"SELECT RELEASE_LOCK({self._LOCK})")).close()
 
     def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
         """Insert and see: the count of rows does not tell here, and IGNORE ignores other errors too."""
