@@ -27,6 +27,7 @@ from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
+from awaithumans.telemetry import Telemetry
 from awaithumans.types import CLOSED_STATUSES, Query
 from awaithumans.wakeups import Bell, Hub
 
@@ -63,12 +64,15 @@ LAST_WORDS_WITHIN = 2.0
 class Background:
     """Runs the runner, hears and tells other processes, and keeps time."""
 
-    def __init__(self, *, store: Store, clock: Clock, hub: Hub, runner: Runner, setup: bool) -> None:
+    def __init__(
+        self, *, store: Store, clock: Clock, hub: Hub, runner: Runner, setup: bool, telemetry: Telemetry
+    ) -> None:
         self._store = store
         self._clock = clock
         self._hub = hub
         self._runner = runner
         self._setup = setup
+        self._telemetry = telemetry
         self._prepared_in: int | None = None
         self._homes: list[Home] = []
         self._starting: asyncio.Task[None] | object | None = None
@@ -140,6 +144,7 @@ class Background:
             await anyio.lowlevel.checkpoint()
 
     async def _main(self) -> None:
+        self._telemetry.leave_trace()
         async with BlockingPortal() as portal:
             home = Home(os.getpid(), threading.get_ident(), current_token().native_token, portal)
             self._homes.append(home)

@@ -31,6 +31,7 @@ from awaithumans.protocols import Channel, Clock, Directory, Store, TaskEngine, 
 from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
+from awaithumans.telemetry import Deed, Telemetry, ambient
 from awaithumans.types import (
     AGENT,
     Actor,
@@ -87,6 +88,8 @@ class Engine(TaskEngine):
         clock: the time; by default this machine's, corrected by the store's.
         rng: jitter for retries.
         new_id: makes task ids; by default 32 random hex digits.
+        telemetry: who is told of spans and metrics; by default the process's
+            global OpenTelemetry providers, where its API is installed.
 
     Every verb may be called from any event loop and, through
     `BlockingEngine`, from any thread. Nothing of the host's is configured,
@@ -106,6 +109,7 @@ class Engine(TaskEngine):
         clock: Clock | None = None,
         rng: random.Random | None = None,
         new_id: Callable[[], str] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.store = store
         self.clock: Clock = clock or CorrectedClock(SystemClock())
@@ -114,6 +118,7 @@ class Engine(TaskEngine):
         self.public_url = public_url.rstrip("/") if public_url else None
         self.channels = _by_name(channels, self.keys)
         self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
+        self.telemetry: Telemetry = telemetry or ambient()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._hub = Hub()
@@ -126,8 +131,16 @@ class Engine(TaskEngine):
             misfits=self.misfits,
             page_url=self.page_url,
             rng=rng or random.Random(),  # noqa: S311 - jitter
+            telemetry=self.telemetry,
         )
-        self._background = Background(store=store, clock=self.clock, hub=self._hub, runner=self._runner, setup=setup)
+        self._background = Background(
+            store=store,
+            clock=self.clock,
+            hub=self._hub,
+            runner=self._runner,
+            setup=setup,
+            telemetry=self.telemetry,
+        )
 
     # ── Background work ───────────────────────────────────────────────────────
 
@@ -182,6 +195,13 @@ class Engine(TaskEngine):
 
         Like `create`, for callers that know who asks.
         """
+        with self.telemetry.asking(by) as deed:
+            spec = replace(spec, trace_context=self.telemetry.trace_context() or None)
+            task, new = await self._ask(spec, by, response_model)
+            deed.asked(task, new=new)
+            return task, new
+
+    async def _ask(self, spec: TaskSpec, by: Actor, response_model: type[BaseModel] | None) -> tuple[Task, bool]:
         asker = tuple(sorted(by.human.addresses)) if by.kind == "human" else ()
         spec = replace(spec, requested_by=by.principal, asker_addresses=asker)
         admit(spec, channels=self.channels, verifiers=self.verifiers)
@@ -236,7 +256,10 @@ class Engine(TaskEngine):
 
     async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
         """Return the task once it is closed, or as it stands after `timeout`."""
-        return await self.wait_until(task_id, lambda task: task.closed, timeout=timeout)
+        with self.telemetry.waiting(task_id) as deed:
+            task = await self.wait_until(task_id, lambda task: task.closed, timeout=timeout)
+            deed.concerns(task)
+            return task
 
     async def wait_until(self, task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None) -> Task:
         """Like `wait`, for any condition on the task."""
@@ -251,11 +274,14 @@ class Engine(TaskEngine):
     async def act(self, task_id: str, command: Command) -> Task:
         """Carry out one command and return the task after it."""
         await self._background.ensure()
-        if isinstance(command, Submit):
-            ensure_object(command.value, "response")
-        if isinstance(command, Cancel):
-            ensure_json(command.reason, "reason")
-        return await self._transition(task_id, partial(self._decide, command))
+        with self.telemetry.acting(command) as deed:
+            if isinstance(command, Submit):
+                ensure_object(command.value, "response")
+            if isinstance(command, Cancel):
+                ensure_json(command.reason, "reason")
+            task = await self._transition(task_id, partial(self._decide, command, deed))
+            deed.concerns(task)
+            return task
 
     async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
         """Say that the outcome has been taken over; harmless when repeated."""
@@ -317,7 +343,8 @@ class Engine(TaskEngine):
                     raise change.refusal
                 return change.task
 
-    def _decide(self, command: Command, task: Task, now: datetime) -> Change | None:
+    def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
+        deed.concerns(task)
         change = lifecycle.act(task, command, now)
         if not isinstance(command, Submit) or change is None or change.refusal:
             return change
@@ -327,6 +354,7 @@ class Engine(TaskEngine):
 
     def _publish(self, change: Change) -> None:
         self._background.changed(change.task.id)
+        self.telemetry.changed(change)
         if change.effects:
             self._runner.expect(min(effect.due for effect in change.effects))
 
