@@ -27,6 +27,7 @@ from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
+from awaithumans.telemetry import Telemetry
 from awaithumans.types import CLOSED_STATUSES, Change, Cursor, Query
 from awaithumans.wakeups import Bell, Hub
 
@@ -68,13 +69,24 @@ COMMITTED_WITHIN = (0.005, 0.05, 0.5, 5.0)
 class Background:
     """Runs the runner, hears and tells other processes, and keeps time."""
 
-    def __init__(self, *, store: Store, clock: Clock, hub: Hub, runner: Runner, setup: bool, lazy: bool) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        runner: Runner,
+        setup: bool,
+        lazy: bool,
+        telemetry: Telemetry,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._hub = hub
         self._runner = runner
         self._setup = setup
         self._lazy = lazy
+        self._telemetry = telemetry
         self._prepared_in: int | None = None
         self._homes: list[Home] = []
         self._starting: asyncio.Task[None] | object | None = None
@@ -109,6 +121,7 @@ class Background:
 
     async def publish(self, change: Change) -> None:
         """Tell everybody whom a written change concerns."""
+        self._telemetry.changed(change)
         if effects := (*change.effects, *change.retried):
             self._runner.expect(min(effect.due for effect in effects))
         await self.changed(change.task.id)
@@ -166,6 +179,7 @@ class Background:
             await anyio.lowlevel.checkpoint()
 
     async def _main(self) -> None:
+        self._telemetry.leave_trace()
         async with BlockingPortal() as portal:
             home = Home(os.getpid(), threading.get_ident(), current_token().native_token, portal)
             self._homes.append(home)

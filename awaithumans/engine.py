@@ -34,6 +34,7 @@ from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
 from awaithumans.statistics import Statistics, statistics
+from awaithumans.telemetry import Deed, Telemetry, ambient
 from awaithumans.types import (
     AGENT,
     CLOSED_STATUSES,
@@ -98,6 +99,8 @@ class Engine(TaskEngine):
         clock: the time; by default this machine's, corrected by the store's.
         rng: jitter for retries.
         new_id: makes task ids; by default 32 random hex digits.
+        telemetry: who is told of spans and metrics; by default the process's
+            global OpenTelemetry providers, where its API is installed.
 
     Every verb may be called from any event loop and, through
     `BlockingEngine`, from any thread. Nothing of the host's is configured,
@@ -118,6 +121,7 @@ class Engine(TaskEngine):
         clock: Clock | None = None,
         rng: random.Random | None = None,
         new_id: Callable[[], str] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.store = store
         self.clock: Clock = clock or CorrectedClock(SystemClock())
@@ -127,6 +131,7 @@ class Engine(TaskEngine):
         self.channels = _by_name(channels, self.keys)
         self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
         self._held: list[Change] | None = None  # what is written in a transaction that is still open
+        self.telemetry: Telemetry = telemetry or ambient()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._hub = Hub()
@@ -139,9 +144,16 @@ class Engine(TaskEngine):
             misfits=self.misfits,
             page_url=self.page_url,
             rng=rng or random.Random(),  # noqa: S311 - jitter
+            telemetry=self.telemetry,
         )
         self._background = Background(
-            store=store, clock=self.clock, hub=self._hub, runner=self._runner, setup=setup, lazy=background
+            store=store,
+            clock=self.clock,
+            hub=self._hub,
+            runner=self._runner,
+            setup=setup,
+            lazy=background,
+            telemetry=self.telemetry,
         )
 
     # ── Background work ───────────────────────────────────────────────────────
@@ -264,6 +276,13 @@ class Engine(TaskEngine):
 
         Like `create`, for callers that know who asks.
         """
+        with self.telemetry.asking(by) as deed:
+            spec = replace(spec, trace_context=self.telemetry.trace_context() or None)
+            task, new = await self._ask(spec, by, response_model)
+            deed.asked(task, new=new)
+            return task, new
+
+    async def _ask(self, spec: TaskSpec, by: Actor, response_model: type[BaseModel] | None) -> tuple[Task, bool]:
         asker = tuple(sorted(by.human.addresses)) if by.kind == "human" else ()
         spec = replace(spec, requested_by=by.principal, asker_addresses=asker)
         admit(spec, channels=self.channels, verifiers=self.verifiers)
@@ -318,7 +337,10 @@ class Engine(TaskEngine):
 
     async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
         """Return the task once it is closed, or as it stands after `timeout`."""
-        return await self.wait_until(task_id, lambda task: task.closed, timeout=timeout)
+        with self.telemetry.waiting(task_id) as deed:
+            task = await self.wait_until(task_id, lambda task: task.closed, timeout=timeout)
+            deed.concerns(task)
+            return task
 
     async def wait_until(self, task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None) -> Task:
         """Like `wait`, for any condition on the task."""
@@ -337,11 +359,14 @@ class Engine(TaskEngine):
     async def act(self, task_id: str, command: Command) -> Task:
         """Carry out one command and return the task after it."""
         await self._background.ensure()
-        if isinstance(command, Submit):
-            ensure_object(command.value, "response")
-        if isinstance(command, Cancel):
-            ensure_json(command.reason, "reason")
-        return await self._transition(task_id, partial(self._decide, command))
+        with self.telemetry.acting(command) as deed:
+            if isinstance(command, Submit):
+                ensure_object(command.value, "response")
+            if isinstance(command, Cancel):
+                ensure_json(command.reason, "reason")
+            task = await self._transition(task_id, partial(self._decide, command, deed))
+            deed.concerns(task)
+            return task
 
     async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
         """Say that the outcome has been taken over; harmless when repeated."""
@@ -459,7 +484,8 @@ class Engine(TaskEngine):
                     raise change.refusal
                 return change.task
 
-    def _decide(self, command: Command, task: Task, now: datetime) -> Change | None:
+    def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
+        deed.concerns(task)
         change = lifecycle.act(task, command, now)
         if not isinstance(command, Submit) or change is None or change.refusal:
             return change

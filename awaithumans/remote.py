@@ -26,6 +26,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
 )
 from awaithumans.protocols import Clock, TaskEngine
+from awaithumans.telemetry import Telemetry, ambient
 from awaithumans.types import (
     Cancel,
     Claim,
@@ -72,6 +73,8 @@ class RemoteEngine(TaskEngine):
         wait_patience: seconds without any usable reply after which `wait`
             gives up; a day by default, so that a restart, a
             deploy or a broken line does not end a wait.
+        telemetry: who is told of spans; by default the process's global
+            OpenTelemetry providers, where its API is installed.
 
     An async context manager; connections are reused until it is closed. Use
     one instance on one event loop. Creating is retried for a few seconds,
@@ -89,12 +92,14 @@ class RemoteEngine(TaskEngine):
         clock: Clock | None = None,
         rng: random.Random | None = None,
         wait_patience: float = WAIT_PATIENCE,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.server_url = server_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._wait_patience = wait_patience
+        self._telemetry: Telemetry = telemetry or ambient()
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -116,8 +121,11 @@ class RemoteEngine(TaskEngine):
     async def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
         """Ask; return the task that the idempotency key names."""
         body = spec_to_wire(spec)
-        reply = await self._persistently("POST", "/tasks", body, patience=ASK_PATIENCE)
-        return self._task(reply, lambda: TaskCreateError(reply.status_code, reply.text))
+        with self._telemetry.asking(by=None) as deed:
+            reply = await self._persistently("POST", "/tasks", body, patience=ASK_PATIENCE)
+            task = self._task(reply, lambda: TaskCreateError(reply.status_code, reply.text))
+            deed.concerns(task)
+            return task
 
     async def get(self, task_id: str) -> Task:
         """Return the task as it stands."""
@@ -149,6 +157,12 @@ class RemoteEngine(TaskEngine):
 
     async def wait(self, task_id: str, *, timeout: float | None = None) -> Task:
         """Return the task once it is closed, or as it stands after `timeout`."""
+        with self._telemetry.waiting(task_id, remote=True) as deed:
+            task = await self._wait(task_id, timeout)
+            deed.concerns(task)
+            return task
+
+    async def _wait(self, task_id: str, timeout: float | None) -> Task:
         with self._clock.move_on_after(timeout):
             while True:
                 began = anyio.current_time()
@@ -161,6 +175,12 @@ class RemoteEngine(TaskEngine):
 
     async def act(self, task_id: str, command: Command) -> Task:
         """Carry out one command and return the task after it."""
+        with self._telemetry.acting(command, remote=True) as deed:
+            task = await self._act(task_id, command)
+            deed.concerns(task)
+            return task
+
+    async def _act(self, task_id: str, command: Command) -> Task:
         deed, body = _deed(command)
         try:
             reply = await self._send("POST", f"/tasks/{task_id}/{deed}", body)
@@ -218,7 +238,9 @@ class RemoteEngine(TaskEngine):
         self, method: str, path: str, body: JsonObject | None = None, params: Mapping[str, str] | None = None
     ) -> httpx2.Response:
         content = dumps(body).encode() if body is not None else None
-        headers = {"Content-Type": "application/json"} if content is not None else {}
+        headers = self._telemetry.trace_context()
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         url = f"{self.server_url}/api{path}"
         return await self._http().request(method, url, content=content, headers=headers, params=params)
 

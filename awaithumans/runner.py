@@ -23,6 +23,7 @@ from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import Channel, Clock, DeliveryError, Store, Verifier
 from awaithumans.routing import Recipient, channel_of, is_callback, shown_recipient
+from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Delivery,
     Effect,
@@ -81,6 +82,7 @@ class Runner:
         misfits: Callable[[Task, JsonObject], Mapping[str, str]],
         page_url: Callable[[str], str | None],
         rng: random.Random,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -90,6 +92,7 @@ class Runner:
         self._misfits = misfits
         self._page_url = page_url
         self._rng = rng
+        self._telemetry = telemetry
         self._shifts: set[_Shift] = set()
 
     def expect(self, due: datetime) -> None:
@@ -162,6 +165,7 @@ class Runner:
     async def _perform(self, delivery: Delivery) -> None:
         """Perform one effect and settle it; whatever goes wrong is retried."""
         effect = delivery.effect
+        self._telemetry.begun(delivery, self._clock.now())
         try:
             with anyio.fail_after(PERFORM_WITHIN.total_seconds()):
                 receipt = _storable(await self._perform_by_kind(delivery), effect)
@@ -195,9 +199,11 @@ class Runner:
         if task is None or task.status is not TaskStatus.SUBMITTED or task.attempt + 1 != attempt:
             return
         context = _verification_context(task)
-        verifier = self._verifiers[context.config.provider.strip().lower()]
-        verdict = self._checked(task, await verifier.verify(context))
-        await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
+        with self._telemetry.verifying(task) as deed:
+            verifier = self._verifiers[context.config.provider.strip().lower()]
+            verdict = self._checked(task, await verifier.verify(context))
+            deed.judged(verdict)
+            await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
 
     def _checked(self, task: Task, verdict: Verdict) -> Verdict:
         """Take a verdict for what it says, or raise, to be told again later."""
@@ -226,7 +232,8 @@ class Runner:
             receipt=delivery.receipt,
             attempt=delivery.attempts,
         )
-        receipt = await self._channels[recipient.channel].send(notice)
+        with self._telemetry.notifying(delivery, task):
+            receipt = await self._channels[recipient.channel].send(notice)
         if effect.event == "closed" and task.spec.redact_response_after_submit:
             await self._redact_if_told(effect, delivered=True)
         return receipt or delivery.receipt
@@ -261,9 +268,13 @@ class Runner:
     async def _settle_failed(self, delivery: Delivery, error: Exception) -> None:
         try:
             if self._hopeless(delivery, error):
-                await self._give_up(delivery, _reason(error))
+                settled = await self._give_up(delivery, _reason(error))
             else:
-                await self._store.settle(delivery, self._clock.now(), retry_at=self._retry_at(delivery, error))
+                settled = await self._store.settle(
+                    delivery, self._clock.now(), retry_at=self._retry_at(delivery, error)
+                )
+            if settled:
+                self._telemetry.failed(delivery, error)
         except Exception:  # the store itself is away: the lease lapses, and somebody tries again
             logger.exception("task %s: an effect could not be settled", delivery.effect.task_id)
 
@@ -273,7 +284,7 @@ class Runner:
         too_old = self._clock.now() - delivery.effect.due > GIVE_UP_AFTER
         return too_old or (isinstance(error, DeliveryError) and error.permanent)
 
-    async def _give_up(self, delivery: Delivery, reason: str) -> None:
+    async def _give_up(self, delivery: Delivery, reason: str) -> bool:
         effect = delivery.effect
         logger.error(
             "task %s: %s cannot be told of %s: %s", effect.task_id, channel_of(effect.recipient), effect.event, reason
@@ -285,7 +296,10 @@ class Runner:
             )
             if effect.event == "closed" and task.spec.redact_response_after_submit:
                 await self._redact_if_told(effect, delivered=False)
-        await self._store.settle(delivery, self._clock.now(), failed=reason)
+        settled = await self._store.settle(delivery, self._clock.now(), failed=reason)
+        if settled:
+            self._telemetry.gave_up(delivery)
+        return settled
 
     def _retry_at(self, delivery: Delivery, error: Exception) -> datetime:
         pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)

@@ -219,6 +219,8 @@ class TaskSpec:
     `form` is a form definition (`docs/reference/forms.md`); without one the
     engine builds it from `response_schema`. `initial_response` pre-fills the
     form and `initial_errors` (field path to message) marks its fields.
+    `trace_context` names the asker's span, as propagation headers; it is set
+    by the engine, from OpenTelemetry.
     """
 
     task: str
@@ -241,6 +243,7 @@ class TaskSpec:
     requested_by: str = AGENT.principal
     asker_addresses: tuple[str, ...] = ()
     """Every name of the person who asked, where it was a person."""
+    trace_context: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ def rich_task() -> Task:
         assign_to={"email": "a@x.org"},
         notify=("email:a@x.org",),
         initial_response={"approve": False},
+        trace_context={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"},
     )
     task = make_task(spec=spec, addressees=(ANA, BEN), assignee=ANA, verdict=Verdict(passed=False, reason="vague"))
     return replace(answering(task).task, collected_at=NOON, claimed_at=NOON, grace_until=NOON)
@@ -122,6 +123,10 @@ def test_a_task_is_read_back_as_it_was_written():
     task = rich_task()
     spec, state = (json.loads(dumps(document)) for document in (spec_document(task), state_document(task)))
     assert task_from_documents(task.id, spec, state) == task
+
+
+def test_a_question_from_no_trace_is_written_without_one():
+    assert "trace_context" not in spec_document(make_task())
 
 
 def test_an_entry_is_read_back_with_the_same_digest():

@@ -17,6 +17,7 @@ HEAVY = {
     "jsonschema_rs",
     "langgraph",
     "openai",
+    "opentelemetry",
     "pydantic_ai",
     "slack_sdk",
     "sqlalchemy",

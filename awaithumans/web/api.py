@@ -110,7 +110,8 @@ class Api:
 
         async def wait() -> Response:
             with until_departure():
-                return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=timeout)))
+                closed = await self._engine.wait_until(task.id, lambda task: task.closed, timeout=timeout)
+                return json_response(wire.poll_to_wire(closed))
             return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
 
         return await until_disconnect(request, wait)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -55,6 +56,7 @@ class Router:
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
+        self._telemetry = engine.telemetry
         self._name = name
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
@@ -73,7 +75,8 @@ class Router:
         if scope["type"] == "lifespan":
             await _no_lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._routing(located(scope), receive, send)
+            with self._telemetry.received(Headers(scope=scope)):
+                await self._routing(located(scope), receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 
