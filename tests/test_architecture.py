@@ -23,6 +23,7 @@ LAYERS = (
         "wakeups",
         "clock",
         "beside",
+        "forks",
         "waiting",
         "client",
         "remote",
@@ -40,6 +41,7 @@ STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
 EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
 LIBRARIES = {
+    "a2wsgi": {"web"},
     "alembic": {"stores"},
     "cryptography": {"signing", "stores"},
     "httpcore2": {"channels"},

@@ -21,6 +21,7 @@ from awaithumans.web.envelope import json_error, json_response
 from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
+from awaithumans.web.seats import permitted_wait
 from awaithumans.web.shapes import ReassignBody
 from awaithumans.web.statistics import statistics
 
@@ -90,8 +91,8 @@ class Api:
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
 
         async def wait() -> Response:
-            with until_departure():
-                return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=timeout)))
+            with permitted_wait(request, timeout) as seconds, until_departure():
+                return json_response(wire.poll_to_wire(await self._engine.wait(task.id, timeout=seconds)))
             return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
 
         return await until_disconnect(request, wait)
@@ -124,7 +125,8 @@ class Api:
         actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
         command = Submit(value=body.response, by=actor, own=principal.may_answer_own)
         await self._engine.act(task.id, command)
-        task = await settled(self._engine, task.id, self._verdict_seconds)
+        with permitted_wait(request, self._verdict_seconds) as seconds:
+            task = await settled(self._engine, task.id, seconds)
         return json_response(wire.task_to_wire(task))
 
     async def _claim(self, request: Request) -> Response:
