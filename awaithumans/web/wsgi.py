@@ -13,8 +13,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import anyio
 from anyio import to_thread
@@ -29,11 +30,10 @@ from awaithumans.web.access import Auth
 from awaithumans.web.router import Router
 from awaithumans.web.seats import SEATS, Seats
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+LogIn: TypeAlias = Callable[[WSGIEnvironment], Human | None]
+"""A host's log-in under WSGI: who makes this request, or None."""
 
-    LogIn: TypeAlias = Callable[[WSGIEnvironment], Human | None]
-
+_Served: TypeAlias = Callable[[WSGIEnvironment, StartResponse], Iterator[bytes]]
 _ENVIRON = "wsgi_environ"
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -156,11 +156,11 @@ def _legible(environ: WSGIEnvironment) -> WSGIEnvironment:
     }
 
 
-def _middleware() -> Callable[..., Callable[[WSGIEnvironment, StartResponse], Iterator[bytes]]]:
+def _middleware() -> Callable[..., _Served]:
     try:
         from a2wsgi import ASGIMiddleware
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             "WSGIApp needs the package a2wsgi, which is not installed", hint="Run: pip install 'awaithumans[wsgi]'"
         ) from error
-    return cast("Callable[..., Callable[[WSGIEnvironment, StartResponse], Iterator[bytes]]]", ASGIMiddleware)
+    return cast("Callable[..., _Served]", ASGIMiddleware)

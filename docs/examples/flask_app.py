@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import TYPE_CHECKING
+from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, abort, redirect, render_template_string, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -34,9 +34,6 @@ from awaithumans.client import build_spec
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 from awaithumans.web.wsgi import WSGIApp, wsgi_auth
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
 
 SECRET = os.environ.get("SHOP_SECRET", "only for trying this out, on loopback")
 PASSWORD = os.environ.get("SHOP_PASSWORD", "only for trying this out")
