@@ -7,14 +7,16 @@
 Each runs as it is, on loopback. Open http://127.0.0.1:8000/ and log in as
 ana@example.com with the password `only for trying this out`.
 
-To run it for others, set all of these, and put your own log-in in its place:
+To run it for others, put your own log-in in its place and set all of these;
+with a database of its own, a missing one is an error:
 
     SHOP_DATABASE_URL   where tasks live, e.g. postgresql+psycopg://…
     SHOP_SECRET         at least 32 bytes; signs sessions, links and forms
     SHOP_PASSWORD       what people log in with
     SHOP_AGENT_TOKEN    what agents send as their bearer token
     SHOP_PUBLIC_URL     e.g. https://shop.example/humans, for links
-    SHOP_THREADS        threads of each server process; 4
+
+and if the server has more or fewer than 4 threads per process, SHOP_THREADS.
 """
 
 from __future__ import annotations
@@ -25,19 +27,27 @@ from wsgiref.types import WSGIEnvironment
 
 from flask import Flask, abort, redirect, render_template_string, request, session, url_for
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from awaithumans import BlockingEngine, Engine, Human
+from awaithumans import AwaitHumansError, BlockingEngine, Engine, Human, TaskStatus
 from awaithumans.client import build_spec
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 from awaithumans.web.wsgi import WSGIApp, wsgi_auth
 
-SECRET = os.environ.get("SHOP_SECRET", "only for trying this out, on loopback")
-PASSWORD = os.environ.get("SHOP_PASSWORD", "only for trying this out")
-AGENT_TOKEN = os.environ.get("SHOP_AGENT_TOKEN", "only for trying this out")
+
+def setting(name: str, here: str) -> str:
+    """Return a setting from the environment; `here` is for trying this out."""
+    if name not in os.environ and "SHOP_DATABASE_URL" in os.environ:
+        raise SystemExit(f"Set {name}.")
+    return os.environ.get(name, here)
+
+
+SECRET = setting("SHOP_SECRET", "only for trying this out, on loopback")
+PASSWORD = setting("SHOP_PASSWORD", "only for trying this out")
+AGENT_TOKEN = setting("SHOP_AGENT_TOKEN", "only for agents that try this out")
 PEOPLE = {"ana@example.com": "Ana", "bob@example.com": "Bob"}
 
 app = Flask(__name__)
@@ -46,7 +56,7 @@ app.config.update(SECRET_KEY=SECRET, SESSION_COOKIE_SAMESITE="Lax")
 engine = Engine(
     SQLAlchemyStore(os.environ.get("SHOP_DATABASE_URL", "sqlite:///shop.db")),
     secret=SECRET,
-    public_url=os.environ.get("SHOP_PUBLIC_URL", "http://127.0.0.1:8000/humans"),
+    public_url=setting("SHOP_PUBLIC_URL", "http://127.0.0.1:8000/humans"),
 )
 humans = BlockingEngine(engine)
 
@@ -88,7 +98,10 @@ class Decision(BaseModel):
 
 @app.post("/refunds")
 def ask_for_refund() -> ResponseReturnValue:
-    refund = Refund.model_validate_json(request.data)
+    try:
+        refund = Refund.model_validate_json(request.data)
+    except ValidationError as error:
+        return {"error": str(error)}, 422
     task = humans.create(
         build_spec(
             task=f"Approve the refund of order {refund.order}?",
@@ -106,9 +119,14 @@ def ask_for_refund() -> ResponseReturnValue:
 @app.get("/refunds/<task_id>")
 def refund(task_id: str) -> ResponseReturnValue:
     task = humans.get(task_id)
-    if not task.closed:
+    if task.status is not TaskStatus.COMPLETED:
         return {"status": task.status}
     return {"status": task.status, "approved": task.result(Decision).approved}
+
+
+@app.errorhandler(AwaitHumansError)
+def explain(error: AwaitHumansError) -> ResponseReturnValue:
+    return {"error": error.code, "message": error.message}, error.status
 
 
 @app.before_request
@@ -126,7 +144,7 @@ def authenticate() -> None:
 def current_user(environ: WSGIEnvironment) -> Human | None:
     """Say who is logged in, from Flask's session."""
     with app.request_context(environ):
-        if user := session.get("user"):
+        if (user := session.get("user")) in PEOPLE:
             return Human(id=user, email=user, display_name=PEOPLE[user])
         raise HTTPException(303, headers={"Location": url_for("login")})
 

@@ -96,6 +96,9 @@ def running(
         "HOME": str(folder),
         "SHOP_DATABASE_URL": f"sqlite:///{folder}/shop.db",
         "SHOP_PUBLIC_URL": f"{origin}/humans",
+        "SHOP_SECRET": "0123456789" * 4,
+        "SHOP_PASSWORD": PASSWORD,
+        "SHOP_AGENT_TOKEN": AGENT_TOKEN,
         **(environment or {}),
     }
     with (folder / "log").open("ab") as log:
@@ -130,6 +133,13 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 
 
 # ── The walk ──────────────────────────────────────────────────────────────────
+
+
+def test_secrets_made_for_trying_it_out_are_refused_on_a_database_of_its_own(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SHOP_DATABASE_URL": f"sqlite:///{tmp_path}/shop.db"}
+    program = [sys.executable, "-c", "import docs.examples.flask_app"]
+    done = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Set SHOP_SECRET.\n")
 
 
 def test_the_whole_walk(shop: Shop) -> None:
@@ -221,6 +231,8 @@ def the_doors_are_shut(shop: Shop, stranger: httpx2.Client) -> None:
         assert (refused.status_code, refused.headers["Location"]) == (303, f"{shop.path}/login")
     assert stranger.get("/humans/api/tasks").status_code == 401
     assert stranger.post("/refunds", json={"order": "A-1", "amount": 120}).status_code == 401
+    assert stranger.post("/refunds", json={"order": "A-1"}, headers=AGENT).status_code == 422
+    assert stranger.get("/refunds/nope", headers=AGENT).status_code == 404
 
 
 def ask_and_wait(shop: Shop) -> Decision:
