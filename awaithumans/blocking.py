@@ -4,36 +4,48 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Generic
 
 import anyio
 import anyio.from_thread
 from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import current_token
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
-from awaithumans.engine import Engine
+from awaithumans.background import Home
+from awaithumans.engine import Engine, Health
 from awaithumans.errors import ConfigurationError
+from awaithumans.forks import forget_in_forks
 from awaithumans.protocols import TaskEngine
-from awaithumans.types import Actor, Command, Human, JsonObject, Query, Task, TaskSpec
+from awaithumans.statistics import Statistics
+from awaithumans.types import Actor, Command, Cursor, Delivery, Entry, Human, JsonObject, Query, Task, TaskSpec
 
 ResultT = TypeVar("ResultT")
+EngineT_co = TypeVar("EngineT_co", bound=TaskEngine, default=TaskEngine, covariant=True)
 
 
-class BlockingEngine:
+class BlockingEngine(Generic[EngineT_co]):
     """A task engine's verbs, as plain functions that block their thread.
 
-    Safe to use from any number of threads. The calls run on the event loop
-    that does the engine's background work; if there is none, on one that this
-    process keeps in a thread of its own. Raises what the verbs of
-    `TaskEngine` raise, and `ConfigurationError` when called on the very
-    thread whose event loop would have to answer.
+    Safe to use from any number of threads, and in forks. The calls run on the
+    event loop that does the engine's background work; if there is none, on one
+    that this process keeps in a thread of its own. Raises what the engine's
+    verbs raise, and `ConfigurationError` when called on the very thread whose
+    event loop would have to answer.
+
+    It has every verb of the engine it is made around: around an `Engine` also
+    what a `RemoteEngine` cannot do, which type checkers know.
     """
 
-    def __init__(self, engine: TaskEngine) -> None:
+    def __init__(self, engine: EngineT_co) -> None:
         self.engine = engine
+
+    # ── The verbs of every task engine ────────────────────────────────────────
 
     def create(self, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
         """Ask; see `TaskEngine.create`."""
@@ -79,6 +91,76 @@ class BlockingEngine:
         """Close the task without an answer; see `TaskEngine.cancel`."""
         return run_blocking(partial(self.engine.cancel, task_id, by=by, reason=reason), self.engine)
 
+    def page_url(self, task_id: str) -> str | None:
+        """Return the address of the task's page; see `TaskEngine.page_url`."""
+        return self.engine.page_url(task_id)
+
+    # ── What takes an engine in this process ──────────────────────────────────
+
+    def ask(
+        self: BlockingEngine[Engine], spec: TaskSpec, *, by: Actor, response_model: type[BaseModel] | None = None
+    ) -> tuple[Task, bool]:
+        """Ask in somebody's name; see `Engine.ask`."""
+        return run_blocking(partial(self.engine.ask, spec, by=by, response_model=response_model), self.engine)
+
+    def resolve(self: BlockingEngine[Engine], assign_to: JsonObject) -> Sequence[Human]:
+        """Return the people `assign_to` means; see `Engine.resolve`."""
+        return run_blocking(partial(self.engine.resolve, assign_to), self.engine)
+
+    def wait_until(
+        self: BlockingEngine[Engine], task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None
+    ) -> Task:
+        """Block until the task is as `ready` wants it; see `Engine.wait_until`."""
+        return run_blocking(partial(self.engine.wait_until, task_id, ready, timeout=timeout), self.engine)
+
+    def trail(self: BlockingEngine[Engine], task_id: str) -> list[Entry]:
+        """Return the task's audit trail; see `Engine.trail`."""
+        return run_blocking(partial(self.engine.trail, task_id), self.engine)
+
+    def deliveries(self: BlockingEngine[Engine], task_id: str) -> list[Delivery]:
+        """Return what was sent, is due or failed; see `Engine.deliveries`."""
+        return run_blocking(partial(self.engine.deliveries, task_id), self.engine)
+
+    def delete(self: BlockingEngine[Engine], task_id: str, *, by: Actor) -> None:
+        """Erase the task's content; see `Engine.delete`."""
+        run_blocking(partial(self.engine.delete, task_id, by=by), self.engine)
+
+    def link(self: BlockingEngine[Engine], task: Task, human: Human) -> str:
+        """Make a capability link; see `Engine.link`."""
+        return self.engine.link(task, human)
+
+    def misfits(self: BlockingEngine[Engine], task: Task, value: JsonObject) -> Mapping[str, str]:
+        """Say, by field, why `value` is no answer; see `Engine.misfits`."""
+        return self.engine.misfits(task, value)
+
+    def health(self: BlockingEngine[Engine]) -> Health:
+        """Look whether due work is being done in time; see `Engine.health`."""
+        return run_blocking(self.engine.health, self.engine)
+
+    def statistics(
+        self: BlockingEngine[Engine], window: timedelta = timedelta(days=30), *, visible_to: Human | None = None
+    ) -> Statistics:
+        """Count tasks; see `Engine.statistics`."""
+        return run_blocking(partial(self.engine.statistics, window, visible_to=visible_to), self.engine)
+
+    def failures(self: BlockingEngine[Engine], *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
+        """Return the notices that could not be delivered; see `Engine.failures`."""
+        return run_blocking(partial(self.engine.failures, after=after, limit=limit), self.engine)
+
+    def redeliver(self: BlockingEngine[Engine], task_id: str, *, by: Actor) -> Task:
+        """Tell those again who could not be told; see `Engine.redeliver`."""
+        return run_blocking(partial(self.engine.redeliver, task_id, by=by), self.engine)
+
+    def purge(self: BlockingEngine[Engine], *, before: datetime) -> int:
+        """Erase what was closed long ago; see `Engine.purge`."""
+        return run_blocking(partial(self.engine.purge, before=before), self.engine)
+
+    def tick(self: BlockingEngine[Engine]) -> int:
+        """Do all background work that is due now; see `Engine.tick`."""
+        return run_blocking(self.engine.tick, self.engine)
+
+    # ── At the end ────────────────────────────────────────────────────────────
+
     def aclose(self) -> None:
         """Close what the engine opened; see `Engine.aclose`."""
         close: Callable[[], Awaitable[None]] | None = getattr(self.engine, "aclose", None)
@@ -101,7 +183,7 @@ def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | No
         return _run_in(home.portal, call)
     if (engine is None or isinstance(engine, Engine)) and _in_worker_thread():
         return anyio.from_thread.run(_as_coroutine, call)
-    return _run_in(_portal(), call)
+    return _run_in(own_home().portal, call)
 
 
 def _run_in(portal: BlockingPortal, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
@@ -128,26 +210,38 @@ def _in_worker_thread() -> bool:
 
 # ── The process's own event loop, in a thread ─────────────────────────────────
 
-_lock = threading.Lock()
-_portals: dict[int, BlockingPortal] = {}
+
+class _OwnHome:
+    """Starts the loop when it is first needed, once in each process."""
+
+    def __init__(self) -> None:
+        self.forget()
+        forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Have no loop; the parent's runs in the parent."""
+        self._lock = threading.Lock()
+        self._home: Home | None = None
+
+    def __call__(self) -> Home:
+        with self._lock:
+            if self._home is None:
+                self._home = _start_home()
+            return self._home
 
 
-def _portal() -> BlockingPortal:
-    with _lock:
-        if os.getpid() not in _portals:
-            _portals.clear()
-            _portals[os.getpid()] = _start_portal()
-        return _portals[os.getpid()]
+own_home = _OwnHome()
+"""Give the asyncio loop that this process keeps in a thread of its own."""
 
 
-def _start_portal() -> BlockingPortal:
+def _start_home() -> Home:
     """Start the loop's thread: a daemon, so that it never keeps a program alive."""
-    ready: Future[BlockingPortal] = Future()
-    threading.Thread(target=anyio.run, args=(_serve_portal, ready), name="awaithumans", daemon=True).start()
+    ready: Future[Home] = Future()
+    threading.Thread(target=anyio.run, args=(_serve_home, ready), name="awaithumans", daemon=True).start()
     return ready.result()
 
 
-async def _serve_portal(ready: Future[BlockingPortal]) -> None:
+async def _serve_home(ready: Future[Home]) -> None:
     async with BlockingPortal() as portal:
-        ready.set_result(portal)
+        ready.set_result(Home(os.getpid(), threading.get_ident(), current_token().native_token, portal))
         await portal.sleep_until_stopped()

@@ -6,12 +6,15 @@ wake-up may be early, doubled or lost: that costs latency, never an answer.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import anyio
 from anyio.lowlevel import current_token
+
+from awaithumans.forks import forget_in_forks
 
 MAX_NOTED = 1_000
 
@@ -20,6 +23,7 @@ class Bell:
     """Something one coroutine waits for and any thread may ring."""
 
     def __init__(self) -> None:
+        self._pid = os.getpid()
         self._loop = current_token().native_token
         self._event = anyio.Event()
 
@@ -29,8 +33,9 @@ class Bell:
         self._event = anyio.Event()
 
     def ring(self) -> None:
-        """Wake the waiter, from whatever thread or loop."""
-        call_soon(self._loop, self._set)
+        """Wake the waiter, from whatever thread or loop; not from a fork."""
+        if self._pid == os.getpid():
+            call_soon(self._loop, self._set)
 
     def _set(self) -> None:
         self._event.set()
@@ -73,6 +78,11 @@ class Hub:
     """The waiters of one process, by task id, and the followers of all tasks."""
 
     def __init__(self) -> None:
+        self.forget()
+        forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Have no waiters; those of the process this one was forked from are not here."""
         self._lock = threading.Lock()
         self._bells: dict[str, set[Bell]] = {}
         self._feeds: set[Feed] = set()

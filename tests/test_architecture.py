@@ -24,6 +24,7 @@ LAYERS = (
         "following",
         "clock",
         "beside",
+        "forks",
         "waiting",
         "client",
         "remote",
@@ -43,6 +44,7 @@ STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
 EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
 LIBRARIES = {
+    "a2wsgi": {"web"},
     "alembic": {"stores"},
     "cryptography": {"signing", "stores"},
     "httpcore2": {"channels"},

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from awaithumans.errors import ConfigurationError, StoreSchemaError
+from awaithumans.forks import forget_in_forks
 from awaithumans.stores.dialects import DIALECTS, SHIELD_SECONDS, dialect_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ _DRIVER_HINTS = {
 class Database:
     """Runs operations on a URL, an `Engine` or an `AsyncEngine`.
 
-    Only what it opened itself is configured, and closed by `aclose`.
+    Only what it opened itself is configured, and closed by `aclose`. A forked
+    process opens connections of its own, unless the host brought the engine.
     """
 
     def __init__(self, bind: str | URL | Engine | AsyncEngine) -> None:
@@ -68,6 +70,18 @@ class Database:
         _refuse_unsupported(self._engine.url)
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
+        self._inherited: list[Pool] = []
+        if self._owned:
+            forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Leave the parent's connections alone, in a process that was forked.
+
+        They are kept for ever: closing one would end the parent's session, or
+        drop locks on its SQLite file.
+        """
+        self._inherited.append(self._engine.pool)
+        self._engine.dispose(close=False)
 
     @property
     def dialect(self) -> str:

@@ -36,6 +36,7 @@ from awaithumans.web.events import EventStream, event, opening
 from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
+from awaithumans.web.seats import permitted_wait
 from awaithumans.web.shapes import ReassignBody
 
 NOT_YOURS = "you don't have access to this task"
@@ -109,8 +110,8 @@ class Api:
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
 
         async def wait() -> Response:
-            with until_departure():
-                closed = await self._engine.wait_until(task.id, lambda task: task.closed, timeout=timeout)
+            with permitted_wait(request, timeout) as seconds, until_departure():
+                closed = await self._engine.wait_until(task.id, lambda task: task.closed, timeout=seconds)
                 return json_response(wire.poll_to_wire(closed))
             return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
 
@@ -176,7 +177,8 @@ class Api:
         actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
         command = Submit(value=body.response, by=actor, own=principal.may_answer_own)
         await self._engine.act(task.id, command)
-        task = await settled(self._engine, task.id, self._verdict_seconds)
+        with permitted_wait(request, self._verdict_seconds) as seconds:
+            task = await settled(self._engine, task.id, seconds)
         return json_response(wire.task_to_wire(task))
 
     async def _claim(self, request: Request) -> Response:

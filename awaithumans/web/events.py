@@ -20,10 +20,14 @@ from awaithumans.protocols import Clock
 from awaithumans.web.departure import until_departure
 from awaithumans.web.envelope import REQUEST_ID, written
 from awaithumans.web.resource import until_disconnect
+from awaithumans.web.seats import permitted_wait
 
 logger = logging.getLogger("awaithumans.web")
 
 LIFETIME = 300.0
+BRIEF = 0.5
+"""Seconds for telling how things stand, where nobody may wait."""
+
 HEARTBEAT = 15.0
 RETRY_MILLISECONDS = (1_000, 3_000)
 PARTING_SECONDS = 1.0
@@ -77,7 +81,8 @@ class EventStream(Response):
             try:
                 await self._send(send, started)
                 if scope["method"] != "HEAD":
-                    await until_disconnect(Request(scope, receive), partial(self._stream, send))
+                    request = Request(scope, receive)
+                    await until_disconnect(request, partial(self._stream, request, send))
                 await self._part(send)
             except ClientDisconnect:
                 pass
@@ -85,8 +90,8 @@ class EventStream(Response):
                 logger.exception("the event stream of request %s failed", scope[REQUEST_ID])
                 await self._part(send)
 
-    async def _stream(self, send: Send) -> None:
-        with _may_stay(self._clock):
+    async def _stream(self, request: Request, send: Send) -> None:
+        with _may_stay(request, self._clock):
             async with beside(self._keep_alive, send):
                 async for block in self._events:
                     await self._send_block(send, block)
@@ -115,7 +120,7 @@ class EventStream(Response):
 
 
 @contextmanager
-def _may_stay(clock: Clock) -> Generator[None]:
+def _may_stay(request: Request, clock: Clock) -> Generator[None]:
     """Cancel the block, and go on behind it, when the stream has to end."""
-    with until_departure(), clock.move_on_after(LIFETIME):
+    with permitted_wait(request, LIFETIME) as seconds, until_departure(), clock.move_on_after(max(seconds, BRIEF)):
         yield

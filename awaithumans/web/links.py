@@ -24,6 +24,7 @@ from awaithumans.web.pages import error_page
 from awaithumans.web.rendering import moment, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormRefusedError, Review, prefilled, send_answer
+from awaithumans.web.seats import permitted_wait
 
 
 class LinkUnknownError(AwaitHumansError, LookupError):
@@ -81,7 +82,8 @@ class Links:
         csrf.ensure_token(self._engine.keys, token, _visitor(human), mount_of(request))
         actor = Actor.of(human, auth="link", via="web")
         try:
-            task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=self._verdict_seconds)
+            with permitted_wait(request, self._verdict_seconds) as seconds:
+                task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=seconds)
         except FormRefusedError as refused:
             return self._page(request, task, human, refused.values, refused.errors, status=422)
         except ConflictError:

@@ -27,6 +27,7 @@ from awaithumans.web.review import (
     prefilled,
     send_answer,
 )
+from awaithumans.web.seats import permitted_wait
 
 PAGE = 30
 
@@ -156,7 +157,8 @@ class Pages:
         task = await self._seen_by(request, human)
         actor = Actor.of(human, auth="host", via="web")
         try:
-            task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=self._verdict_seconds)
+            with permitted_wait(request, self._verdict_seconds) as seconds:
+                task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=seconds)
         except FormRefusedError as refused:
             review = await self._review(task, human, refused.values, refused.errors)
             return await self._page(request, review, status=422)

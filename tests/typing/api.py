@@ -6,7 +6,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from awaithumans import Actor, Engine, Query, Task, await_human
+from awaithumans import Actor, BlockingEngine, Engine, Entry, Query, RemoteEngine, Task, await_human
 from awaithumans.stores.memory import MemoryStore
 
 
@@ -37,3 +37,14 @@ async def verbs_return_the_task_after_them(ana: Actor) -> None:
         assert_type(await engine.find(Query()), list[Task])
         assert_type(await engine.submit("id", {"approved": True}, by=ana), Task)
         assert_type(await engine.wait("id", timeout=1), Task)
+
+
+def blocking_verbs_are_those_of_the_engine_inside(ana: Actor) -> None:
+    here = BlockingEngine(Engine(MemoryStore()))
+    assert_type(here.find(Query()), list[Task])
+    assert_type(here.trail("id"), list[Entry])
+    there = BlockingEngine(RemoteEngine("https://app.example/humans"))
+    assert_type(there.wait("id", timeout=1), Task)
+    there.trail("id")  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+    either: BlockingEngine = there if ana.operator else here
+    assert_type(either.get("id"), Task)
