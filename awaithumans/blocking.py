@@ -6,20 +6,26 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
+from contextvars import ContextVar
 from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 import anyio
 import anyio.from_thread
 from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import current_token
 from pydantic import BaseModel
 
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import TaskEngine
 from awaithumans.types import Actor, Command, Human, JsonObject, Query, Task, TaskSpec
+from awaithumans.wakeups import call_soon
 
 ResultT = TypeVar("ResultT")
+CANCELLED_WITHIN = 2.0
+"""Seconds that an interrupted call has to put right what it has to, such as a terminal."""
 
 
 class BlockingEngine:
@@ -105,12 +111,63 @@ def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | No
 
 
 def _run_in(portal: BlockingPortal, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    future = portal.start_task_soon(_as_coroutine, call)
+    caller = Caller()
+    future = portal.start_task_soon(caller.attend, call)
     try:
-        return future.result()
+        return caller.serve(future)
     except BaseException:
-        future.cancel()
+        if future.cancel():
+            caller.ended.wait(CANCELLED_WITHIN)
         raise
+
+
+class Caller:
+    """The thread that blocks for a call: it can do what only that thread may."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+
+    async def attend(self, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Make the call, with this as its `CALLER`."""
+        CALLER.set(self)
+        try:
+            return await call()
+        finally:
+            self.ended.set()
+
+    def serve(self, future: Future[ResultT]) -> ResultT:
+        """Do the jobs until the call has ended, and return what it returns.
+
+        What a job raises that is no `Exception`, such as KeyboardInterrupt, is
+        raised here.
+        """
+        future.add_done_callback(lambda _: self._jobs.put(None))
+        while job := self._jobs.get():
+            job()
+        return future.result()
+
+    async def run(self, job: Callable[[], ResultT]) -> ResultT:
+        """Have the blocked thread do a job, and return what comes of it."""
+        done = anyio.Event()
+        loop = current_token().native_token
+        outcome: Future[ResultT] = Future()
+        outcome.add_done_callback(lambda _: call_soon(loop, done.set))
+        self._jobs.put(partial(_fulfil, outcome, job))
+        await done.wait()
+        return outcome.result()
+
+
+def _fulfil(outcome: Future[ResultT], job: Callable[[], ResultT]) -> None:
+    try:
+        outcome.set_result(job())
+    except Exception as error:  # noqa: BLE001 - raised where the job was given
+        outcome.set_exception(error)
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("awaithumans_caller", default=None)
+"""Who blocks for the running call; None in a coroutine that nobody blocks for."""
 
 
 async def _as_coroutine(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
