@@ -6,8 +6,10 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import partial
+from queue import SimpleQueue
 from typing import Generic
 
 import anyio
@@ -24,9 +26,12 @@ from awaithumans.forks import forget_in_forks
 from awaithumans.protocols import TaskEngine
 from awaithumans.statistics import Statistics
 from awaithumans.types import Actor, Command, Cursor, Delivery, Entry, Human, JsonObject, Query, Task, TaskSpec
+from awaithumans.wakeups import call_soon
 
 ResultT = TypeVar("ResultT")
 EngineT_co = TypeVar("EngineT_co", bound=TaskEngine, default=TaskEngine, covariant=True)
+CANCELLED_WITHIN = 2.0
+"""Seconds that an interrupted call has to put right what it has to, such as a terminal."""
 
 
 class BlockingEngine(Generic[EngineT_co]):
@@ -187,12 +192,63 @@ def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | No
 
 
 def _run_in(portal: BlockingPortal, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    future = portal.start_task_soon(_as_coroutine, call)
+    caller = Caller()
+    future = portal.start_task_soon(caller.attend, call)
     try:
-        return future.result()
+        return caller.serve(future)
     except BaseException:
-        future.cancel()
+        if future.cancel():
+            caller.ended.wait(CANCELLED_WITHIN)
         raise
+
+
+class Caller:
+    """The thread that blocks for a call: it can do what only that thread may."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+
+    async def attend(self, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Make the call, with this as its `CALLER`."""
+        CALLER.set(self)
+        try:
+            return await call()
+        finally:
+            self.ended.set()
+
+    def serve(self, future: Future[ResultT]) -> ResultT:
+        """Do the jobs until the call has ended, and return what it returns.
+
+        What a job raises that is no `Exception`, such as KeyboardInterrupt, is
+        raised here.
+        """
+        future.add_done_callback(lambda _: self._jobs.put(None))
+        while job := self._jobs.get():
+            job()
+        return future.result()
+
+    async def run(self, job: Callable[[], ResultT]) -> ResultT:
+        """Have the blocked thread do a job, and return what comes of it."""
+        done = anyio.Event()
+        loop = current_token().native_token
+        outcome: Future[ResultT] = Future()
+        outcome.add_done_callback(lambda _: call_soon(loop, done.set))
+        self._jobs.put(partial(_fulfil, outcome, job))
+        await done.wait()
+        return outcome.result()
+
+
+def _fulfil(outcome: Future[ResultT], job: Callable[[], ResultT]) -> None:
+    try:
+        outcome.set_result(job())
+    except Exception as error:  # noqa: BLE001 - raised where the job was given
+        outcome.set_exception(error)
+
+
+CALLER: ContextVar[Caller | None] = ContextVar("awaithumans_caller", default=None)
+"""Who blocks for the running call; None in a coroutine that nobody blocks for."""
 
 
 async def _as_coroutine(call: Callable[[], Awaitable[ResultT]]) -> ResultT:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import TypeAlias
 
 import anyio
 from pydantic import BaseModel, ValidationError
@@ -86,7 +87,8 @@ async def await_human(
         engine: the engine to ask; without it, and without `server_url`, the
             engine whose `run()` surrounds the call.
         server_url: where another process has the router mounted; without any
-            of these, the environment's AWAITHUMANS_URL.
+            of these, the environment's AWAITHUMANS_URL; without that, too, the
+            question is asked at the program's terminal, if it has one.
         api_key: an API token of that router; by default the environment's
             AWAITHUMANS_ADMIN_API_TOKEN.
 
@@ -100,7 +102,8 @@ async def await_human(
     `VerificationExhaustedError` for those outcomes; `InvalidInputError` (such
     as `SchemaValidationError`, `TimeoutRangeError`) with nothing asked;
     `IdempotencyConflictError` if the key names another question;
-    `ConfigurationError` if there is no engine; `ServerUnreachableError`.
+    `ConfigurationError` if there is no engine and no terminal;
+    `ServerUnreachableError`.
     """
     spec = build_spec(
         task=task,
@@ -116,8 +119,8 @@ async def await_human(
         task_metadata=task_metadata,
         callback_url=callback_url,
     )
-    async with _chosen(engine, server_url, api_key) as chosen:
-        return await ask_and_wait(chosen, spec, response_schema)
+    async with _chosen(engine, server_url, api_key) as (chosen, meanwhile):
+        return await ask_and_wait(chosen, spec, response_schema, meanwhile)
 
 
 def await_human_sync(
@@ -214,15 +217,23 @@ def derived_key(spec: TaskSpec) -> str:
     return digest(content_of(spec))[:32]
 
 
-async def ask_and_wait(engine: TaskEngine, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
+Meanwhile: TypeAlias = Callable[[Task], AbstractAsyncContextManager[None]]
+"""What goes on in this process while a task waits for its answer."""
+
+
+async def ask_and_wait(
+    engine: TaskEngine, spec: TaskSpec, response_schema: type[ResponseT], meanwhile: Meanwhile | None = None
+) -> ResponseT:
     """Ask, wait, validate, collect, and return or raise the outcome.
 
-    Nothing is collected before the outcome stands, so that whoever repeats the
+    `meanwhile` is what goes on while it waits; by default, a line says so on a
+    terminal. Nothing is collected before the outcome stands, so that whoever repeats the
     call after a crash finds the same tasks.
     """
-    first = last = await _closed(engine, spec, response_schema)
+    meanwhile = meanwhile or partial(_waiting, engine)
+    first = last = await _closed(engine, spec, response_schema, meanwhile)
     if misfit := _misfit(first, response_schema):
-        last = await _closed(engine, _once_more(spec, first, misfit), response_schema)
+        last = await _closed(engine, _once_more(spec, first, misfit), response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
@@ -230,10 +241,14 @@ async def ask_and_wait(engine: TaskEngine, spec: TaskSpec, response_schema: type
     return last.result(response_schema)
 
 
-async def _closed(engine: TaskEngine, spec: TaskSpec, response_schema: type[BaseModel]) -> Task:
+async def _closed(engine: TaskEngine, spec: TaskSpec, response_schema: type[BaseModel], meanwhile: Meanwhile) -> Task:
     asked = await engine.create(spec, response_model=response_schema)
-    async with waiting_line(asked, engine.page_url(asked.id)):
+    async with meanwhile(asked):
         return await engine.wait(asked.id)
+
+
+def _waiting(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None]:
+    return waiting_line(task, engine.page_url(task.id))
 
 
 def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
@@ -298,19 +313,31 @@ def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
 
 
 @asynccontextmanager
-async def _chosen(engine: TaskEngine | None, server_url: str | None, api_key: str | None) -> AsyncGenerator[TaskEngine]:
+async def _chosen(
+    engine: TaskEngine | None, server_url: str | None, api_key: str | None
+) -> AsyncGenerator[tuple[TaskEngine, Meanwhile | None]]:
     if engine is not None:
-        yield engine
+        yield engine, None
     elif server_url is None and (ambient := AMBIENT_ENGINE.get()) is not None:
-        yield ambient
+        yield ambient, None
     elif url := server_url or os.environ.get(URL_VARIABLE):
         async with RemoteEngine(url, api_key or os.environ.get(TOKEN_VARIABLE)) as remote:
-            yield remote
+            yield remote, None
     else:
+        yield _at_the_terminal()
+
+
+def _at_the_terminal() -> tuple[TaskEngine, Meanwhile]:
+    from awaithumans.terminal import asking, find_desk, terminal_engine
+
+    desk = find_desk()
+    if desk is None:
         raise ConfigurationError(
             "there is no engine to ask",
             hint=(
                 "Pass engine=, or server_url= and api_key=; or call from inside `async with engine.run():`; "
-                f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}."
+                f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}; or run this where standard input is a terminal."
             ),
         )
+    engine = terminal_engine()
+    return engine, partial(asking, desk, engine)

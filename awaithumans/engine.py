@@ -406,7 +406,9 @@ class Engine(TaskEngine):
         spec = task.spec
         form = spec.form if spec.form is not None else form_from_schema(spec.response_schema)
         faults = validate_response(form, spec.response_schema, value)
-        return faults or self._model_faults(task.id, value)
+        faulty = {path.partition(".")[0] for path in faults}
+        more = self._model_faults(task.id, value)
+        return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
 
     async def aclose(self) -> None:
         """Close what the store and the channels opened themselves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import signal
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -208,7 +209,8 @@ class TestArguments:
 
     async def test_without_an_engine_the_error_says_what_to_do(self, monkeypatch):
         monkeypatch.delenv("AWAITHUMANS_URL", raising=False)
-        with pytest.raises(ConfigurationError, match=r"engine=.*server_url=.*AWAITHUMANS_URL"):
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        with pytest.raises(ConfigurationError, match=r"engine=.*server_url=.*AWAITHUMANS_URL.*terminal"):
             await await_human(**QUESTION)
 
 

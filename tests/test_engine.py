@@ -374,6 +374,26 @@ async def _expect_its_end(engine: Engine, task_id: str) -> None:
 
 @pytest.mark.anyio
 class TestResponseModels:
+    async def test_the_model_is_heard_beside_the_schema(self):
+        """Whoever fills in a form sees everything that is wrong at once."""
+        from pydantic import BaseModel, field_validator
+
+        class Refund(BaseModel):
+            amount: int
+            reason: str
+
+            @field_validator("amount")
+            @classmethod
+            def _bounded(cls, value: int) -> int:
+                if value > 100:
+                    raise ValueError("at most 100")
+                return value
+
+        engine = Engine(MemoryStore())
+        task = await engine.create(a_question(response_schema=Refund.model_json_schema()), response_model=Refund)
+        assert engine.misfits(task, {"amount": 500}).keys() == {"amount", "reason"}
+        assert engine.misfits(task, {"amount": 50, "reason": "late"}) == {}
+
     async def test_of_this_process_check_more_than_their_json_schema(self, clock):
         from pydantic import model_validator
 

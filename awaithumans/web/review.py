@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from awaithumans import forms, lifecycle
+from awaithumans.display import Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
-from awaithumans.web.display import Shown, humanised, raw_json, shown
 
 STATUS_WORDS = {
     "created": "Open",

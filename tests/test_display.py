@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from awaithumans.web.display import humanised, shown
+from awaithumans.display import humanised, shown
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""The question is asked right here, of the person at the program's terminal.
+
+An engine of this process holds the task, as any engine does: what is typed is
+one more answer to it, checked and written the one way there is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, closing, suppress
+from functools import cache, partial
+from getpass import getuser
+
+import anyio
+
+from awaithumans.beside import beside
+from awaithumans.engine import Engine
+from awaithumans.errors import ConflictError
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.terminal.conversation import Ask, Conversation
+from awaithumans.terminal.desks import Desk, find_desk
+from awaithumans.types import AGENT, Actor, JsonObject, KeyScope, Task, TaskStatus
+from awaithumans.wakeups import Bell
+
+__all__ = ["Desk", "asking", "find_desk", "terminal_engine"]
+
+
+def terminal_engine() -> Engine:
+    """Give the engine of the questions asked at this process's terminal.
+
+    There is one, so that a key names a question as long as the process lives.
+    """
+    with _lock:
+        return _make_engine()
+
+
+@cache
+def _make_engine() -> Engine:
+    return Engine(MemoryStore())
+
+
+@asynccontextmanager
+async def asking(desk: Desk, engine: Engine, task: Task) -> AsyncGenerator[None]:
+    """Ask the person at `desk` for an answer while the block waits for it.
+
+    A block that is cancelled takes the question along, unless it has a key of
+    its own: nobody else could answer it.
+    """
+    waited = False
+    try:
+        async with beside(_ask, desk, engine, task.id):
+            yield
+        waited = True
+    except ExceptionGroup as group:  # the asking failed, not the block
+        raise group.exceptions[0] from None
+    finally:
+        if not waited and task.spec.key_scope is KeyScope.CALL:
+            await _withdraw(engine, task.id)
+    if (await engine.get(task.id)).status is TaskStatus.TIMED_OUT:
+        await desk.tell("The time is up; nothing was sent.")
+
+
+async def _withdraw(engine: Engine, task_id: str) -> None:
+    with anyio.CancelScope(shield=True):
+        with suppress(ConflictError):
+            await engine.cancel(task_id, by=AGENT, reason="the call was cancelled")
+        await engine.collect(task_id)
+
+
+async def _ask(desk: Desk, engine: Engine, task_id: str) -> None:
+    async with _turn():
+        task = await engine.get(task_id)
+        if task.closed:
+            return
+        conversation = Conversation(task, desk.screen, partial(engine.misfits, task), engine.clock.now())
+        value = await _held(conversation.talk(), desk, engine, task)
+        with suppress(ConflictError):  # it closed meanwhile, and whoever waits knows how
+            if value is None:
+                await engine.cancel(task_id, by=_person(), reason="cancelled at the terminal")
+            else:
+                await engine.submit(task_id, value, by=_person())
+            await desk.tell("Cancelled." if value is None else "Sent.")
+
+
+async def _held(
+    talk: Generator[Ask, str, JsonObject | None], desk: Desk, engine: Engine, task: Task
+) -> JsonObject | None:
+    """Carry a conversation between the person and its script."""
+    with closing(talk):
+        try:
+            ask = next(talk)
+            while True:
+                try:
+                    line = await desk.ask(ask, (task.deadline - engine.clock.now()).total_seconds())
+                except EOFError as end:
+                    ask = talk.throw(end)
+                except TimeoutError:
+                    await anyio.sleep_forever()  # the engine closes the task, and whoever waits ends this
+                else:
+                    ask = talk.send(line)
+        except StopIteration as end:
+            value: JsonObject | None = end.value
+            return value
+
+
+def _person() -> Actor:
+    try:
+        name = getuser()
+    except (KeyError, OSError, ImportError):
+        name = "terminal"
+    return Actor(kind="human", id=name, auth="engine", via="terminal")
+
+
+# ── One conversation at a time ────────────────────────────────────────────────
+
+_lock = threading.Lock()
+_queue: list[Bell] = []
+
+
+@asynccontextmanager
+async def _turn() -> AsyncGenerator[None]:
+    """Let one question in after another, from whatever thread or loop."""
+    bell = Bell()
+    with _lock:
+        _queue.append(bell)
+    try:
+        while _queue[0] is not bell:
+            await bell.rung()
+        yield
+    finally:
+        with _lock:
+            _queue.remove(bell)
+            if _queue:
+                _queue[0].ring()

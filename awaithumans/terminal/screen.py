@@ -1,0 +1,150 @@
+"""How text, values and questions are laid out on a screen of some width.
+
+Task, payload and form come from strangers. What could move the cursor, set
+colours or turn the direction of writing is shown as an escape, never sent.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from awaithumans.display import Shown
+
+USUAL_WIDTH = 80
+MIN_WIDTH = 20
+MAX_WIDTH = 100
+_JOINERS = "\u200c\u200d"
+_EMPTY = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screen:
+    """What there is to write on: so many columns, with or without colour."""
+
+    width: int = USUAL_WIDTH
+    colour: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Give how long a line may be and still read well."""
+        return max(MIN_WIDTH, min(self.width - 1, MAX_WIDTH))
+
+    def strong(self, text: str) -> str:
+        """Make text stand out."""
+        return self._styled("1", text)
+
+    def quiet(self, text: str) -> str:
+        """Make text stand back."""
+        return self._styled("2", text)
+
+    def wrong(self, text: str) -> str:
+        """Mark text as an error."""
+        return self._styled("31", text)
+
+    def _styled(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+
+def printable(text: str) -> str:
+    r"""Write what is no letter, sign or space as an escape, like `\x1b`."""
+    return "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return " " if character.isspace() else character.encode("unicode_escape").decode()
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Break text into lines; its own line breaks and indentation stay."""
+    lines: list[str] = []
+    for line in text.splitlines() or [""]:
+        safe = printable(line)
+        indent = safe[: len(safe) - len(safe.lstrip())][: columns // 2]
+        lines += textwrap.wrap(safe, columns, subsequent_indent=indent) or [""]
+    return lines
+
+
+def indented(lines: Sequence[str], by: str = "  ") -> list[str]:
+    """Move lines to the right."""
+    return [f"{by}{line}".rstrip() for line in lines]
+
+
+def value_lines(value: Shown, columns: int) -> list[str]:
+    """Lay out a value, readable."""
+    columns = max(columns, MIN_WIDTH // 2)
+    match value.kind:
+        case "empty":
+            return [_EMPTY]
+        case "pairs":
+            return _pairs(value.pairs, columns)
+        case "list":
+            return [line for item in value.items for line in _bullet(item, columns)]
+        case "table":
+            return _table(value, columns)
+        case _:
+            return wrapped(value.text, columns)
+
+
+# ── Pairs and lists ───────────────────────────────────────────────────────────
+
+
+def _pairs(pairs: Sequence[tuple[str, Shown]], columns: int) -> list[str]:
+    named = [(" ".join(wrapped(label, columns)), value) for label, value in pairs]
+    short = [_cells(label) for label, _ in named if _cells(label) <= columns // 3]
+    margin = max(short, default=0) + 2
+    return [line for label, value in named for line in _pair(label, value, margin, columns)]
+
+
+def _pair(label: str, value: Shown, margin: int, columns: int) -> Iterator[str]:
+    if value.kind in {"pairs", "list", "table"} or _cells(label) > margin - 2:
+        yield label
+        yield from indented(value_lines(value, columns - 2))
+        return
+    first, *rest = value_lines(value, columns - margin)
+    yield f"{_filled(label, margin)}{first}"
+    yield from indented(rest, " " * margin)
+
+
+def _bullet(item: Shown, columns: int) -> Iterator[str]:
+    first, *rest = value_lines(item, columns - 2)
+    yield f"- {first}"
+    yield from indented(rest)
+
+
+# ── Tables ────────────────────────────────────────────────────────────────────
+
+
+def _table(table: Shown, columns: int) -> list[str]:
+    """Lay out rows under their headings, or one after another where they are too wide."""
+    grid = [[printable(name) for name in table.columns], *([_cell(cell) for cell in row] for row in table.rows)]
+    widths = [max(map(_cells, column)) for column in zip(*grid, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) <= columns:
+        return [
+            "  ".join(_filled(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in grid
+        ]
+    records = [Shown(kind="pairs", pairs=list(zip(table.columns, row, strict=True))) for row in table.rows]
+    return value_lines(Shown(kind="list", items=records), columns)
+
+
+def _cell(value: Shown) -> str:
+    return _EMPTY if value.kind == "empty" else " ".join(printable(line) for line in value.text.splitlines())
+
+
+def _filled(text: str, width: int) -> str:
+    return text + " " * (width - _cells(text))
+
+
+def _cells(text: str) -> int:
+    """Count the columns that text takes: two for a wide letter, none for what joins or combines."""
+    return sum(_width(character) for character in text)
+
+
+def _width(character: str) -> int:
+    if character in _JOINERS or unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

@@ -1,0 +1,97 @@
+"""Programs that have no engine, and ask the person at their terminal.
+
+    python -m tests.programs.asks_here WAY TIMEOUT_SECONDS
+
+The answer goes to standard output as JSON, an outcome's error as its name.
+"""
+
+from __future__ import annotations
+
+import sys
+from decimal import Decimal
+from functools import partial
+
+import anyio
+from pydantic import BaseModel, Field
+
+from awaithumans import await_human, await_human_sync
+from awaithumans.errors import OutcomeError
+
+
+class Refund(BaseModel):
+    """What is shown."""
+
+    customer: str = "Jo \x1b[2J\x1b]0;gone\x07 Pärk"
+    reason: str = "Arrived broken. The box was wet, and one of the two cups had no handle any more."
+
+
+class Decision(BaseModel):
+    """What is asked."""
+
+    approved: bool
+    amount: Decimal = Field(ge=0, le=100)
+    note: str = "none"
+
+
+ask = partial(
+    await_human_sync,
+    payload_schema=Refund,
+    payload=Refund(),
+    response_schema=Decision,
+)
+
+
+def blocking(timeout: int) -> list[Decision]:
+    """Ask from a plain script."""
+    return [ask(task="Approve this refund?", timeout_seconds=timeout)]
+
+
+def in_a_coroutine(timeout: int, backend: str = "asyncio") -> list[Decision]:
+    """Ask two questions at once."""
+    answers: dict[str, Decision] = {}
+
+    async def one(name: str) -> None:
+        answers[name] = await await_human(
+            task=f"{name} question",
+            payload_schema=Refund,
+            payload=Refund(),
+            response_schema=Decision,
+            timeout_seconds=timeout,
+        )
+
+    async def both() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one, "First")
+            await anyio.wait_all_tasks_blocked()
+            group.start_soon(one, "Second")
+
+    anyio.run(both, backend=backend)
+    return [answers["First"], answers["Second"]]
+
+
+def in_trio(timeout: int) -> list[Decision]:
+    """Ask two questions at once, on trio."""
+    return in_a_coroutine(timeout, "trio")
+
+
+def one_after_another(timeout: int) -> list[Decision]:
+    """Ask again after the time was up."""
+    try:
+        ask(task="Too late?", timeout_seconds=1)
+    except OutcomeError as error:
+        print(type(error).__name__, flush=True)
+    return [ask(task="In time?", timeout_seconds=timeout)]
+
+
+def main() -> None:
+    """Ask in the way that is named."""
+    way, timeout = sys.argv[1], int(sys.argv[2])
+    try:
+        for decision in globals()[way](timeout):
+            print(decision.model_dump_json(), flush=True)
+    except OutcomeError as error:
+        print(type(error).__name__, flush=True)
+
+
+if __name__ == "__main__":
+    main()
