@@ -179,12 +179,12 @@ def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | No
     What is raised in the blocked thread meanwhile, such as KeyboardInterrupt,
     cancels the call.
     """
+    if isinstance(engine, Engine) and engine.works_in_this_thread:
+        raise ConfigurationError(
+            "a blocking call on the engine's own event loop would never return",
+            hint="Use the async twin here (await await_human(...)), or call from a worker thread.",
+        )
     if isinstance(engine, Engine) and (home := engine.home) is not None:
-        if home.thread == threading.get_ident():
-            raise ConfigurationError(
-                "a blocking call on the engine's own event loop would never return",
-                hint="Use the async twin here (await await_human(...)), or call from a worker thread.",
-            )
         return _run_in(home.portal, call)
     if (engine is None or isinstance(engine, Engine)) and _in_worker_thread():
         return anyio.from_thread.run(_as_coroutine, call)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -55,8 +56,43 @@ from awaithumans.types import (
 )
 from awaithumans.wakeups import Bell, Feed, Hub
 
-AMBIENT_ENGINE: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
-"""The engine that `await_human` uses where none is given."""
+
+class AmbientEngine:
+    """Which engine `await_human` asks where none is given.
+
+    The one whose `run()` surrounds the call; or, while a test has replaced it,
+    the test's own, in every thread and on every event loop of the process.
+    """
+
+    def __init__(self) -> None:
+        self._surrounding: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
+        self._replacement: TaskEngine | None = None
+
+    def get(self) -> TaskEngine | None:
+        """Return the engine to ask; None if there is none."""
+        return self._replacement or self._surrounding.get()
+
+    @contextmanager
+    def surrounding(self, engine: TaskEngine) -> Generator[None]:
+        """Have the code inside the block ask `engine`."""
+        before = self._surrounding.get()
+        self._surrounding.set(engine)
+        try:
+            yield
+        finally:
+            self._surrounding.set(before)
+
+    @contextmanager
+    def replaced_by(self, engine: TaskEngine) -> Generator[None]:
+        """Have the whole process ask `engine` while the block runs."""
+        before, self._replacement = self._replacement, engine
+        try:
+            yield
+        finally:
+            self._replacement = before
+
+
+AMBIENT_ENGINE = AmbientEngine()
 
 MAX_MODELS = 10_000
 PURGE_PAGE = 500
@@ -167,18 +203,19 @@ class Engine(TaskEngine):
         the work where it stands; what is unfinished is done later by any
         process that runs an engine on the same store.
         """
-        before = AMBIENT_ENGINE.get()
         async with self._background.run():
-            AMBIENT_ENGINE.set(self)
-            try:
+            with AMBIENT_ENGINE.surrounding(self):
                 yield self
-            finally:
-                AMBIENT_ENGINE.set(before)
 
     @property
     def home(self) -> Home | None:
         """Give the event loop on which the background work runs, if any."""
         return self._background.home
+
+    @property
+    def works_in_this_thread(self) -> bool:
+        """Tell whether blocking this thread would block the engine's work."""
+        return self.home is not None and self.home.thread == threading.get_ident()
 
     async def tick(self) -> int:
         """Do all background work that is due now; return how many effects.

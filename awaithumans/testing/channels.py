@@ -17,18 +17,20 @@ The tests run on the backends of the fixture `anyio_backend`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from awaithumans.errors import InvalidRoutingError
 from awaithumans.protocols import Channel, DeliveryError
+from awaithumans.testing.recording import RecordingChannel
 from awaithumans.testing.tasks import ANA, NOON, make_spec, make_task
 from awaithumans.types import Actor, Answer, Notice, TaskStatus
+
+__all__ = ["ChannelConformance", "NoticeFactory", "RecordingChannel", "make_notice"]
 
 MAX_RECEIPT_LENGTH = 10_000
 
@@ -59,40 +61,6 @@ _OUTCOME: dict[str, Any] = {
     "closed_at": _CLOSED_AT,
     "answers": (Answer(by=Actor.of(ANA, auth="host", via="web"), at=_CLOSED_AT, attempt=0, value={"approve": True}),),
 }
-
-
-class RecordingChannel:
-    """A channel that keeps what it was asked to send.
-
-    `failures` are raised by the first sends, one by one; None stands for a
-    send that succeeds. `sent` has the notices that got through, `tried` all.
-    The receipt of each message is `receipt-<number>`. A target that is empty
-    or begins with a space is refused by `check`.
-    """
-
-    def __init__(self, name: str = "test", *, failures: Iterable[Exception | None] = ()) -> None:
-        self.name = name
-        self.tried: list[Notice] = []
-        self.sent: list[Notice] = []
-        self._failures = iter(tuple(failures))
-
-    def check(self, target: str) -> None:
-        """Refuse an empty target, and one that begins with a space."""
-        if not target or target.startswith(" "):
-            raise InvalidRoutingError("notify", f"{target!r} is not a target of this channel")
-
-    async def send(self, notice: Notice) -> str | None:
-        """Keep the notice, or raise the next failure."""
-        await anyio.lowlevel.checkpoint()
-        self.tried.append(notice)
-        if failure := next(self._failures, None):
-            raise failure
-        self.sent.append(notice)
-        return f"receipt-{len(self.sent)}"
-
-    def events(self, task_id: str) -> list[str]:
-        """Return what was said about a task, in order."""
-        return [notice.event for notice in self.sent if notice.task.id == task_id]
 
 
 class ChannelConformance:

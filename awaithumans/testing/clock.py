@@ -48,10 +48,14 @@ class VirtualClock:
         end = self._now + timedelta(seconds=seconds)
         await _settle()
         while due := [at for at in self._alarms.values() if at <= end]:
-            self._now = max(self._now, min(due))
-            self._ring()
+            self.jump(min(due))
             await _settle()
         self._now = end
+
+    def jump(self, to: datetime) -> None:
+        """Let it be that moment at once; the clock never goes back."""
+        self._now = max(self._now, to)
+        self._ring()
 
     def _set_alarm(self, scope: anyio.CancelScope, seconds: float) -> None:
         if seconds <= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import anyio
 from pydantic import BaseModel
 
@@ -45,6 +47,8 @@ async def main() -> None:
             )
     if decision != Decision(approved=True):
         raise SystemExit(f"expected an approval, got {decision!r}")
+    if "awaithumans.testing.plugin" not in {plugin.value for plugin in entry_points(group="pytest11")}:
+        raise SystemExit("pytest does not find the plugin")
 
 
 if __name__ == "__main__":
