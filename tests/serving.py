@@ -16,10 +16,13 @@ STOP_SECONDS = 10
 
 
 @contextmanager
-def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """Serve `app` on a loopback port, by default a free one; give its base URL."""
+def serving(app: ASGIApp, *, port: int = 0, root_path: str = "") -> Iterator[str]:
+    """Serve `app` on a loopback port, by default a free one; give its base URL.
+
+    `root_path` is the server's option of that name.
+    """
     with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2, root_path=root_path)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -8,8 +8,10 @@ has set is chained, never replaced: it is called as before.
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,10 +23,13 @@ from anyio.lowlevel import current_token
 from awaithumans.wakeups import call_soon
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DEPARTS_WITHIN = 60.0
+"""Seconds after a signal in which what begins ends at once; later, the process has evidently stayed."""
 
 # A process has one set of signal handlers, so there is one of these.
 _waits: dict[anyio.CancelScope, object] = {}
 _chained: dict[int, Callable[[int, FrameType | None], Any]] = {}
+_last_told = -math.inf
 
 
 @contextmanager
@@ -37,6 +42,8 @@ def until_departure() -> Generator[None]:
     _listen()
     with anyio.CancelScope() as scope:
         _waits[scope] = current_token().native_token
+        if time.monotonic() < _last_told + _DEPARTS_WITHIN:  # the server reads no more, but it had read this one
+            scope.cancel()
         try:
             yield
         finally:
@@ -54,6 +61,8 @@ def _listen() -> None:
 
 
 def _depart(number: int, frame: FrameType | None) -> None:
+    global _last_told  # noqa: PLW0603
+    _last_told = time.monotonic()
     for scope, loop in list(_waits.items()):
         call_soon(loop, scope.cancel)
     _chained[number](number, frame)

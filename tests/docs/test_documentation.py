@@ -2,7 +2,8 @@
 
 - `python` is executed, block after block, as one program per page. `await` may
   stand outside functions. `<!-- skip: reason -->` on the line above a block
-  leaves it at a syntax check.
+  leaves it at a syntax check. `<!-- from: examples/app.py -->` there says that
+  the block stands word for word in that program, which has tests of its own.
 - `bash` is parsed by bash, and its commands must be ones whose words can be
   checked here: targets, files and extras that exist.
 - `json` and `toml` are parsed.
@@ -33,6 +34,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROSE = {"text", "html", "http", "mermaid", "sql", "diff"}
 
 SKIP = re.compile(r"<!--\s*skip:?(?P<reason>[^\n]*?)-->\s*\Z")
+QUOTED = re.compile(r"<!--\s*from:\s*(?P<program>\S+)\s*-->\s*\Z")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -77,6 +79,9 @@ def evaluate_python(example: Example) -> None:
     """Execute a block with its own line numbers, so that failures point at it."""
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
     code = compile(source, example.path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if quoted := QUOTED.search(example.document.text[: example.start]):
+        assert example.parsed in (ROOT / "docs" / quoted["program"]).read_text(), f"{quoted['program']} says otherwise"
+        return
     if skip_reason(example):
         return
     outcome = eval(code, vars(example.namespace["module"]))
@@ -105,8 +110,9 @@ def known(words: list[str]) -> bool:
             return all(extras_exist(word) for word in rest)
         case ["python" | "python3", program, *_]:
             return (ROOT / program).is_file()
-        case ["uvicorn", application, *_]:
-            return (ROOT / "docs" / "examples" / f"{application.partition(':')[0]}.py").is_file()
+        case ["uvicorn" | "hypercorn" | "gunicorn", application, *_]:
+            program = application.partition(":")[0].removeprefix("docs.examples.")
+            return (ROOT / "docs" / "examples" / f"{program}.py").is_file()
         case ["git", "clone", *_] | ["cd" | "export", *_]:
             return True
         case _:

@@ -40,7 +40,7 @@ def test_stopping_the_server_ends_its_long_polls(number, tmp_path):
             replies: list[httpx2.Response] = []
             poll = threading.Thread(target=lambda: replies.append(api.get(f"/tasks/{task['id']}/poll?timeout=25")))
             poll.start()
-            time.sleep(0.5)  # the request is under way; were it not, the test would pass all the quicker
+            time.sleep(0.5)  # the request is under way; what if it is not, tests/examples shows
             started = time.monotonic()
             server.send_signal(number)
             poll.join(PATIENCE)

@@ -38,7 +38,7 @@ class Site:
     base: str = ""
 
     def start(self) -> None:
-        self.base = self.running.enter_context(serving(self.app, urlsplit(self.base).port or 0))
+        self.base = self.running.enter_context(serving(self.app, port=urlsplit(self.base).port or 0))
 
     def stop(self) -> None:
         self.running.close()

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from awaithumans.web.mount import located
 from tests.web.world import World, as_person, as_program, body, form
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +124,29 @@ async def test_the_hosts_own_state_reaches_its_log_in() -> None:
     async with world.engine.run(), world.client(host) as client:
         await client.get("/humans/")
     assert seen == ["ana"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "root_path", "left", "mount", "inner"),
+    [
+        ("/humans/tasks/1", "", "/tasks/1/", "/humans", "/tasks/1"),
+        ("/humans", "", "/", "/humans", "/"),
+        ("/tasks/tasks/1", "", "/tasks/1/", "/tasks", "/tasks/1"),
+        ("/shop/humans/tasks/1", "/shop", "/tasks/1/", "/shop/humans", "/tasks/1"),  # the server was told of /shop
+        ("/humans/tasks/1", "/shop", "/tasks/1/", "/shop/humans", "/tasks/1"),  # and a proxy has stripped it
+        ("/humans/tasks/1", "/shop/humans", "/tasks/1", "/shop/humans", "/tasks/1"),  # the host tells, too
+        ("/h%C3%B6hle%201/tasks/1?a=/b", "", "/tasks/1/", "/höhle 1", "/tasks/1"),
+        ("//evil.example//tasks//1", "", "/tasks/1/", "/evil.example", "/tasks/1"),  # links stay on this site
+        ("/humans.evil/tasks", "", ".evil/tasks/", "", "/.evil/tasks"),
+        ("/somewhere/else", "", "/tasks/1", "", "/tasks/1"),  # rewritten: nothing follows from it
+    ],
+)
+def test_what_a_host_cuts_off_the_path_is_where_it_mounted(
+    asked: str, root_path: str, left: str, mount: str, inner: str
+) -> None:
+    scope = {"type": "http", "raw_path": asked.encode(), "root_path": root_path, "path": left}
+    found = located(scope)
+    assert (found["root_path"], found["path"]) == (mount, f"{mount}{inner}")
 
 
 async def test_no_lifespan_is_needed() -> None:
