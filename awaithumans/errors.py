@@ -36,7 +36,7 @@ AwaitHumansError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -101,6 +101,20 @@ class StoreSchemaError(ConfigurationError):
 
     code = "STORE_SCHEMA"
     anchor = "store-schema"
+
+
+class EncryptionError(ConfigurationError):
+    """What is in the database cannot be decrypted with the secrets given.
+
+    `place` is where it stands: table, row and column.
+    """
+
+    code = "ENCRYPTION"
+    anchor = "encryption"
+
+    def __init__(self, place: Sequence[str], fault: str, *, hint: str | None = None) -> None:
+        self.place = tuple(place)
+        super().__init__(f"{'/'.join(self.place)} {fault}", hint=hint)
 
 
 class InvalidInputError(AwaitHumansError, ValueError):

@@ -124,8 +124,8 @@ class Store(Protocol):
     async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
         """Return the effects that have failed for good, latest first.
 
-        By (settled_at, effect id) descending; `after` continues behind a place
-        in that order.
+        Those settled at one moment come in an order that stays the same.
+        `after` continues behind an effect: its `settled_at` and id.
         """
         ...
 

@@ -17,14 +17,17 @@ from awaithumans.background import RECHECK_EVERY, RESTART_AFTER, VISIBLE_WITHIN
 from awaithumans.errors import TaskNotFoundError
 from awaithumans.following import LOOK_BACK, PAGE, PAUSE
 from awaithumans.protocols import Store
+from awaithumans.stores.encryption import Codec
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _Rows
+from awaithumans.stores.rows import Rows
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import ANA, a_question
 from awaithumans.testing.tasks import following
 from awaithumans.types import AGENT, Cursor, Human, Query, Task, TaskStatus
 from awaithumans.wakeups import MAX_NOTED, Feed
 
+ROWS = Rows(Codec())
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 20
@@ -361,7 +364,7 @@ class uncommitted:  # noqa: N801 - reads as a word
 
     def __enter__(self) -> Callable[[], None]:
         self._connection = self._engine.connect()
-        assert _apply(self._connection, rows=_Rows.of(self._change))
+        assert _apply(self._connection, written=ROWS.written(self._change))
         return self._connection.commit
 
     def __exit__(self, *_: object) -> None:

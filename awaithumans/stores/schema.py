@@ -70,7 +70,7 @@ trail = Table(
     metadata,
     Column("task_id", _Id, primary_key=True),
     Column("seq", Integer, primary_key=True, autoincrement=False),
-    Column("previous", _Digest, nullable=False),
+    Column("previous", _Text, nullable=False),
     Column("stamp", String(32), nullable=False),  # names the write it came with
     Column("document", _Text, nullable=False),
     **_ON_MARIADB,
@@ -79,7 +79,7 @@ trail = Table(
 effects = Table(
     "awaithumans_effects",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", _Digest, primary_key=True),
     Column("task_id", _Id, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("lane", _Digest, nullable=False),
@@ -115,6 +115,14 @@ Index(
     effects.c.id,
     sqlite_where=effects.c.failed_at.is_not(None),
     postgresql_where=effects.c.failed_at.is_not(None),
+)
+
+keys = Table(
+    "awaithumans_keys",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("encrypted", _Text, nullable=False),  # none where nothing is encrypted
+    **_ON_MARIADB,
 )
 
 schema = Table(

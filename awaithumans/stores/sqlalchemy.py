@@ -6,13 +6,10 @@ task is in `memory.py`, in fewer words.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 from anyio.lowlevel import checkpoint
@@ -21,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    RowMapping,
     Table,
     and_,
     delete,
@@ -33,23 +29,21 @@ from sqlalchemy import (
     update,
 )
 
-from awaithumans import documents
-from awaithumans.errors import ConflictError, TaskGoneError
+from awaithumans.errors import ConfigurationError, ConflictError, TaskGoneError
 from awaithumans.protocols import Store
 from awaithumans.stores.database import Database, HostTransaction
 from awaithumans.stores.dialects import dialect_of
-from awaithumans.stores.schema import ANYBODY, address_of, addressees, digest_of, effects, metadata, tasks, trail
+from awaithumans.stores.encryption import Codec, Encryption
+from awaithumans.stores.reencryption import codec_of, reencrypt
+from awaithumans.stores.rows import Row, Rows, Written
+from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail
 from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
     CLOSED_STATUSES,
     Change,
     Cursor,
     Delivery,
-    Effect,
-    EffectKind,
     Entry,
-    Human,
-    KeyScope,
     Leased,
     Query,
     Task,
@@ -61,13 +55,11 @@ from awaithumans.types import (
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-__all__ = ["SQLAlchemyStore", "metadata"]
+__all__ = ["Encryption", "SQLAlchemyStore", "metadata"]
 
-_Values: TypeAlias = dict[str, Any]
 DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
 _CREATE_ROUNDS = 10
-_EFFECTS_PER_CHANGE = 1_000_000
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
@@ -76,39 +68,43 @@ class _SQLStore(Generic[DatabaseT]):
 
     _database: DatabaseT
 
+    async def _rows(self) -> Rows:
+        raise NotImplementedError
+
     async def create(self, change: Change) -> Task:
-        return await self._database.write(partial(_create, rows=_Rows.of(change)))
+        rows = await self._rows()
+        return await self._database.write(partial(_create, rows=rows, written=rows.written(change)))
 
     async def get(self, task_id: str) -> Task | None:
-        return await self._database.read(partial(_get, task_id=task_id))
+        return await self._database.read(partial(_get, rows=await self._rows(), task_id=task_id))
 
     async def find(self, query: Query) -> list[Task]:
-        return await self._database.read(partial(_find, query=query))
+        return await self._database.read(partial(_find, rows=await self._rows(), query=query))
 
     async def count(self, query: Query) -> Mapping[TaskStatus, int]:
-        return await self._database.read(partial(_count, query=query))
+        return await self._database.read(partial(_count, rows=await self._rows(), query=query))
 
     async def apply(self, change: Change) -> bool:
-        rows = _Rows.of(change)
-        return await self._database.write(partial(_apply, rows=rows), recover=partial(_applied, rows=rows))
+        written = (await self._rows()).written(change)
+        return await self._database.write(partial(_apply, written=written), recover=partial(_applied, written=written))
 
     async def trail(self, task_id: str) -> list[Entry]:
-        return await self._database.read(partial(_trail, task_id=task_id))
+        return await self._database.read(partial(_trail, rows=await self._rows(), task_id=task_id))
 
     async def deliveries(self, task_id: str) -> list[Delivery]:
-        return await self._database.read(partial(_deliveries, task_id=task_id))
+        return await self._database.read(partial(_deliveries, rows=await self._rows(), task_id=task_id))
 
     async def failures(self, *, after: Cursor | None = None, limit: int = 50) -> list[Delivery]:
-        return await self._database.read(partial(_failures, after=after, limit=limit))
+        return await self._database.read(partial(_failures, rows=await self._rows(), after=after, limit=limit))
 
     async def lease(self, now: datetime, until: datetime, limit: int) -> Leased:
         due = await self._database.read(_next_due)
         if limit == 0 or due is None or due > now:
             return Leased(next_due=due)
-        token = uuid4().hex
+        rows, token = await self._rows(), uuid4().hex
         return await self._database.write(
-            partial(_lease, now=now, until=until, limit=limit, token=token),
-            recover=partial(_leased, token=token),
+            partial(_lease, rows=rows, now=now, until=until, limit=limit, token=token),
+            recover=partial(_leased, rows=rows, token=token),
         )
 
     async def settle(
@@ -120,22 +116,24 @@ class _SQLStore(Generic[DatabaseT]):
         retry_at: datetime | None = None,
         failed: str | None = None,
     ) -> bool:
-        values: _Values = {
-            "settled_at": microseconds(at),
-            "failed_at": None if failed is None else microseconds(at),
-            "failure": failed,
-        }
+        rows, effect = await self._rows(), delivery.effect
+        values: Row = {"settled_at": microseconds(at)}
         if retry_at:
             values = {"available_at": microseconds(retry_at)}
         elif failed is None:
-            values["receipt"] = receipt
+            values["receipt"] = rows.of_word(effect, "receipt", receipt)
+        else:
+            values |= {"failed_at": microseconds(at), "failure": rows.of_word(effect, "failure", failed)}
+        held = rows.codec.effect_id(effect.id), delivery.token
         return await self._database.write(
-            partial(_settle, delivery=delivery, values=values),
-            recover=partial(_settled, delivery=delivery, values=values),
+            partial(_settle, held=held, values=values), recover=partial(_settled, held=held, values=values)
         )
 
     async def purge(self, task: Task) -> bool:
-        return await self._database.write(partial(_purge, task=task), recover=partial(_purged, task=task))
+        erased = (await self._rows()).of_erased(task)
+        return await self._database.write(
+            partial(_purge, task=task, erased=erased), recover=partial(_purged, task=task)
+        )
 
     async def now(self) -> datetime | None:
         return await self._database.read(_clock)
@@ -148,6 +146,11 @@ class SQLAlchemyStore(_SQLStore[Database]):
     as it is and never closed here. A sync engine works in threads, under
     asyncio and trio; an async one needs asyncio.
 
+    With `encryption`, titles, payloads, answers, the trail, recipients and
+    receipts are written encrypted, and keys and addresses as keyed digests;
+    parts of display names are then not found. Every process needs the same.
+    A database is encrypted from its first task on, or by `reencrypt`.
+
     `listen` is where to hear of changes, if that is not through `bind`: the
     direct address of a PostgreSQL server whose pooler passes on no
     notifications.
@@ -157,16 +160,20 @@ class SQLAlchemyStore(_SQLStore[Database]):
         self,
         bind: str | URL | Engine | AsyncEngine,
         *,
+        encryption: Encryption | None = None,
         listen: str | URL | Engine | AsyncEngine | None = None,
     ) -> None:
         self._database = Database(bind)
         self._listening = self._database if listen is None else Database(listen)
+        self._encryption = encryption
+        self._known_rows: Rows | None = None
 
     async def setup(self) -> None:
         from awaithumans.stores.migrations import migrate, up_to_date
 
         if not await self._database.read(up_to_date):
             await self._database.write(migrate)
+        await self._rows()
 
     def using(self, connection: Connection | AsyncConnection, *, committing: Callable[[], None] | None = None) -> Store:
         """Give this store inside the host's own transaction; see `Joinable`.
@@ -174,7 +181,25 @@ class SQLAlchemyStore(_SQLStore[Database]):
         `connection` is what SQLAlchemy's `Engine.begin()`, `Session.connection()`
         or their async twins give, on the same database.
         """
-        return _JoinedStore(HostTransaction(connection, committing, dialect=self._database.dialect))
+        transaction = HostTransaction(connection, committing, dialect=self._database.dialect)
+        return _JoinedStore(transaction, self._rows)
+
+    async def reencrypt(self) -> int:
+        """Encrypt under the first secret what is not; return how many tasks that were.
+
+        Other processes may go on meanwhile if they know the first secret, too.
+        Where nothing was encrypted before, none may run: they would not find
+        what is, and write what is not. Harmless when repeated, also after it
+        was cut short. Raises `ConfigurationError` without `encryption`.
+        """
+        if self._encryption is None:
+            raise ConfigurationError("there is no secret to encrypt with", hint="Pass encryption=Encryption(secret).")
+        return await reencrypt(self._database, self._encryption)
+
+    async def _rows(self) -> Rows:
+        if self._known_rows is None:
+            self._known_rows = Rows(await codec_of(self._database, self._encryption))
+        return self._known_rows
 
     def watch(self) -> AsyncGenerator[Sequence[str]]:
         return watch(self._listening)
@@ -188,11 +213,15 @@ class SQLAlchemyStore(_SQLStore[Database]):
 
 
 class _JoinedStore(_SQLStore[HostTransaction]):
-    def __init__(self, transaction: HostTransaction) -> None:
+    def __init__(self, transaction: HostTransaction, rows: Callable[[], Awaitable[Rows]]) -> None:
         self._database = transaction
+        self._rows_outside = rows
 
     async def setup(self) -> None:
         await checkpoint()
+
+    async def _rows(self) -> Rows:
+        return await self._rows_outside()
 
     async def aclose(self) -> None:
         await checkpoint()
@@ -201,39 +230,39 @@ class _JoinedStore(_SQLStore[HostTransaction]):
 # ── Creating ──────────────────────────────────────────────────────────────────
 
 
-def _create(connection: Connection, *, rows: _Rows) -> Task:
+def _create(connection: Connection, *, rows: Rows, written: Written) -> Task:
     for _ in range(_CREATE_ROUNDS):
-        if dialect_of(connection).insert_new(connection, tasks, rows.task):
-            _add(connection, addressees, [_addressee(rows.id, address) for address in rows.addresses])
-            _add_the_rest(connection, rows)
-            return rows.read()
-        if holder := _holder(connection, rows):
+        if dialect_of(connection).insert_new(connection, tasks, written.task):
+            _add(connection, addressees, [_addressee(written.id, address) for address in written.addresses])
+            _add_the_rest(connection, written)
+            return rows.task(written.task)
+        if holder := _holder(connection, rows, written):
             return holder
     raise ConflictError("the idempotency key keeps changing hands", hint="Try again.")
 
 
-def _holder(connection: Connection, rows: _Rows) -> Task | None:
+def _holder(connection: Connection, rows: Rows, written: Written) -> Task | None:
     """Return what this very change wrote earlier, or else the key's task."""
-    same_id, same_key = tasks.c.id == rows.id, tasks.c.held_key == rows.task["held_key"]
+    same_id, same_key = tasks.c.id == written.id, tasks.c.held_key == written.task["held_key"]
     found = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.state).where(or_(same_id, same_key))
     row = connection.execute(found.order_by(same_id.desc()).limit(1)).mappings().one_or_none()
     if row is None:
         return None
     if row["state"] is None:
         raise TaskGoneError(row["id"], row["status"])
-    return _task(row)
+    return rows.task(row)
 
 
-def _add_the_rest(connection: Connection, rows: _Rows) -> None:
-    if rows.trail:
-        connection.execute(trail.insert(), rows.trail)
-    _add(connection, effects, rows.effects)
-    for row in rows.retried:
+def _add_the_rest(connection: Connection, written: Written) -> None:
+    if written.trail:
+        connection.execute(trail.insert(), written.trail)
+    _add(connection, effects, written.effects)
+    for row in written.retried:
         failed = and_(effects.c.id == row["id"], effects.c.failed_at.is_not(None))
         connection.execute(update(effects).where(failed).values(row))
 
 
-def _add(connection: Connection, table: Table, rows: list[_Values]) -> None:
+def _add(connection: Connection, table: Table, rows: list[Row]) -> None:
     """Insert the rows that are not there yet."""
     if rows:
         dialect_of(connection).insert_missing(connection, table, rows)
@@ -242,49 +271,49 @@ def _add(connection: Connection, table: Table, rows: list[_Values]) -> None:
 # ── Changing ──────────────────────────────────────────────────────────────────
 
 
-def _apply(connection: Connection, *, rows: _Rows) -> bool:
-    version = rows.task["version"] - 1
-    stored = and_(tasks.c.id == rows.id, tasks.c.version == version, tasks.c.state.is_not(None))
-    if connection.execute(update(tasks).where(stored).values(rows.changed)).rowcount != 1:
+def _apply(connection: Connection, *, written: Written) -> bool:
+    version = written.task["version"] - 1
+    stored = and_(tasks.c.id == written.id, tasks.c.version == version, tasks.c.state.is_not(None))
+    if connection.execute(update(tasks).where(stored).values(written.changed)).rowcount != 1:
         return False
-    _readdress(connection, rows)
-    _add_the_rest(connection, rows)
+    _readdress(connection, written)
+    _add_the_rest(connection, written)
     return True
 
 
-def _applied(connection: Connection, *, rows: _Rows) -> bool | None:
+def _applied(connection: Connection, *, written: Written) -> bool | None:
     """Tell whether this very change was written before its connection was lost.
 
     The row is locked first: the lost transaction may still be ending.
     """
     row = connection.execute(
-        select(tasks.c.version, tasks.c.state).where(tasks.c.id == rows.id).with_for_update()
+        select(tasks.c.version, tasks.c.state).where(tasks.c.id == written.id).with_for_update()
     ).one_or_none()
     if row is None:
         return None
-    if not rows.trail:
-        return True if (row.version, row.state) == (rows.task["version"], rows.task["state"]) else None
-    last = rows.trail[-1]
-    line = and_(trail.c.task_id == rows.id, trail.c.seq == last["seq"], trail.c.stamp == last["stamp"])
+    if not written.trail:
+        return True if (row.version, row.state) == (written.task["version"], written.task["state"]) else None
+    last = written.trail[-1]
+    line = and_(trail.c.task_id == written.id, trail.c.seq == last["seq"], trail.c.stamp == last["stamp"])
     return True if connection.scalar(select(trail.c.seq).where(line)) is not None else None
 
 
-def _readdress(connection: Connection, rows: _Rows) -> None:
-    mine = addressees.c.task_id == rows.id
+def _readdress(connection: Connection, written: Written) -> None:
+    mine = addressees.c.task_id == written.id
     before = frozenset(connection.scalars(select(addressees.c.address).where(mine)))
-    if gone := before - rows.addresses:
+    if gone := before - written.addresses:
         connection.execute(delete(addressees).where(mine, addressees.c.address.in_(sorted(gone))))
-    _add(connection, addressees, [_addressee(rows.id, address) for address in rows.addresses - before])
+    _add(connection, addressees, [_addressee(written.id, address) for address in written.addresses - before])
 
 
-def _purge(connection: Connection, *, task: Task) -> bool:
+def _purge(connection: Connection, *, task: Task, erased: Row) -> bool:
     stored = and_(
         tasks.c.id == task.id,
         tasks.c.version == task.version,
         tasks.c.status.in_(_CLOSED),
         tasks.c.state.is_not(None),
     )
-    if connection.execute(update(tasks).where(stored).values(_erased(task))).rowcount != 1:
+    if connection.execute(update(tasks).where(stored).values(erased)).rowcount != 1:
         return False
     for table in (addressees, trail, effects):
         connection.execute(delete(table).where(table.c.task_id == task.id))
@@ -296,51 +325,46 @@ def _purged(connection: Connection, *, task: Task) -> bool | None:
     return True if connection.scalar(select(tasks.c.id).where(gone)) else None
 
 
-def _erased(task: Task) -> _Values:
-    """Return what is left of a task: its id, its times, its outcome, and its key."""
-    values: _Values = {**_assignee_values(None), "spec": None, "state": None}
-    return {**values, "held_key": None} if task.spec.key_scope is KeyScope.CALL else values
-
-
 # ── Reading ───────────────────────────────────────────────────────────────────
 
 
 _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
 
 
-def _get(connection: Connection, *, task_id: str) -> Task | None:
+def _get(connection: Connection, *, rows: Rows, task_id: str) -> Task | None:
     stored = and_(tasks.c.id == task_id, tasks.c.state.is_not(None))
     row = connection.execute(select(*_TASK).where(stored)).mappings().one_or_none()
-    return _task(row) if row else None
+    return rows.task(row) if row else None
 
 
-def _find(connection: Connection, *, query: Query) -> list[Task]:
-    fitting = select(*_TASK).where(tasks.c.state.is_not(None), *_conditions(query))
+def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
+    fitting = select(*_TASK).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
     page = fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
-    return [_task(row) for row in connection.execute(page).mappings()]
+    return [rows.task(row) for row in connection.execute(page).mappings()]
 
 
-def _count(connection: Connection, *, query: Query) -> Mapping[TaskStatus, int]:
-    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *_conditions(query))
+def _count(connection: Connection, *, rows: Rows, query: Query) -> Mapping[TaskStatus, int]:
+    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
     return {TaskStatus(status): number for status, number in connection.execute(fitting.group_by(tasks.c.status))}
 
 
-def _trail(connection: Connection, *, task_id: str) -> list[Entry]:
-    rows = connection.execute(select(trail).where(trail.c.task_id == task_id).order_by(trail.c.seq)).mappings()
-    return [_entry(row) for row in rows]
+def _trail(connection: Connection, *, rows: Rows, task_id: str) -> list[Entry]:
+    listed = select(trail).where(trail.c.task_id == task_id).order_by(trail.c.seq)
+    return [rows.entry(row) for row in connection.execute(listed).mappings()]
 
 
-def _deliveries(connection: Connection, *, task_id: str) -> list[Delivery]:
+def _deliveries(connection: Connection, *, rows: Rows, task_id: str) -> list[Delivery]:
     listed = select(effects).where(effects.c.task_id == task_id).order_by(effects.c.due, effects.c.seq)
-    return [_delivery(row, row["receipt"]) for row in connection.execute(listed).mappings()]
+    return [rows.delivery(row, rows.word(row, "receipt")) for row in connection.execute(listed).mappings()]
 
 
-def _failures(connection: Connection, *, after: Cursor | None, limit: int) -> list[Delivery]:
+def _failures(connection: Connection, *, rows: Rows, after: Cursor | None, limit: int) -> list[Delivery]:
     listed = select(effects).where(effects.c.failed_at.is_not(None))
     if after:
-        listed = listed.where(tuple_(effects.c.failed_at, effects.c.id) < tuple_(microseconds(after.at), after.id))
+        place = tuple_(microseconds(after.at), rows.codec.effect_id(after.id))
+        listed = listed.where(tuple_(effects.c.failed_at, effects.c.id) < place)
     latest = listed.order_by(effects.c.failed_at.desc(), effects.c.id.desc()).limit(limit)
-    return [_delivery(row, row["receipt"]) for row in connection.execute(latest).mappings()]
+    return [rows.delivery(row, rows.word(row, "receipt")) for row in connection.execute(latest).mappings()]
 
 
 def _clock(connection: Connection) -> datetime | None:
@@ -353,7 +377,7 @@ def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return tasks.c.created_at.desc(), tasks.c.id.desc()
 
 
-def _conditions(query: Query) -> Iterable[ColumnElement[bool]]:
+def _conditions(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
     if query.ids is not None:
         yield tasks.c.id.in_(query.ids)
     if query.statuses is not None:
@@ -361,25 +385,27 @@ def _conditions(query: Query) -> Iterable[ColumnElement[bool]]:
     if query.refused is not None:
         yield tasks.c.refused.is_(query.refused)
     if query.idempotency_key is not None:
-        yield tasks.c.key_digest == digest_of(query.idempotency_key)
-    yield from _conditions_on_people(query)
+        yield tasks.c.key_digest == codec.digest(query.idempotency_key)
+    yield from _conditions_on_people(query, codec)
     yield from _conditions_on_place(query)
 
 
-def _conditions_on_people(query: Query) -> Iterable[ColumnElement[bool]]:
+def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
     if query.unassigned is not None:
         yield tasks.c.assignee_id.is_(None) if query.unassigned else tasks.c.assignee_id.is_not(None)
     if query.assigned_to is not None:
-        yield _is_with(query.assigned_to.lower())
+        yield _is_with(query.assigned_to.lower(), codec)
     if query.visible_to is not None and not query.visible_to.operator:
-        known_as = [ANYBODY, *map(address_of, query.visible_to.addresses)]
+        known_as = [ANYBODY, *map(codec.address, query.visible_to.addresses)]
         concerns = addressees.c.task_id == tasks.c.id
         yield select(addressees.c.task_id).where(concerns, addressees.c.address.in_(known_as)).exists()
 
 
-def _is_with(name: str) -> ColumnElement[bool]:
-    exact = (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
-    return or_(*(column == name for column in exact), tasks.c.assignee_name.contains(name, autoescape=True))
+def _is_with(name: str, codec: Codec) -> ColumnElement[bool]:
+    known_as, columns = codec.address(name), (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
+    exact = or_(*(column == known_as for column in columns))
+    part = codec.searchable(name)
+    return exact if part is None else or_(exact, tasks.c.assignee_name.contains(part, autoescape=True))
 
 
 def _conditions_on_place(query: Query) -> Iterable[ColumnElement[bool]]:
@@ -418,7 +444,7 @@ def _next_due(connection: Connection, *, besides: str | None = None) -> datetime
     return None if available_at is None else from_microseconds(available_at)
 
 
-def _lease(connection: Connection, *, now: datetime, until: datetime, limit: int, token: str) -> Leased:
+def _lease(connection: Connection, *, rows: Rows, now: datetime, until: datetime, limit: int, token: str) -> Leased:
     due = effects.c.available_at <= microseconds(now)
     candidates = select(effects.c.id).where(_heads(), due).order_by(*_earliest(connection)).limit(limit)
     chosen = connection.scalars(candidates.with_for_update(skip_locked=True)).all()
@@ -426,190 +452,51 @@ def _lease(connection: Connection, *, now: datetime, until: datetime, limit: int
         still_due = and_(effects.c.id.in_(chosen), effects.c.settled_at.is_(None), due)
         stamped = {"token": token, "available_at": microseconds(until), "attempts": effects.c.attempts + 1}
         connection.execute(update(effects).where(still_due).values(stamped))
-    deliveries = sorted(_under(connection, token), key=lambda delivery: chosen.index(delivery.effect.id))
-    return Leased(deliveries=tuple(deliveries), next_due=_next_due(connection, besides=token))
+    deliveries = _under(connection, rows, token, chosen)
+    return Leased(deliveries=deliveries, next_due=_next_due(connection, besides=token))
 
 
-def _leased(connection: Connection, *, token: str) -> Leased | None:
+def _leased(connection: Connection, *, rows: Rows, token: str) -> Leased | None:
     """Return what was leased under this token before its connection was lost."""
-    deliveries = tuple(_under(connection, token))
+    deliveries = _under(connection, rows, token)
     return Leased(deliveries=deliveries, next_due=_next_due(connection, besides=token)) if deliveries else None
 
 
-def _under(connection: Connection, token: str) -> list[Delivery]:
+def _under(connection: Connection, rows: Rows, token: str, order: Sequence[str] = ()) -> tuple[Delivery, ...]:
     leased = select(effects).where(effects.c.token == token).order_by(effects.c.due)
-    rows = connection.execute(leased).mappings().all()
-    receipts = _receipts(connection, {row["lane"] for row in rows})
-    return [_delivery(row, receipts.get(row["lane"])) for row in rows]
+    found = connection.execute(leased).mappings().all()
+    receipts = _receipts(connection, rows, {row["lane"] for row in found})
+    if order:
+        found = sorted(found, key=lambda row: order.index(row["id"]))
+    return tuple(rows.delivery(row, receipts.get(row["lane"])) for row in found)
 
 
-def _receipts(connection: Connection, lanes: set[str]) -> Mapping[str, str]:
+def _receipts(connection: Connection, rows: Rows, lanes: set[str]) -> Mapping[str, str | None]:
     """Return each lane's latest receipt."""
     if not lanes:
         return {}
-    given = select(effects.c.lane, effects.c.receipt).where(effects.c.lane.in_(lanes), effects.c.receipt.is_not(None))
-    return {row.lane: row.receipt for row in connection.execute(given.order_by(effects.c.due, effects.c.seq))}
+    columns = (effects.c.id, effects.c.lane, effects.c.receipt)
+    given = select(*columns).where(effects.c.lane.in_(lanes), effects.c.receipt.is_not(None))
+    ordered = connection.execute(given.order_by(effects.c.due, effects.c.seq)).mappings()
+    return {row["lane"]: rows.word(row, "receipt") for row in ordered}
 
 
-def _settle(connection: Connection, *, delivery: Delivery, values: _Values) -> bool:
-    held = and_(_under_lease(delivery), effects.c.settled_at.is_(None))
-    return connection.execute(update(effects).where(held).values(values)).rowcount == 1
+def _settle(connection: Connection, *, held: tuple[str, str | None], values: Row) -> bool:
+    lease = and_(_under_lease(held), effects.c.settled_at.is_(None))
+    return connection.execute(update(effects).where(lease).values(values)).rowcount == 1
 
 
-def _settled(connection: Connection, *, delivery: Delivery, values: _Values) -> bool | None:
+def _settled(connection: Connection, *, held: tuple[str, str | None], values: Row) -> bool | None:
     """Tell whether this very word was written before its connection was lost."""
     said = and_(*(effects.c[name] == value for name, value in values.items() if value is not None))
-    row = select(effects.c.id).where(_under_lease(delivery), said).with_for_update()
+    row = select(effects.c.id).where(_under_lease(held), said).with_for_update()
     return True if connection.scalar(row) else None
 
 
-def _under_lease(delivery: Delivery) -> ColumnElement[bool]:
-    if delivery.token is None:
-        return false()
-    return and_(effects.c.id == delivery.effect.id, effects.c.token == delivery.token)
+def _under_lease(held: tuple[str, str | None]) -> ColumnElement[bool]:
+    row_id, token = held
+    return false() if token is None else and_(effects.c.id == row_id, effects.c.token == token)
 
 
-# ── Rows ──────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """What a change writes, made ready before the transaction begins."""
-
-    task: _Values
-    addresses: frozenset[str]
-    trail: list[_Values]
-    effects: list[_Values]
-    retried: list[_Values]
-
-    @classmethod
-    def of(cls, change: Change) -> _Rows:
-        """Make the rows of a change."""
-        stamp = uuid4().hex
-        seq = count(change.task.version * _EFFECTS_PER_CHANGE)
-        return cls(
-            task=_task_values(change.task),
-            addresses=_addresses(change.task),
-            trail=[_entry_values(entry, stamp) for entry in change.entries],
-            effects=[_effect_values(effect, next(seq)) for effect in change.effects],
-            retried=[_effect_values(effect, next(seq)) | _AFRESH for effect in change.retried],
-        )
-
-    @property
-    def id(self) -> str:
-        """Give the task's id."""
-        task_id: str = self.task["id"]
-        return task_id
-
-    @property
-    def changed(self) -> _Values:
-        """Give the task's columns that a change rewrites."""
-        kept = {"id", "spec", "created_at", "key_digest"}
-        if self.task["held_key"]:
-            kept.add("held_key")
-        return {name: value for name, value in self.task.items() if name not in kept}
-
-    def read(self) -> Task:
-        """Give the task as a reader gets it."""
-        spec, state = json.loads(self.task["spec"]), json.loads(self.task["state"])
-        return documents.task_from_documents(self.id, spec, state)
-
-
-def _task_values(task: Task) -> _Values:
-    key = digest_of(task.spec.idempotency_key)
-    held = task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None
-    return {
-        "id": task.id,
-        "status": task.status.value,
-        "version": task.version,
-        "refused": task.refused,
-        "created_at": microseconds(task.created_at),
-        "changed_at": microseconds(task.changed_at),
-        "key_digest": key,
-        "held_key": key if held else None,
-        **_assignee_values(task.assignee),
-        "spec": documents.dumps(documents.spec_document(task)),
-        "state": documents.dumps(documents.state_document(task)),
-    }
-
-
-def _assignee_values(assignee: Human | None) -> _Values:
-    if assignee is None:
-        return dict.fromkeys(("assignee_id", "assignee_email", "assignee_slack", "assignee_name"))
-    return {
-        "assignee_id": assignee.id.lower(),
-        "assignee_email": (assignee.email or "").lower() or None,
-        "assignee_slack": (assignee.slack_user_id or "").lower() or None,
-        "assignee_name": (assignee.display_name or "").lower(),
-    }
-
-
-def _addresses(task: Task) -> frozenset[str]:
-    """Return the addresses of everybody whom the task concerns."""
-    people = [*task.addressees, *(answer.by.human for answer in task.answers)]
-    if task.assignee:
-        people.append(task.assignee)
-    named = frozenset(address_of(address) for person in people for address in person.addresses)
-    return named if task.addressees else named | {ANYBODY}
-
-
-def _addressee(task_id: str, address: str) -> _Values:
+def _addressee(task_id: str, address: str) -> Row:
     return {"task_id": task_id, "address": address}
-
-
-def _entry_values(entry: Entry, stamp: str) -> _Values:
-    return {
-        "task_id": entry.task_id,
-        "seq": entry.seq,
-        "previous": entry.previous,
-        "stamp": stamp,
-        "document": documents.dumps(documents.entry_document(entry)),
-    }
-
-
-def _effect_values(effect: Effect, seq: int) -> _Values:
-    due = microseconds(effect.due)
-    return {
-        "id": effect.id,
-        "task_id": effect.task_id,
-        "kind": effect.kind.value,
-        "lane": digest_of(effect.lane),
-        "recipient": effect.recipient,
-        "event": effect.event,
-        "generation": effect.generation,
-        "due": due,
-        "seq": seq,
-        "available_at": due,
-        "attempts": 0,
-    }
-
-
-_AFRESH: _Values = dict.fromkeys(("token", "receipt", "failure", "settled_at", "failed_at"))
-
-
-def _task(row: RowMapping) -> Task:
-    return documents.task_from_documents(row["id"], json.loads(row["spec"]), json.loads(row["state"]))
-
-
-def _entry(row: RowMapping) -> Entry:
-    return documents.entry_from_document(row["task_id"], row["seq"], row["previous"], json.loads(row["document"]))
-
-
-def _delivery(row: RowMapping, receipt: str | None) -> Delivery:
-    effect = Effect(
-        task_id=row["task_id"],
-        kind=EffectKind(row["kind"]),
-        due=from_microseconds(row["due"]),
-        recipient=row["recipient"],
-        event=row["event"],
-        generation=row["generation"],
-    )
-    settled_at = row["settled_at"]
-    return Delivery(
-        effect=effect,
-        token=row["token"],
-        attempts=row["attempts"],
-        receipt=receipt,
-        settled_at=None if settled_at is None else from_microseconds(settled_at),
-        failure=row["failure"],
-    )

@@ -12,15 +12,18 @@ from sqlalchemy import Connection, create_engine, insert, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from awaithumans.errors import ConfigurationError
+from awaithumans.stores.encryption import Codec
 from awaithumans.stores.migrations import VERSION_TABLE
+from awaithumans.stores.rows import Rows
 from awaithumans.stores.schema import effects, metadata, tasks
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _find, _lease, _next_due, _Rows
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _find, _lease, _next_due
 from awaithumans.testing.stores import UNTIL
 from awaithumans.testing.tasks import NOON, SECOND, make_effect, make_spec, make_task, opening
 from awaithumans.types import Cursor, Query
 from tests.databases import MARIADB, plain
 from tests.mariadb import mariadb_missing, mariadb_server
 
+ROWS = Rows(Codec())
 MANY = 2_000
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("backend_and_driver", MARIADB)]
 
@@ -125,11 +128,11 @@ async def test_a_write_sees_what_others_committed_before_each_statement(store: S
 async def test_what_is_settled_does_not_slow_down_what_is_to_do(store: SQLAlchemyStore):
     """There are no partial indexes here."""
     task = make_task()
-    rows = _Rows.of(opening(task, *(make_effect(task, generation=n) for n in range(MANY)))).effects
+    rows = ROWS.written(opening(task, *(make_effect(task, generation=n) for n in range(MANY)))).effects
     rows = [{**row, "lane": row["id"], "settled_at": 1 if n < MANY - 5 else None} for n, row in enumerate(rows)]
     await store._database.write(lambda connection: connection.execute(insert(effects), rows).close())
     assert await rows_read(store, _next_due) < 50
-    assert await rows_read(store, partial(_lease, now=NOON, until=UNTIL, limit=3, token="t")) < 150
+    assert await rows_read(store, partial(_lease, rows=ROWS, now=NOON, until=UNTIL, limit=3, token="t")) < 150
 
 
 _MIDDLE = Cursor(at=NOON + MANY // 2 * SECOND, id="x")
@@ -137,9 +140,9 @@ _MIDDLE = Cursor(at=NOON + MANY // 2 * SECOND, id="x")
 
 @pytest.mark.parametrize("query", [Query(limit=5, after=_MIDDLE), Query(limit=5, changed_after=_MIDDLE)])
 async def test_a_page_is_found_without_reading_those_before_it(store: SQLAlchemyStore, query: Query):
-    made = [_Rows.of(opening(make_task(created_at=NOON + n * SECOND))).task for n in range(MANY)]
+    made = [ROWS.written(opening(make_task(created_at=NOON + n * SECOND))).task for n in range(MANY)]
     await store._database.write(lambda connection: connection.execute(insert(tasks), made).close())
-    assert await rows_read(store, partial(_find, query=query)) < 50
+    assert await rows_read(store, partial(_find, rows=ROWS, query=query)) < 50
 
 
 # ── Means ─────────────────────────────────────────────────────────────────────

@@ -22,7 +22,9 @@ from sqlalchemy.pool import NullPool
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import Watchable
 from awaithumans.stores import database as database_module
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _find, _next_due, _Rows
+from awaithumans.stores.encryption import Codec
+from awaithumans.stores.rows import Rows
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _find, _next_due
 from awaithumans.testing.stores import StoreConformance, gather, lease_one
 from awaithumans.testing.tasks import (
     ANA,
@@ -36,6 +38,8 @@ from awaithumans.testing.tasks import (
 )
 from awaithumans.types import Cursor, Query, Task, TaskStatus
 from tests.databases import ASYNC_SERVERS, EACH_DATABASE, SERVERS, plain
+
+ROWS = Rows(Codec())
 
 
 class TestSQLAlchemyStore(StoreConformance):
@@ -255,7 +259,7 @@ async def test_a_connection_killed_in_a_transaction_costs_nothing(store: SQLAlch
     kills = [_KILL_ITSELF[store._database.dialect]]
 
     def dying(connection: Connection) -> bool:
-        done = _apply(connection, rows=_Rows.of(change))
+        done = _apply(connection, written=ROWS.written(change))
         while kills:
             connection.exec_driver_sql(kills.pop())
         return done
@@ -277,7 +281,7 @@ async def test_two_writers_in_each_others_way_both_finish(store: SQLAlchemyStore
         tries.append(1)
         results: list[bool] = []
         for task in order:
-            results.append(_apply(connection, rows=_Rows.of(following(task, attempt=1))))
+            results.append(_apply(connection, written=ROWS.written(following(task, attempt=1))))
             if not alone:
                 alone.append(True)
                 each_has_one.wait(timeout=20)
@@ -371,11 +375,11 @@ def test_it_hears_other_processes(tmp_path: Path):
 @pytest.mark.parametrize(
     ("operation", "index"),
     [
-        (partial(_find, query=Query()), "tasks_newest"),
-        (partial(_find, query=Query(after=Cursor(at=NOON, id="x"))), "tasks_newest"),
-        (partial(_find, query=Query(statuses=frozenset({TaskStatus.PENDING}))), "tasks_by_status"),
-        (partial(_find, query=Query(changed_after=Cursor(at=NOON, id="x"))), "tasks_changes"),
-        (partial(_find, query=Query(idempotency_key="k")), "tasks_by_key"),
+        (partial(_find, rows=ROWS, query=Query()), "tasks_newest"),
+        (partial(_find, rows=ROWS, query=Query(after=Cursor(at=NOON, id="x"))), "tasks_newest"),
+        (partial(_find, rows=ROWS, query=Query(statuses=frozenset({TaskStatus.PENDING}))), "tasks_by_status"),
+        (partial(_find, rows=ROWS, query=Query(changed_after=Cursor(at=NOON, id="x"))), "tasks_changes"),
+        (partial(_find, rows=ROWS, query=Query(idempotency_key="k")), "tasks_by_key"),
         (_next_due, "effects_to_do"),
         (_next_due, "effects_in_lane"),
     ],

@@ -25,6 +25,13 @@ def upgrade() -> None:
     _make_trail()
     _make_effects()
     op.create_table(
+        "awaithumans_keys",
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("encrypted", _Text, nullable=False),
+        if_not_exists=True,
+        **_ON_MARIADB,
+    )
+    op.create_table(
         "awaithumans_schema",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("epoch", sa.Integer, nullable=False),
@@ -76,7 +83,7 @@ def _make_trail() -> None:
         "awaithumans_trail",
         sa.Column("task_id", _Id, primary_key=True),
         sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("previous", sa.String(64), nullable=False),
+        sa.Column("previous", _Text, nullable=False),
         sa.Column("stamp", sa.String(32), nullable=False),
         sa.Column("document", _Text, nullable=False),
         if_not_exists=True,
@@ -87,7 +94,7 @@ def _make_trail() -> None:
 def _make_effects() -> None:
     op.create_table(
         "awaithumans_effects",
-        sa.Column("id", sa.String(32), primary_key=True),
+        sa.Column("id", sa.String(64), primary_key=True),
         sa.Column("task_id", _Id, nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("lane", sa.String(64), nullable=False),

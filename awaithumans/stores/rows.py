@@ -1,0 +1,195 @@
+"""Values and rows: how tasks stand in the tables, and are read from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+from sqlalchemy import RowMapping
+
+from awaithumans import documents
+from awaithumans.stores.encryption import Codec
+from awaithumans.stores.schema import ANYBODY
+from awaithumans.types import (
+    Change,
+    Delivery,
+    Effect,
+    EffectKind,
+    Entry,
+    Human,
+    JsonObject,
+    KeyScope,
+    Task,
+    from_microseconds,
+    microseconds,
+)
+
+Row: TypeAlias = dict[str, Any]
+
+_EFFECTS_PER_CHANGE = 1_000_000
+_AFRESH: Row = dict.fromkeys(("token", "receipt", "failure", "settled_at", "failed_at"))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a change writes, made ready before the transaction begins."""
+
+    task: Row
+    addresses: frozenset[str]
+    trail: list[Row]
+    effects: list[Row]
+    retried: list[Row]
+
+    @property
+    def id(self) -> str:
+        """Give the task's id."""
+        task_id: str = self.task["id"]
+        return task_id
+
+    @property
+    def changed(self) -> Row:
+        """Give the task's columns that a change rewrites."""
+        kept = {"id", "spec", "created_at", "key_digest"}
+        if self.task["held_key"]:
+            kept.add("held_key")
+        return {name: value for name, value in self.task.items() if name not in kept}
+
+
+class Rows:
+    """Makes rows of values, and values of rows, with one codec."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+
+    # ── To write ──────────────────────────────────────────────────────────────
+
+    def written(self, change: Change) -> Written:
+        """Make the rows of a change."""
+        stamp = uuid4().hex
+        seq = count(change.task.version * _EFFECTS_PER_CHANGE)
+        return Written(
+            task=self.of_task(change.task),
+            addresses=self.addresses(change.task),
+            trail=[self.of_entry(entry, stamp) for entry in change.entries],
+            effects=[self.of_effect(effect, next(seq)) for effect in change.effects],
+            retried=[self.of_effect(effect, next(seq)) | _AFRESH for effect in change.retried],
+        )
+
+    def of_task(self, task: Task) -> Row:
+        """Make the row of a task."""
+        key = self.codec.digest(task.spec.idempotency_key)
+        held = task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None
+        return {
+            "id": task.id,
+            "status": task.status.value,
+            "version": task.version,
+            "refused": task.refused,
+            "created_at": microseconds(task.created_at),
+            "changed_at": microseconds(task.changed_at),
+            "key_digest": key,
+            "held_key": key if held else None,
+            **self._of_assignee(task.assignee),
+            "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
+            "state": self._sealed(documents.state_document(task), "tasks", task.id, "state"),
+        }
+
+    def of_erased(self, task: Task) -> Row:
+        """Make what is left of a task: its id, its times, its outcome, and its key."""
+        row: Row = {**self._of_assignee(None), "spec": self.codec.tombstone(task.id), "state": None}
+        return {**row, "held_key": None} if task.spec.key_scope is KeyScope.CALL else row
+
+    def addresses(self, task: Task) -> frozenset[str]:
+        """Give the addresses of everybody whom the task concerns."""
+        people = [*task.addressees, *(answer.by.human for answer in task.answers)]
+        if task.assignee:
+            people.append(task.assignee)
+        named = frozenset(self.codec.address(address) for person in people for address in person.addresses)
+        return named if task.addressees else named | {ANYBODY}
+
+    def of_entry(self, entry: Entry, stamp: str) -> Row:
+        """Make the row of a line of the trail; `stamp` names the write it comes with."""
+        place = ("trail", entry.task_id, str(entry.seq))
+        return {
+            "task_id": entry.task_id,
+            "seq": entry.seq,
+            "previous": self.codec.seal(entry.previous, *place, "previous"),
+            "stamp": stamp,
+            "document": self._sealed(documents.entry_document(entry), *place, "document"),
+        }
+
+    def of_effect(self, effect: Effect, seq: int) -> Row:
+        """Make the row of an effect that waits; `seq` is its place among those of one due time."""
+        due, row_id = microseconds(effect.due), self.codec.effect_id(effect.id)
+        return {
+            "id": row_id,
+            "task_id": effect.task_id,
+            "kind": effect.kind.value,
+            "lane": self.codec.digest(effect.lane),
+            "recipient": self.codec.seal(effect.recipient, "effects", row_id, "recipient"),
+            "event": effect.event,
+            "generation": effect.generation,
+            "due": due,
+            "seq": seq,
+            "available_at": due,
+            "attempts": 0,
+        }
+
+    def of_word(self, effect: Effect, column: str, text: str | None) -> str | None:
+        """Make what stands in an effect's `receipt` or `failure`."""
+        return text and self.codec.seal(text, "effects", self.codec.effect_id(effect.id), column)
+
+    def _of_assignee(self, assignee: Human | None) -> Row:
+        names = (assignee.id, assignee.email, assignee.slack_user_id) if assignee else (None, None, None)
+        known_as = [self.codec.address(name.lower()) if name else None for name in names]
+        shown = self.codec.searchable((assignee.display_name or "").lower()) if assignee else None
+        columns = ("assignee_id", "assignee_email", "assignee_slack", "assignee_name")
+        return dict(zip(columns, (*known_as, shown), strict=True))
+
+    def _sealed(self, document: JsonObject, *place: str) -> str:
+        return self.codec.seal(documents.dumps(document), *place)
+
+    # ── To read ───────────────────────────────────────────────────────────────
+
+    def task(self, row: RowMapping | Row) -> Task:
+        """Read a task."""
+        task_id: str = row["id"]
+        spec, state = (json.loads(self.codec.open(row[name], "tasks", task_id, name)) for name in ("spec", "state"))
+        return documents.task_from_documents(task_id, spec, state)
+
+    def entry(self, row: RowMapping) -> Entry:
+        """Read a line of the trail."""
+        place = ("trail", row["task_id"], str(row["seq"]))
+        previous = self.codec.open(row["previous"], *place, "previous")
+        document = json.loads(self.codec.open(row["document"], *place, "document"))
+        return documents.entry_from_document(row["task_id"], row["seq"], previous, document)
+
+    def delivery(self, row: RowMapping, receipt: str | None) -> Delivery:
+        """Read an effect and what came of it; `receipt` is the one to hand on."""
+        settled_at = row["settled_at"]
+        return Delivery(
+            effect=self.effect(row),
+            token=row["token"],
+            attempts=row["attempts"],
+            receipt=receipt,
+            settled_at=None if settled_at is None else from_microseconds(settled_at),
+            failure=self.word(row, "failure"),
+        )
+
+    def effect(self, row: RowMapping) -> Effect:
+        """Read an effect."""
+        return Effect(
+            task_id=row["task_id"],
+            kind=EffectKind(row["kind"]),
+            due=from_microseconds(row["due"]),
+            recipient=self.codec.open(row["recipient"], "effects", row["id"], "recipient"),
+            event=row["event"],
+            generation=row["generation"],
+        )
+
+    def word(self, row: RowMapping, column: str) -> str | None:
+        """Read an effect's `receipt` or `failure`."""
+        text: str | None = row[column]
+        return text and self.codec.open(text, "effects", row["id"], column)
