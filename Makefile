@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types format wheel-smoke browser servers clean
+.PHONY: help demo test coverage lint types format reference wheel-smoke browser servers clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -38,6 +38,9 @@ types: $(VENV)/.dev ## Check types with mypy and pyright
 format: $(VENV)/.dev ## Fix what the linter can fix, and format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings
+	$(RUN) -m scripts.reference
 
 wheel-smoke: $(VENV)/.dev ## Build the wheel, install it elsewhere, and ask and answer with it
 	$(RUN) -W error -m scripts.wheel_smoke

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from awaithumans.client import (
         await_human,
         await_human_sync,
+        build_spec,
     )
     from awaithumans.engine import (
         Engine,
@@ -174,6 +175,7 @@ __all__ = [
     "Watchable",
     "await_human",
     "await_human_sync",
+    "build_spec",
 ]
 
 _HOMES = {
@@ -181,6 +183,7 @@ _HOMES = {
     "awaithumans.client": (
         "await_human",
         "await_human_sync",
+        "build_spec",
     ),
     "awaithumans.engine": ("Engine",),
     "awaithumans.errors": (
@@ -200,7 +203,6 @@ _HOMES = {
         "OutcomeError",
         "PollError",
         "RemoteError",
-        "ResponseRedactedError",
         "ResponseRedactedError",
         "SchemaValidationError",
         "SelfAnswerError",

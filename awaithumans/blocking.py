@@ -37,6 +37,9 @@ CANCELLED_WITHIN = 2.0
 class BlockingEngine(Generic[EngineT_co]):
     """A task engine's verbs, as plain functions that block their thread.
 
+    Arguments:
+        engine: the engine that does the work.
+
     Safe to use from any number of threads, and in forks. The calls run on the
     event loop that does the engine's background work; if there is none, on one
     that this process keeps in a thread of its own. Raises what the engine's
@@ -176,6 +179,13 @@ class BlockingEngine(Generic[EngineT_co]):
 def run_blocking(call: Callable[[], Awaitable[ResultT]], engine: TaskEngine | None) -> ResultT:
     """Run a coroutine function where its engine lives, and block for it.
 
+    Arguments:
+        call: what to run, a function without arguments.
+        engine: the engine that it uses; None for one that has no event loop
+            of its own.
+
+    Returns what the call returns and raises what it raises; and
+    `ConfigurationError` on the thread whose event loop would have to run it.
     What is raised in the blocked thread meanwhile, such as KeyboardInterrupt,
     cancels the call.
     """

@@ -144,8 +144,9 @@ def await_human_sync(
     """Ask a person and block until the typed answer is there.
 
     The blocking twin of `await_human`, for scripts, threads, and workers
-    inside a running event loop. Raises `ConfigurationError` on the thread of
-    the event loop that runs the engine: it would wait for itself.
+    inside a running event loop; arguments, promises and errors are the same.
+    Besides, raises `ConfigurationError` on the thread of the event loop that
+    runs the engine: it would wait for itself.
     """
     engine = engine or (None if server_url else AMBIENT_ENGINE.get())
     call = partial(
@@ -184,7 +185,13 @@ def build_spec(
     task_metadata: Mapping[str, str] | None = None,
     callback_url: str | None = None,
 ) -> TaskSpec:
-    """Turn the arguments of `await_human` into a spec.
+    """Turn the arguments of `await_human` into a spec, to ask now and read later.
+
+    Give it to `TaskEngine.create`, which returns without waiting, and later
+    read the answer by `Task.result`. The arguments mean what they mean there.
+    Without `idempotency_key` the spec has a key made of its content, of
+    `KeyScope.CALL`: equal questions are one task until its outcome is
+    collected (`TaskEngine.collect`), which is then the caller's to do.
 
     Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
     not fit, and `MarketplaceNotAvailableError`.

@@ -105,13 +105,14 @@ ASKED_ELSEWHERE = (
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an engine stands: `lag` is how late the oldest due effect is."""
+    """How an engine stands."""
 
     lag: timedelta
+    """How late the oldest due effect is."""
 
     @property
     def ok(self) -> bool:
-        """Tell whether due work is being done in time."""
+        """Tell whether due work is being done in time: less than a minute late."""
         return self.lag < timedelta(minutes=1)
 
 
@@ -226,7 +227,10 @@ class Engine(TaskEngine):
         return await self._runner.tick()
 
     async def health(self) -> Health:
-        """Look whether due work is being done in time."""
+        """Look whether due work is being done in time; for a health check.
+
+        Raises what the store raises, where it cannot be read.
+        """
         await self._background.ensure()
         now = self.clock.now()
         oldest = (await self.store.lease(now, now, 0)).next_due
@@ -263,8 +267,8 @@ class Engine(TaskEngine):
     async def purge(self, *, before: datetime) -> int:
         """Erase closed tasks that last changed `before` then; return how many.
 
-        Content, trail and effects go, but not the keys. A task whose end is
-        still being told stays.
+        `before` is timezone-aware. Content, trail and effects go, but not the
+        keys. A task whose end is still being told stays.
         """
         await self._background.ensure()
         closed = Query(statuses=CLOSED_STATUSES, changed_after=Cursor(at=_BEGINNING, id=""), limit=PURGE_PAGE)
@@ -311,7 +315,7 @@ class Engine(TaskEngine):
     ) -> tuple[Task, bool]:
         """Ask in somebody's name; tell also whether the task is new.
 
-        Like `create`, for callers that know who asks.
+        Like `create`, for callers that know who asks; `by` is trusted.
         """
         with self.telemetry.asking(by) as deed:
             spec = replace(spec, trace_context=self.telemetry.trace_context() or None)
@@ -346,7 +350,10 @@ class Engine(TaskEngine):
         return task, False
 
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
-        """Return the people `assign_to` means. Raises `InvalidRoutingError` if there are none."""
+        """Return the people that a wire `assign_to` object means.
+
+        Raises `InvalidRoutingError` if there are none.
+        """
         people = await self.directory.resolve(assign_to)
         if not people:  # a task addressed to nobody would be open to everybody
             raise InvalidRoutingError("assign_to", "leads to nobody")
@@ -363,7 +370,7 @@ class Engine(TaskEngine):
         return await self.store.find(query)
 
     async def trail(self, task_id: str) -> list[Entry]:
-        """Return the task's audit trail. Raises `TaskNotFoundError`."""
+        """Return the task's audit trail, oldest entry first. Raises `TaskNotFoundError`."""
         await self.get(task_id)
         return await self.store.trail(task_id)
 
@@ -380,7 +387,11 @@ class Engine(TaskEngine):
             return task
 
     async def wait_until(self, task_id: str, ready: Callable[[Task], bool], *, timeout: float | None = None) -> Task:
-        """Like `wait`, for any condition on the task."""
+        """Like `wait`, for any condition on the task.
+
+        `ready` is asked of each version that is seen; it decides at once. Of
+        changes in quick succession, only the latest is seen.
+        """
         if self._held is not None:
             raise ConfigurationError(
                 "waiting here would keep the transaction open", hint="Commit, then wait on the engine itself."
@@ -406,7 +417,10 @@ class Engine(TaskEngine):
             return task
 
     async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
-        """Say that the outcome has been taken over; harmless when repeated."""
+        """Say that the outcome has been taken over; harmless when repeated.
+
+        Like `TaskEngine.collect`; `by` goes into the audit trail.
+        """
         await self._background.ensure()
         return await self._transition(task_id, lambda task, now: lifecycle.collect(task, by, now))
 
@@ -448,7 +462,10 @@ class Engine(TaskEngine):
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
 
     async def aclose(self) -> None:
-        """Close what the store and the channels opened themselves."""
+        """Close what the store and the channels opened themselves.
+
+        Not what the host brought, such as its database engine.
+        """
         for channel in self.channels.values():
             if close := getattr(channel, "aclose", None):
                 await close()

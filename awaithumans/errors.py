@@ -267,7 +267,10 @@ class TaskCancelledError(OutcomeError):
 
 
 class VerificationExhaustedError(OutcomeError):
-    """Every allowed answer was refused by the verifier."""
+    """Every allowed answer was refused by the verifier.
+
+    `attempts` is how many there were, `reason` why the last was refused.
+    """
 
     code = "VERIFICATION_EXHAUSTED"
     anchor = "verification-exhausted"

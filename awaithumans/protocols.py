@@ -225,8 +225,7 @@ class Joinable(Protocol):
 class Channel(Protocol):
     """A way to reach people or programs.
 
-    One that keeps connections has an `async def aclose()`, too.
-    `name` is what stands before the colon in `notify`. Delivery is at least
+    One that keeps connections has an `async def aclose()`, too. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
     `DeliveryError` to say that, and when, a retry makes sense; anything else
     that is raised is retried with growing pauses. A return value is the
@@ -236,7 +235,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name the channel."""
+        """Name the channel: what stands before the colon in `notify`."""
         ...
 
     def check(self, target: str) -> None:
@@ -244,14 +243,20 @@ class Channel(Protocol):
         ...
 
     async def send(self, notice: Notice) -> str | None:
-        """Deliver one notice to one recipient."""
+        """Deliver one notice to one recipient; return its receipt, if any.
+
+        Raises `DeliveryError`.
+        """
         ...
 
 
 class DeliveryError(Exception):
-    """A channel could not deliver.
+    """A channel could not deliver; raised by `Channel.send`.
 
-    `permanent`: no retry can help. `retry_after`: seconds to wait at least.
+    Arguments:
+        reason: why not, for the audit trail and the log.
+        permanent: no retry can help.
+        retry_after: seconds to wait at least before the next attempt.
     """
 
     def __init__(self, reason: str, *, permanent: bool = False, retry_after: float | None = None) -> None:

@@ -211,8 +211,12 @@ def _cut(raw: bytes, length: int) -> tuple[bytes, bytes]:
 class WebhookKey:
     """What webhooks are signed with; sender and receivers hold it.
 
-    A root is the base64 text of 32 bytes, in the standard or the URL-safe
-    alphabet, with or without padding, else `ConfigurationError` is raised.
+    Arguments:
+        roots: the base64 text of 32 bytes, in the standard or the URL-safe
+            alphabet, with or without padding; or several of them.
+
+    Raises `ConfigurationError` for anything else.
+
     Given several, the first signs `X-Awaithumans-Signature`, all of them sign
     `webhook-signature`, and all of them are accepted: to rotate, receivers
     get the new root beside the old one, then the sender puts it first.
@@ -265,15 +269,24 @@ class WebhookKey:
 
 
 def sign_body(body: bytes, key: WebhookKey | str) -> str:
-    """Sign a webhook's body as this library does: `sha256=<hex>`."""
+    """Sign a webhook's body as this library does: `sha256=<hex>`.
+
+    For the tests of receivers. Raises `ConfigurationError` for a key that is
+    none.
+    """
     return _as_webhook_key(key).sign(body)
 
 
 def verify_signature(*, body: bytes, signature: str | None, key: WebhookKey | str) -> bool:
-    """Tell whether a webhook that was received is genuine.
+    """Tell, in constant time, whether a webhook that was received is genuine.
 
-    `body` is the raw request body, `signature` the header
-    `X-Awaithumans-Signature`, None if it is missing.
+    Arguments:
+        body: the raw request body, before anything parses it.
+        signature: the header `X-Awaithumans-Signature`; None if it is missing.
+        key: the webhook key, or its base64 text.
+
+    Never raises because of what was received; `ConfigurationError` for a key
+    that is none.
     """
     return _as_webhook_key(key).verify(body, signature)
 

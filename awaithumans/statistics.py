@@ -24,21 +24,20 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """How tasks stood at a moment.
-
-    `totals` is over all time; `refused` of the pending ones wait for a better
-    answer. The rest is over the tasks created within the `window` before:
-    how long the completed ones took on average, the days, oldest first, and
-    through which door they were answered.
-    """
+    """How tasks stood at a moment: in all, and those created within a `window` before."""
 
     at: datetime
     window: timedelta
     totals: Mapping[TaskStatus, int]
+    """Over all time."""
     refused: int
+    """How many of the pending ones wait for a better answer; over all time."""
     mean_time_to_completion: timedelta | None
+    """How long those of the window that are completed took on average; None if none is."""
     by_day: tuple[Day, ...]
+    """The days of the window, oldest first."""
     by_channel: Mapping[str, int]
+    """Through which door those of the window were answered."""
 
     @property
     def completion_rate(self) -> float | None:

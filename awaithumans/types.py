@@ -40,11 +40,17 @@ class TaskStatus(StrEnum):
     """Where a task stands; two states are open, four are closed for good."""
 
     PENDING = "pending"
+    """Open: it waits for an answer, the first or a better one."""
     SUBMITTED = "submitted"
+    """Open: an answer was given, and a verifier has it."""
     COMPLETED = "completed"
+    """Closed: an answer decided."""
     TIMED_OUT = "timed_out"
+    """Closed: the deadline passed without an answer."""
     CANCELLED = "cancelled"
+    """Closed: somebody withdrew the question."""
     VERIFICATION_EXHAUSTED = "verification_exhausted"
+    """Closed: the verifier refused every answer that was allowed."""
 
     @property
     def closed(self) -> bool:
@@ -57,31 +63,30 @@ CLOSED_STATUSES = frozenset(TaskStatus) - OPEN_STATUSES
 
 
 class KeyScope(StrEnum):
-    """How long an idempotency key names one task.
-
-    `FOREVER`: the key names that task for good. `CALL`: until the outcome is
-    collected; the next create with the key asks anew.
-    """
+    """How long an idempotency key names one task."""
 
     FOREVER = "forever"
+    """For good."""
     CALL = "call"
+    """Until the outcome is collected; the next create with the key asks anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Human:
-    """A person, as the host application or its directory knows them.
-
-    `id` is the host's own identifier. `operator` may see, answer and claim
-    every task; everybody else only what is addressed to them or to nobody.
-    """
+    """A person, as the host application or its directory knows them."""
 
     id: str
+    """The host's own identifier."""
     email: str | None = None
     display_name: str | None = None
+    """The name that pages and audit trails show."""
     slack_user_id: str | None = None
     roles: tuple[str, ...] = ()
+    """What a `RoleAssignment` can name."""
     access_level: str | None = None
+    """The host's own word for how much this person may decide; see `RoleAssignment`."""
     operator: bool = False
+    """May see, answer and claim every task; everybody else only what is addressed to them or to nobody."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
@@ -99,24 +104,23 @@ class Human:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who does something, how that was established, and through which door.
-
-    `auth` is how the identity was established: `engine` (in-process code, which
-    is trusted), `token`, `host` (the host's own log-in), `link` (a capability
-    link), `channel` (a channel that checked the sender) or `system`. `via` is
-    the door: `api`, `web`, `slack`, `email`, … or None. `stated_by` is the
-    principal that named this person, where the person did not come in person.
-    """
+    """Who does something, how that was established, and through which door."""
 
     kind: Literal["agent", "human", "system"]
     id: str
+    """A person's id in the host, or the name of a token."""
     auth: Literal["engine", "token", "host", "link", "channel", "system"]
+    """How the identity was established: `engine` is in-process code, which is trusted; `host` the host's own
+    log-in; `link` a capability link; `channel` a channel that checked the sender."""
     via: str | None = None
+    """The door: `api`, `web`, `slack`, `email`, … or None."""
     email: str | None = None
     display_name: str | None = None
     slack_user_id: str | None = None
     operator: bool = False
+    """May see, answer and claim every task."""
     stated_by: str | None = None
+    """The principal that named this person, where the person did not come in person."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
@@ -160,7 +164,9 @@ class Actor:
 
 
 SYSTEM = Actor(kind="system", id="awaithumans", auth="system")
+"""The engine itself, such as when it closes a task at its deadline."""
 AGENT = Actor(kind="agent", id="engine", auth="engine")
+"""The program that has the engine in its process, where nobody else is named."""
 
 
 class VerifierConfig(BaseModel):
@@ -169,11 +175,17 @@ class VerifierConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     provider: str = Field(min_length=1, max_length=100)
+    """Which verifier: its name in `Engine(verifiers=…)`; letter case does not count."""
     model: str | None = Field(default=None, max_length=200)
+    """Which model a verifier that has several should use."""
     instructions: str = Field(max_length=100_000)
+    """What an answer has to be like, in words for the verifier."""
     max_attempts: int = Field(default=3, ge=1, le=10)
+    """How many answers may be refused before the task closes without one."""
     api_key_env: str | None = Field(default=None, max_length=200)
+    """The environment variable, on the engine's side, that has the key of the verifier's provider."""
     metadata: dict[str, str | int | float | bool | None] | None = None
+    """What else the verifier should know."""
 
 
 class _Assignment(BaseModel):
@@ -184,6 +196,7 @@ class UserAssignment(_Assignment):
     """Assign to one person of the directory, by the host's id."""
 
     user_id: str
+    """The person's `Human.id`."""
 
 
 class PoolAssignment(_Assignment):
@@ -212,38 +225,47 @@ model, or a wire `assign_to` object."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """What is asked: written once, never changed.
-
-    `timeout_seconds` runs from creation. `requested_by` is the principal that
-    asked (`Actor.principal`); it is set from the authenticated caller.
-    `form` is a form definition (`docs/reference/forms.md`); without one the
-    engine builds it from `response_schema`. `initial_response` pre-fills the
-    form and `initial_errors` (field path to message) marks its fields.
-    `trace_context` names the asker's span, as propagation headers; it is set
-    by the engine, from OpenTelemetry.
-    """
+    """What is asked: written once, never changed. `build_spec` makes one of models."""
 
     task: str
+    """The question, in words for the person."""
     payload: JsonObject
+    """What is shown to decide on."""
     payload_schema: JsonObject
+    """The JSON Schema of `payload`, from which it gets its labels."""
     response_schema: JsonObject
+    """The JSON Schema that every answer is checked against."""
     timeout_seconds: int
+    """How long the person has, from creation; 1 to 31 622 400 (366 days)."""
     idempotency_key: str
+    """Names the task, as long as `key_scope` says."""
     key_scope: KeyScope = KeyScope.FOREVER
     form: JsonObject | None = None
+    """A form definition (`docs/reference/forms.md`); without one the engine builds it from `response_schema`."""
     assign_to: JsonObject | None = None
+    """Whom to ask, as `assign_to` is on the wire; nobody in particular if None."""
     notify: tuple[str, ...] = ()
+    """Who is told, each as `<channel>:<target>`."""
     verifier: VerifierConfig | None = None
+    """A second look at every answer before it counts."""
     redact_payload: bool = False
+    """Keep the payload out of lists and notices."""
     redact_response_after_submit: bool = False
+    """Erase the response here once its webhook was delivered and everybody else has been told."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Text that the host attaches; people see it."""
     callback_url: str | None = None
+    """Is told of the outcome by a signed webhook."""
     initial_response: JsonObject | None = None
+    """What the form is filled in with at first."""
     initial_errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Messages at the fields of the form, by field path."""
     requested_by: str = AGENT.principal
+    """The principal that asked (`Actor.principal`); set by the engine, from who called."""
     asker_addresses: tuple[str, ...] = ()
-    """Every name of the person who asked, where it was a person."""
+    """Every name of the person who asked, where it was a person; set by the engine."""
     trace_context: Mapping[str, str] | None = None
+    """The asker's span, as propagation headers; set by the engine, from OpenTelemetry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,57 +275,65 @@ class Answer:
     by: Actor
     at: datetime
     attempt: int
+    """Which attempt it is, from 1; an answer that a verifier refuses is followed by another attempt."""
     value: JsonObject
+    """What was answered; it fits the task's `response_schema`."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a verifier says of an answer.
-
-    `parsed_response` is what it read out of free text; it counts only with
-    `passed`, and after it passed the response schema.
-    """
+    """What a verifier says of an answer."""
 
     passed: bool
     reason: str = ""
+    """Why not, in words for the person who is to answer better."""
     parsed_response: JsonObject | None = None
+    """What it read out of free text; it counts only with `passed`, and after it passed the response schema."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A task: its spec, and its state at one `version`.
-
-    `version` grows by one with every change. `attempt` counts the answers a
-    verifier has judged. `deadline` is when an unanswered task times out.
-    `addressees` are the people it was addressed to; empty means anybody the
-    host lets in. `assignee` is the one who has it.
-    """
+    """A task: its spec, and its state at one `version`."""
 
     id: str
     spec: TaskSpec
+    """What is asked."""
     fingerprint: str
+    """A digest of what the idempotency key stands for, under the engine's secret."""
     created_at: datetime
     changed_at: datetime
+    """When this version came to be."""
     deadline: datetime
+    """When it times out, if nobody has answered."""
     grace_until: datetime | None = None
     """Set when the deadline passed while an answer was being checked."""
     status: TaskStatus = TaskStatus.PENDING
     version: int = 1
+    """Grows by one with every change."""
     addressees: tuple[Human, ...] = ()
+    """The people it was addressed to; empty means anybody the host lets in."""
     assignee: Human | None = None
+    """The one who has it."""
     claimed_at: datetime | None = None
     answers: tuple[Answer, ...] = ()
+    """Oldest first, refused ones included."""
     attempt: int = 0
+    """How many answers a verifier has judged."""
     verdict: Verdict | None = None
+    """What the verifier said of the latest answer it judged."""
     closed_at: datetime | None = None
     collected_at: datetime | None = None
+    """When the caller took the outcome over; see `KeyScope.CALL`."""
     response_redacted_at: datetime | None = None
+    """When the response was erased; see `TaskSpec.redact_response_after_submit`."""
     trail_length: int = 0
+    """How many entries the audit trail has."""
     trail_digest: str = ""
+    """The digest of the trail's last entry."""
     unknown: JsonObject = field(default_factory=dict[str, object])
     """State keys written by a newer release, kept and written back."""
     unknown_spec: JsonObject = field(default_factory=dict[str, object])
@@ -370,11 +400,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
-    """Answer the task. `own` lets a principal answer what it asked itself."""
+    """Answer the task."""
 
     value: JsonObject
     by: Actor
     own: bool = False
+    """Let a principal answer what it asked itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,6 +439,7 @@ class Cancel:
 
 
 Command: TypeAlias = Submit | Claim | Release | Reassign | Cancel
+"""What can be done to a task; each is done `by` somebody."""
 
 
 # ── What a transition writes ──────────────────────────────────────────────────
@@ -415,21 +447,22 @@ Command: TypeAlias = Submit | Claim | Release | Reassign | Cancel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a task's audit trail; never rewritten.
-
-    `previous` is the digest of the entry before ("" for the first), so that a
-    changed or missing line shows.
-    """
+    """One line of a task's audit trail; never rewritten."""
 
     task_id: str
     seq: int
+    """Its place in the trail, from 1."""
     at: datetime
     action: str
+    """What happened, in the past tense, such as `created` or `completed`."""
     by: Actor
     from_status: str | None
+    """The status before; None for the entry that begins the trail."""
     to_status: str
     data: JsonObject
+    """What else there is to say, such as a reason."""
     previous: str
+    """The digest of the entry before ("" for the first), so that a changed or missing line shows."""
 
     @property
     def digest(self) -> str:
@@ -453,9 +486,13 @@ class EffectKind(StrEnum):
     """What the runner does with an effect."""
 
     NOTIFY = "notify"
+    """Tell a recipient through a channel."""
     VERIFY = "verify"
+    """Have the answer judged."""
     EXPIRE = "expire"
+    """Close the task, if it is still open."""
     PURGE = "purge"
+    """Erase the task's content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -470,8 +507,11 @@ class Effect:
     kind: EffectKind
     due: datetime
     recipient: str = ""
+    """Who is told, as `<channel>:<target>`; empty for what is no notice."""
     event: str = ""
+    """What is told; see `Notice`."""
     generation: int = 1
+    """Tells effects apart that are otherwise equal, such as the notices of two attempts."""
 
     @property
     def lane(self) -> str:
@@ -487,48 +527,43 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """The next version of a task, and everything to write with it.
-
-    `retried` are effects written earlier that have failed for good, and are to
-    be tried anew at their `due`. `refusal` is raised to whoever gave the
-    command, after the change is stored: an answer that comes too late performs
-    the timeout and is refused.
-    """
+    """The next version of a task, and everything to write with it."""
 
     task: Task
     entries: tuple[Entry, ...] = ()
     effects: tuple[Effect, ...] = ()
     retried: tuple[Effect, ...] = ()
+    """Effects written earlier that have failed for good, and are to be tried anew at their `due`."""
     refusal: AwaitHumansError | None = None
+    """Raised to whoever gave the command, after the change is stored: an answer that comes too late performs
+    the timeout and is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """An effect as the store holds it: what was tried, and what came of it.
-
-    `token` names the lease under which it was handed out. `receipt` is what
-    the channel gave back; on a leased effect, what it gave back last in the
-    same lane. `attempts` counts leases, the present one included.
-    """
+    """An effect as the store holds it: what was tried, and what came of it."""
 
     effect: Effect
     token: str | None = None
+    """Names the lease under which it was handed out."""
     attempts: int = 0
+    """Counts leases, the present one included."""
     receipt: str | None = None
+    """What the channel gave back; on a leased effect, what it gave back last in the same lane."""
     settled_at: datetime | None = None
+    """When it was done or given up."""
     failure: str | None = None
+    """Why it was given up; None unless it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
-    """What a lease handed out, and when there may be more.
-
-    `next_due` is the earliest time at which an effect not in `deliveries`
-    becomes leasable as far as the store knows now; None if there is none.
-    """
+    """What a lease handed out, and when there may be more."""
 
     deliveries: tuple[Delivery, ...] = ()
     next_due: datetime | None = None
+    """The earliest time at which an effect not in `deliveries` becomes leasable, as far as the store knows now;
+    None if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -546,63 +581,69 @@ class Query:
     Newest first, by (created_at, id) descending; with `changed_after`, by
     (changed_at, id) ascending instead. `after` and `changed_after` continue
     behind a cursor in that order; `offset` skips so many more.
-
-    `statuses`: any of them. `refused`: whether the last answer was refused.
-    `assigned_to`: an assignee's exact id, e-mail or Slack id, or part of the
-    display name; letter case does not count. `unassigned`: nobody has it.
-    `visible_to`: addressed to, assigned to or answered by this person, or addressed to
-    nobody; an operator sees all.
     """
 
     ids: tuple[str, ...] | None = None
+    """Any of these."""
     statuses: frozenset[TaskStatus] | None = None
+    """Any of these."""
     refused: bool | None = None
+    """Whether the last answer was refused."""
     idempotency_key: str | None = None
+    """Exactly this one."""
     assigned_to: str | None = None
+    """An assignee's exact id, e-mail or Slack id, or part of the display name; letter case does not count."""
     unassigned: bool | None = None
+    """Whether nobody has it."""
     visible_to: Human | None = None
+    """Addressed to, assigned to or answered by this person, or addressed to nobody; an operator sees all."""
     after: Cursor | None = None
     changed_after: Cursor | None = None
     limit: int = 50
+    """At most so many."""
     offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What a channel is asked to say to one recipient.
-
-    `id` is the same for every retry, for message ids and de-duplication.
-    `event` is `opened`, `rejected`, `claimed`, `reminder` or `closed`.
-    `target` is the recipient as the channel's own grammar has it, `identity`
-    the sender to use where the channel has several. `receipt`
-    is what the channel gave back last for this task and recipient. `url` opens
-    the task's page; None where the engine has no public address.
-    """
+    """What a channel is asked to say to one recipient."""
 
     id: str
+    """The same for every retry, for message ids and de-duplication."""
     event: str
+    """`opened`, `rejected`, `claimed`, `reminder` or `closed`."""
     channel: str
     target: str
+    """The recipient, as the channel's own grammar has it."""
     task: Task
+    """The task as it stands when it is sent."""
     identity: str | None = None
+    """The sender to use, where the channel has several."""
     url: str | None = None
+    """Opens the task's page; None where the engine has no public address."""
     receipt: str | None = None
+    """What the channel gave back last for this task and recipient."""
     attempt: int = 1
+    """Which try this is, from 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationContext:
-    """What a verifier gets to see of an answer; `attempt` counts from 1."""
+    """What a verifier gets to see of an answer."""
 
     task: str
     payload: JsonObject
     payload_schema: JsonObject
     response_schema: JsonObject
     response: JsonObject | None
+    """What was answered, as data."""
     config: VerifierConfig
     attempt: int
+    """Which answer this is, from 1."""
     raw_input: str | None = None
+    """The person's own words, where the answer came as free text."""
     previous_rejections: Sequence[str] = ()
+    """Why the answer before this one was refused; empty for the first."""
 
 
 def microseconds(moment: datetime) -> int:

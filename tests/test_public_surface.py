@@ -80,6 +80,7 @@ PUBLIC = [
     "Watchable",
     "await_human",
     "await_human_sync",
+    "build_spec",
 ]
 
 

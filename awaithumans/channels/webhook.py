@@ -58,17 +58,23 @@ Address: TypeAlias = IPv4Address | IPv6Address
 class WebhookChannel:
     """Posts a closed task's outcome to its `callback_url`.
 
+    Arguments:
+        key: what to sign with; receivers hold it, too.
+        allow_private: post to loopback and private addresses, as well.
+        clock: the time that is signed; by default this machine's.
+        timeout: seconds that a delivery may take, from looking the host up to
+            the response's status.
+        tls: replaces the system's certificate authorities.
+
     The request carries `X-Awaithumans-Signature` and the headers of Standard
     Webhooks; `webhook-id` and the body are equal for every attempt. Any status
     from 200 to 299 means delivered, and no other: redirects are not followed.
     A 410 ends the attempts, a 429 or 503 may name the pause before the next.
 
-    A delivery, from looking the host up to the response's status, takes at
-    most `timeout` seconds. The address that is connected to is the one that
-    was checked: it must be public, or with `allow_private` also loopback or
-    private; link-local and cloud metadata addresses are always refused.
-    Proxies and other settings of the environment do not count. `tls` replaces
-    the system's certificate authorities.
+    The address that is connected to is the one that was checked: it must be
+    public, or with `allow_private` also loopback or private; link-local and
+    cloud metadata addresses are always refused. Proxies and other settings of
+    the environment do not count.
 
     Connections are kept per event loop and reused; `aclose` closes those of
     the running loop, after which the channel can still be used.

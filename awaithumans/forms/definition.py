@@ -64,7 +64,9 @@ class SelectOption(_Part, frozen=True):
     """One thing to choose."""
 
     value: str
+    """What stands in the response."""
     label: str
+    """What people read."""
     hint: str | None = None
 
 
@@ -72,22 +74,24 @@ class PictureOption(SelectOption, frozen=True):
     """One picture to choose."""
 
     image_url: str
+    """Where the picture is, as people's browsers see it."""
 
 
 class FormFieldBase(_Part, frozen=True):
-    """What every field has.
-
-    `name` is the key of the answer in the response. `answered` tells whether
-    the kind takes an answer at all, or is only shown.
-    """
+    """What every field has."""
 
     answered: ClassVar[bool] = True
+    """Whether the kind takes an answer at all, or is only shown."""
 
     name: str = ""
+    """The key of the answer in the response."""
     kind: str
     label: str | None = None
+    """What it is called; by default the name, spelt out."""
     hint: str | None = None
+    """A line of help beside it."""
     required: bool = True
+    """Whether it must be filled in."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> Any:
@@ -343,6 +347,7 @@ class TableColumn(_Part, frozen=True):
     """One column of a table."""
 
     name: str
+    """The key of its values in each row."""
     label: str
     kind: Literal["short_text", "long_text", "number", "currency", "switch", "single_select", "date", "datetime"] = (
         "short_text"
@@ -410,6 +415,7 @@ FormField: TypeAlias = Annotated[
     | Subform,
     Field(discriminator="kind"),
 ]
+"""A field of any kind, as the helpers make them."""
 
 
 class FormDefinition(_Part, frozen=True):

@@ -33,7 +33,11 @@ def short_text(
     pattern: str | None = None,
     currency_code: str | None = None,
 ) -> kinds.ShortText:
-    """Ask for one line of text, or a number."""
+    """Ask for one line of text, or a number.
+
+    Lengths are in characters; `pattern` is a regular expression that has to
+    match somewhere in the text, without look-around or back-references.
+    """
     return kinds.ShortText(
         label=label,
         hint=hint,
@@ -68,7 +72,7 @@ def currency(
     hint: str | None = None,
     placeholder: str | None = None,
 ) -> kinds.ShortText:
-    """Ask for an amount of money."""
+    """Ask for an amount of money, in the currency of `currency_code` (ISO 4217)."""
     return short_text(label=label, hint=hint, subtype="currency", placeholder=placeholder, currency_code=currency_code)
 
 
@@ -86,7 +90,7 @@ def long_text(
     max_length: int | None = None,
     rows: int | None = None,
 ) -> kinds.LongText:
-    """Ask for lines of text."""
+    """Ask for lines of text; lengths are in characters, `rows` is the height of the box."""
     return kinds.LongText(
         label=label, hint=hint, placeholder=placeholder, min_length=min_length, max_length=max_length, rows=rows
     )
@@ -135,7 +139,7 @@ def multi_select(
     min_count: int | None = None,
     max_count: int | None = None,
 ) -> kinds.MultiSelect:
-    """Ask for any of several."""
+    """Ask for any of several; the answer is a list of values."""
     return kinds.MultiSelect(
         label=label,
         hint=hint,
@@ -205,7 +209,7 @@ def opinion_scale(
 
 
 def ranking(options: Sequence[Option], *, label: str | None = None, hint: str | None = None) -> kinds.Ranking:
-    """Ask for an order."""
+    """Ask for an order; the answer is a list of all the values."""
     return kinds.Ranking(label=label, hint=hint, options=_options(options))
 
 
@@ -230,7 +234,7 @@ def datetime_picker(
     timezone: str | None = None,
     default: dt.datetime | None = None,
 ) -> kinds.DateTime:
-    """Ask for a moment, in `timezone` or in UTC."""
+    """Ask for a moment, in `timezone` (such as `Europe/Berlin`) or in UTC."""
     return kinds.DateTime(
         label=label,
         hint=hint,
@@ -281,7 +285,10 @@ def file_upload(
     min_count: int | None = None,
     max_count: int | None = None,
 ) -> kinds.FileUpload:
-    """Ask for files."""
+    """Ask for files; the answer is a list of what describes them.
+
+    `accept` has media types and endings, as an HTML form has them.
+    """
     return kinds.FileUpload(
         label=label,
         hint=hint,
@@ -355,7 +362,7 @@ def table(
     allow_add_row: bool = True,
     allow_remove_row: bool = True,
 ) -> kinds.Table:
-    """Ask for rows of values."""
+    """Ask for rows of values; the answer is a list of objects, with a key per column."""
     return kinds.Table(
         label=label,
         hint=hint,
@@ -379,7 +386,7 @@ def subform(
     add_label: str = "Add",
     remove_label: str = "Remove",
 ) -> kinds.Subform:
-    """Ask the same several times over."""
+    """Ask the same several times over; the answer is a list of objects."""
     return kinds.Subform(
         label=label,
         hint=hint,

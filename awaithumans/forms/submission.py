@@ -18,16 +18,14 @@ from awaithumans.types import JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A form that was sent in.
-
-    `value` is the response it makes, fit to be an answer if there are no
-    `errors` (dotted path to message). `typed` is what stood in each control,
-    so that a refused form comes back as it was filled in.
-    """
+    """A form that was sent in."""
 
     value: JsonObject
+    """The response it makes, fit to be an answer if there are no `errors`."""
     errors: Mapping[str, str]
+    """What is wrong, by dotted path."""
     typed: Mapping[str, Typed]
+    """What stood in each control, so that a refused form comes back as it was filled in."""
 
 
 _ABSENT = object()

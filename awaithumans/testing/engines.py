@@ -25,6 +25,7 @@ from awaithumans.protocols import TaskEngine
 from awaithumans.types import Actor, Cursor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
+"""Lets seconds pass on the clock that decides deadlines."""
 
 
 class Decision(BaseModel):

@@ -45,22 +45,20 @@ MAX_DEEDS = 100
 MAX_SHOWN = 1_000
 
 Seconds: TypeAlias = float | timedelta
+"""Some time: in seconds, or as a timedelta."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answering with `value`, `after` so much time, as the person `by`.
-
-    `after` counts, in seconds or as a timedelta, from when the question was
-    asked, or was asked again because a verifier refused an answer. With
-    `refused`, the answer is one that must not be let in: the same question
-    then waits for another reply.
-    """
+    """Answering with `value`, `after` so much time, as the person `by`."""
 
     value: BaseModel | JsonObject
     after: Seconds = 0
+    """How long after the question was asked, or was asked again because a verifier refused an answer."""
     by: Human | None = None
+    """Who answers; by default the assignee, or the first addressee."""
     refused: bool = False
+    """The answer is one that must not be let in: the same question then waits for another reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,13 @@ class Cancellation:
 
 
 Deed: TypeAlias = Reply | Silence | Cancellation
+"""What a person does about a question."""
 Says: TypeAlias = BaseModel | JsonObject | Deed
+"""An answer, or anything else a person does."""
 Rule: TypeAlias = Callable[[Task], Says | None]
+"""Decides what to do about a question; None leaves it to what was told before."""
 To: TypeAlias = str | type[BaseModel] | Callable[[Task], bool] | None
+"""Which questions: those whose text contains a string, that ask for a model, or for which a function says so."""
 
 
 class UnexpectedQuestionError(AssertionError):
@@ -112,7 +114,8 @@ class Humans:
         verifiers: by provider name, who checks answers.
         directory: the host's people; without one, every assignment is to one
             person of that name.
-        secret, public_url: see `Engine`; for tests of pages and links.
+        secret: see `Engine`; for tests of pages and links.
+        public_url: likewise.
 
     While the context lasts, `await_human` and `await_human_sync` ask `engine`
     wherever neither `engine=` nor `server_url=` is given: in any thread, on

@@ -958,7 +958,10 @@ class LifeTests(StoreTests):
 
 
 class StoreConformance(CreateTests, ValueTests, ApplyTests, LeaseTests, FindTests, PurgeTests, LifeTests):
-    """Every promise of `awaithumans.protocols.Store`."""
+    """Every promise of `Store`; subclass it, and override the fixture `store`.
+
+    `store` is the store under test, set up and empty.
+    """
 
 
 async def _cancelled_after(turns: int, call: Callable[[], Coroutine[Any, Any, object]]) -> None:

@@ -15,29 +15,32 @@ _MAKE_ONE = 'Make one with: python -c "import secrets; print(secrets.token_urlsa
 
 
 class Scope(StrEnum):
-    """One thing a token allows.
-
-    `ASK`: create tasks; read, poll, collect and cancel those it asked itself.
-    `READ`: read and list every task, its audit trail, and the statistics.
-    `ANSWER`: answer tasks that others asked.
-    `ANSWER_OWN`: answer what it asked itself; for tests.
-    `ANSWER_AS`: name the person who answered; recorded as stated by the token.
-    `OPERATE`: cancel, collect, delete, release and reassign any task.
-    """
+    """One thing a token allows."""
 
     ASK = "ask"
+    """Create tasks; read, poll, collect and cancel those it asked itself."""
     READ = "read"
+    """Read and list every task, its audit trail, and the statistics."""
     ANSWER = "answer"
+    """Answer tasks that others asked."""
     ANSWER_OWN = "answer:own"
+    """Answer what it asked itself; for tests."""
     ANSWER_AS = "answer:as"
+    """Name the person who answered; recorded as stated by the token."""
     OPERATE = "operate"
+    """Cancel, collect, delete, release and reassign any task."""
 
 
 class ApiToken:
     """A secret that stands for a program, and what that program may do.
 
-    `name` is who it is in audit trails, so give every agent its own. The
-    secret itself is not kept, only its SHA-256.
+    Arguments:
+        name: who it is in audit trails, so give every agent its own.
+        token: the secret, at least 16 characters; only its SHA-256 is kept.
+        scopes: what it may do.
+
+    Raises `ConfigurationError` for an empty name, a short secret, and a scope
+    that there is not.
     """
 
     def __init__(self, name: str, token: str, scopes: Iterable[Scope | str]) -> None:

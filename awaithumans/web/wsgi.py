@@ -113,6 +113,10 @@ async def _receive(receive: Receive) -> Message:
 def wsgi_auth(log_in: LogIn, *, mount: str = "") -> Auth:
     """Make a router's `auth` of a function of the WSGI environ.
 
+    Arguments:
+        log_in: tells who makes a request; None for nobody.
+        mount: where the host app has the router, such as `/humans`.
+
     `log_in` runs in a worker thread, where it may block. The environ it gets
     is a copy without the body. Its `SCRIPT_NAME` and `PATH_INFO` are those of
     the host app that the router is mounted in at `mount`, so that the host's

@@ -34,10 +34,9 @@ from pathlib import Path
 
 from fastapi import FastAPI, HTTPException, Request
 
+from awaithumans import Engine, Human
 from awaithumans.channels.webhook import WebhookChannel
-from awaithumans.engine import Engine
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
-from awaithumans.types import Human
 from awaithumans.web import ApiToken, Router
 
 LOCAL = Path(".awaithumans")

@@ -31,8 +31,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from awaithumans import AwaitHumansError, BlockingEngine, Engine, Human, TaskStatus
-from awaithumans.client import build_spec
+from awaithumans import AwaitHumansError, BlockingEngine, Engine, Human, TaskStatus, build_spec
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 from awaithumans.web.wsgi import WSGIApp, wsgi_auth
