@@ -29,6 +29,7 @@ from anyio.lowlevel import checkpoint
 
 from awaithumans.errors import TaskGoneError
 from awaithumans.protocols import Store
+from awaithumans.testing.promises import Promises
 from awaithumans.testing.tasks import (
     ANA,
     BEN,
@@ -140,7 +141,7 @@ def ids(tasks: Iterable[Task]) -> list[str]:
 
 
 @pytest.mark.anyio
-class StoreTests:
+class StoreTests(Promises):
     """The base of the parts below: a store, set up and empty."""
 
     @pytest.fixture
@@ -149,7 +150,7 @@ class StoreTests:
         raise NotImplementedError
 
 
-class CreateTests(StoreTests):
+class CreateTests(StoreTests, of="Store.create"):
     """`create`: once per key."""
 
     async def test_create_returns_the_task_and_get_finds_it(self, store: Store) -> None:
@@ -232,7 +233,7 @@ class CreateTests(StoreTests):
         assert len({*outcomes} - {done.id}) <= 1, "create: two tasks were made with one key"
 
 
-class ValueTests(StoreTests):
+class ValueTests(StoreTests, of="Store"):
     """Values come back equal to what was written."""
 
     async def test_every_field_comes_back(self, store: Store) -> None:
@@ -288,7 +289,7 @@ class ValueTests(StoreTests):
         assert await store.get(task.id) == task
 
 
-class ApplyTests(StoreTests):
+class ApplyTests(StoreTests, of="Store.apply"):
     """`apply`: compare-and-set."""
 
     async def test_apply_writes_the_next_version(self, store: Store) -> None:
@@ -406,21 +407,8 @@ class ApplyTests(StoreTests):
         assert await store.deliveries("unknown") == []
 
 
-class LeaseTests(StoreTests):
-    """`lease` and `settle`: each effect to one at a time, in order."""
-
-    async def test_effects_come_back_by_due_time(self, store: Store) -> None:
-        """`deliveries` lists them all, settled ones included."""
-        late, early = await opened_with(
-            store,
-            {"due": NOON + SECOND, "kind": EffectKind.EXPIRE, "recipient": "", "event": "", "generation": 3},
-            {"due": NOON, "recipient": "mail:Zoë <z@example.com>", "event": "opened"},
-        )
-        await store.settle(await lease_one(store), NOON, receipt="receipt ✓")
-        done, waiting = await store.deliveries(early.task_id)
-        assert (done.effect, done.receipt, done.attempts, done.failure) == (early, "receipt ✓", 1, None)
-        assert done.settled_at == NOON
-        assert waiting == Delivery(effect=late)
+class LeaseTests(StoreTests, of="Store.lease"):
+    """`lease`: each effect to one at a time, in order."""
 
     async def test_what_is_due_is_leased_earliest_first(self, store: Store) -> None:
         """At its due time it qualifies, a microsecond before it does not."""
@@ -533,6 +521,10 @@ class LeaseTests(StoreTests):
         await store.settle(delivery, NOON)
         assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [far]
 
+
+class SettleTests(StoreTests, of="Store.settle"):
+    """`settle`: what came of an effect."""
+
     async def test_a_failed_effect_is_done_with(self, store: Store) -> None:
         """It keeps its reason, and lets its lane go on."""
         first, second = await opened_with(store, {"event": "opened"}, {"event": "closed"})
@@ -541,66 +533,6 @@ class LeaseTests(StoreTests):
         failure, _ = await store.deliveries(first.task_id)
         assert failure.failure == "no such mailbox"
         assert failure.settled_at
-
-    async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
-        """Under its id, at its new due time, counted from the start."""
-        first, _, after = await opened_with(
-            store, {"event": "opened"}, {"event": "claimed"}, {"event": "closed", "due": UNTIL}
-        )
-        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
-        assert await store.settle(await lease_one(store), NOON + SECOND, receipt="r")
-        task = await store.get(first.task_id)
-        assert task
-        anew = replace(first, due=UNTIL - SECOND)
-        await moved(store, replace(following(task), retried=(anew,)))
-        assert await leased(store) == []
-        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
-        assert (delivery.effect, delivery.attempts, delivery.failure) == (anew, 1, None)
-        assert delivery.receipt == "r", "lease: the lane's latest receipt is handed on"
-        assert await store.settle(delivery, UNTIL)
-        assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
-
-    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
-        """What is done, and what still waits, stays as it is."""
-        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
-        assert await store.settle(await lease_one(store), NOON, receipt="r")
-        task = await store.get(done.task_id)
-        assert task
-        before = await store.deliveries(task.id)
-        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
-        await moved(store, replace(following(task), retried=again))
-        assert await store.deliveries(task.id) == before
-
-    async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
-        """What failed stays so if the version was another."""
-        [effect] = await opened_with(store, {})
-        assert await store.settle(await lease_one(store), NOON, failed="gone")
-        task = await store.get(effect.task_id)
-        assert task
-        await moved(store, following(task))
-        assert await store.apply(replace(following(task), retried=(effect,))) is False
-        assert [one.effect for one in await store.failures()] == [effect]
-
-    async def test_failures_are_listed_latest_first(self, store: Store) -> None:
-        """Over all tasks, in pages; what is done or tried anew is not among them."""
-        effects = [(await opened_with(store, {}))[0] for _ in range(5)]
-        for delivery in await deliveries(store):
-            number = effects.index(delivery.effect)
-            failed = None if number == 4 else f"reason {number}"
-            assert await store.settle(delivery, NOON + (number // 2) * SECOND, failed=failed)
-        pairs = [sorted(effects[place : place + 2], key=lambda effect: effect.id, reverse=True) for place in (2, 0)]
-        expected = [*pairs[0], *pairs[1]]
-        listed = await store.failures()
-        assert [one.effect for one in listed] == expected
-        assert [one.failure for one in listed] == [f"reason {effects.index(effect)}" for effect in expected]
-        assert await store.failures(limit=1) == listed[:1]
-        third = listed[2]
-        assert third.settled_at
-        assert await store.failures(after=Cursor(at=third.settled_at, id=third.effect.id)) == listed[3:]
-        task = await store.get(expected[0].task_id)
-        assert task
-        await moved(store, replace(following(task), retried=(expected[0],)))
-        assert [one.effect for one in await store.failures()] == expected[1:]
 
     async def test_only_the_latest_lease_settles(self, store: Store) -> None:
         """Who lost the lease, and who never had one, is told so."""
@@ -667,7 +599,92 @@ class LeaseTests(StoreTests):
         assert [len(one.receipt or "") for one in await store.deliveries(effect.task_id)] == [10_000]
 
 
-class FindTests(StoreTests):
+class DeliveriesTests(StoreTests, of="Store.deliveries"):
+    """`deliveries`: what came of effects, read again."""
+
+    async def test_effects_come_back_by_due_time(self, store: Store) -> None:
+        """`deliveries` lists them all, settled ones included."""
+        late, early = await opened_with(
+            store,
+            {"due": NOON + SECOND, "kind": EffectKind.EXPIRE, "recipient": "", "event": "", "generation": 3},
+            {"due": NOON, "recipient": "mail:Zoë <z@example.com>", "event": "opened"},
+        )
+        await store.settle(await lease_one(store), NOON, receipt="receipt ✓")
+        done, waiting = await store.deliveries(early.task_id)
+        assert (done.effect, done.receipt, done.attempts, done.failure) == (early, "receipt ✓", 1, None)
+        assert done.settled_at == NOON
+        assert waiting == Delivery(effect=late)
+
+
+class FailuresTests(StoreTests, of="Store.failures"):
+    """`failures`: over all tasks, in pages."""
+
+    async def test_failures_are_listed_latest_first(self, store: Store) -> None:
+        """Over all tasks, in pages; what is done or tried anew is not among them."""
+        effects = [(await opened_with(store, {}))[0] for _ in range(5)]
+        for delivery in await deliveries(store):
+            number = effects.index(delivery.effect)
+            failed = None if number == 4 else f"reason {number}"
+            assert await store.settle(delivery, NOON + (number // 2) * SECOND, failed=failed)
+        pairs = [sorted(effects[place : place + 2], key=lambda effect: effect.id, reverse=True) for place in (2, 0)]
+        expected = [*pairs[0], *pairs[1]]
+        listed = await store.failures()
+        assert [one.effect for one in listed] == expected
+        assert [one.failure for one in listed] == [f"reason {effects.index(effect)}" for effect in expected]
+        assert await store.failures(limit=1) == listed[:1]
+        third = listed[2]
+        assert third.settled_at
+        assert await store.failures(after=Cursor(at=third.settled_at, id=third.effect.id)) == listed[3:]
+        task = await store.get(expected[0].task_id)
+        assert task
+        await moved(store, replace(following(task), retried=(expected[0],)))
+        assert [one.effect for one in await store.failures()] == expected[1:]
+
+
+class RetriedTests(StoreTests, of="Store.apply (change.retried)"):
+    """`apply`: what failed is tried anew."""
+
+    async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
+        """Under its id, at its new due time, counted from the start."""
+        first, _, after = await opened_with(
+            store, {"event": "opened"}, {"event": "claimed"}, {"event": "closed", "due": UNTIL}
+        )
+        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
+        assert await store.settle(await lease_one(store), NOON + SECOND, receipt="r")
+        task = await store.get(first.task_id)
+        assert task
+        anew = replace(first, due=UNTIL - SECOND)
+        await moved(store, replace(following(task), retried=(anew,)))
+        assert await leased(store) == []
+        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
+        assert (delivery.effect, delivery.attempts, delivery.failure) == (anew, 1, None)
+        assert delivery.receipt == "r", "lease: the lane's latest receipt is handed on"
+        assert await store.settle(delivery, UNTIL)
+        assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
+
+    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
+        """What is done, and what still waits, stays as it is."""
+        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
+        assert await store.settle(await lease_one(store), NOON, receipt="r")
+        task = await store.get(done.task_id)
+        assert task
+        before = await store.deliveries(task.id)
+        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
+        await moved(store, replace(following(task), retried=again))
+        assert await store.deliveries(task.id) == before
+
+    async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
+        """What failed stays so if the version was another."""
+        [effect] = await opened_with(store, {})
+        assert await store.settle(await lease_one(store), NOON, failed="gone")
+        task = await store.get(effect.task_id)
+        assert task
+        await moved(store, following(task))
+        assert await store.apply(replace(following(task), retried=(effect,))) is False
+        assert [one.effect for one in await store.failures()] == [effect]
+
+
+class FindTests(StoreTests, of="Store.find"):
     """`find`: every condition, the order, and pages."""
 
     async def test_the_newest_come_first(self, store: Store) -> None:
@@ -819,17 +836,6 @@ class FindTests(StoreTests):
         await moved(store, following(task, addressees=()))
         assert ids(await store.find(Query(visible_to=ANA))) == [task.id]
 
-    async def test_tasks_are_counted_by_status(self, store: Store) -> None:
-        """Those that fit, whatever the page; a status without any is no key."""
-        for person in (ANA, ANA, BEN):
-            await opened(store, assignee=person)
-        await closed(store, assignee=ANA)
-        await store.purge(await closed(store, assignee=ANA))
-        assert dict(await store.count(Query())) == {TaskStatus.PENDING: 3, TaskStatus.COMPLETED: 1}
-        with_ana = Query(assigned_to="u-1", limit=1, offset=1)
-        assert dict(await store.count(with_ana)) == {TaskStatus.PENDING: 2, TaskStatus.COMPLETED: 1}
-        assert dict(await store.count(Query(statuses=frozenset({TaskStatus.CANCELLED})))) == {}
-
     async def test_conditions_hold_together(self, store: Store) -> None:
         """Each narrows the list; the limit counts what is left."""
         for number in range(12):
@@ -845,7 +851,22 @@ class FindTests(StoreTests):
         assert ids(await store.find(Query(statuses=pending, assigned_to="u-1", after=cursor))) == ["t00"]
 
 
-class PurgeTests(StoreTests):
+class CountTests(StoreTests, of="Store.count"):
+    """`count`: how many, without reading them."""
+
+    async def test_tasks_are_counted_by_status(self, store: Store) -> None:
+        """Those that fit, whatever the page; a status without any is no key."""
+        for person in (ANA, ANA, BEN):
+            await opened(store, assignee=person)
+        await closed(store, assignee=ANA)
+        await store.purge(await closed(store, assignee=ANA))
+        assert dict(await store.count(Query())) == {TaskStatus.PENDING: 3, TaskStatus.COMPLETED: 1}
+        with_ana = Query(assigned_to="u-1", limit=1, offset=1)
+        assert dict(await store.count(with_ana)) == {TaskStatus.PENDING: 2, TaskStatus.COMPLETED: 1}
+        assert dict(await store.count(Query(statuses=frozenset({TaskStatus.CANCELLED})))) == {}
+
+
+class PurgeTests(StoreTests, of="Store.purge"):
     """`purge`: content goes, the key stays."""
 
     async def test_a_purged_task_is_gone(self, store: Store) -> None:
@@ -936,7 +957,7 @@ class PurgeTests(StoreTests):
         assert results.count(True) == 1
 
 
-class LifeTests(StoreTests):
+class LifeTests(StoreTests, of="Store"):
     """`setup`, `now` and `aclose`."""
 
     async def test_setup_may_be_repeated(self, store: Store) -> None:
@@ -958,7 +979,20 @@ class LifeTests(StoreTests):
         await store.aclose()
 
 
-class StoreConformance(CreateTests, ValueTests, ApplyTests, LeaseTests, FindTests, PurgeTests, LifeTests):
+class StoreConformance(
+    CreateTests,
+    ValueTests,
+    ApplyTests,
+    LeaseTests,
+    SettleTests,
+    DeliveriesTests,
+    FailuresTests,
+    RetriedTests,
+    FindTests,
+    CountTests,
+    PurgeTests,
+    LifeTests,
+):
     """Every promise of `awaithumans.protocols.Store`."""
 
 
