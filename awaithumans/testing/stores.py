@@ -10,25 +10,28 @@ class TestMyStore(StoreConformance):
         await store.aclose()
 ```
 
-The tests run on the backends of the fixture `anyio_backend`.
+The tests run on the backends of the fixture `anyio_backend`. A test that fails
+says which promise is broken. `WatchableConformance` and `JoinableConformance`
+are for what a store may add.
 """
 # ruff: noqa: PLR2004 - these are tests, with literal expectations
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from awaithumans.errors import TaskGoneError
-from awaithumans.protocols import Store
+from awaithumans.errors import ConfigurationError, TaskGoneError
+from awaithumans.protocols import Joinable, Store, Watchable
 from awaithumans.testing.promises import Promises
 from awaithumans.testing.tasks import (
     ANA,
@@ -1009,6 +1012,197 @@ class StoreConformance(
     LifeTests,
 ):
     """Every promise of `awaithumans.protocols.Store`."""
+
+
+class WatchableStore(Store, Watchable, Protocol):
+    """A store that hears what other processes change."""
+
+
+@pytest.mark.anyio
+class WatchableConformance(Promises, of="Watchable"):
+    """Every promise of `Watchable`: subclass it, and override both fixtures."""
+
+    patience: float = 20
+    """Seconds after which a hint counts as lost."""
+
+    @pytest.fixture
+    def store(self) -> WatchableStore:
+        """Give the store that listens: set up."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def other(self) -> WatchableStore:
+        """Give a second store on the same tasks, as another process has it."""
+        raise NotImplementedError
+
+    async def test_the_first_item_says_that_somebody_listens(self, store: WatchableStore) -> None:
+        """It comes though nothing has changed."""
+        async with listening(store, self.patience):
+            pass
+
+    async def test_a_change_in_another_store_is_heard(self, store: WatchableStore, other: WatchableStore) -> None:
+        """A new task and each new version, once they are announced."""
+        async with listening(store, self.patience) as heard:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+            await moved(other, following(task))
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+
+    async def test_many_changes_are_all_heard(self, store: WatchableStore, other: WatchableStore) -> None:
+        """More ids than fit in one message."""
+        tasks = [make_task() for _ in range(300)]
+        async with listening(store, self.patience) as heard:
+            await gather(*(partial(other.create, opening(task)) for task in tasks))
+            await other.announce(ids(tasks))
+            await hears(heard, *ids(tasks), patience=self.patience)
+
+    async def test_announcing_nothing_is_harmless(self, store: WatchableStore, other: WatchableStore) -> None:
+        """What comes after it is heard."""
+        async with listening(store, self.patience) as heard:
+            await other.announce([])
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+
+    async def test_several_may_listen_on_one_store(self, store: WatchableStore, other: WatchableStore) -> None:
+        """Each of them hears everything."""
+        async with listening(store, self.patience) as first, listening(store, self.patience) as second:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(first, task.id, patience=self.patience)
+            await hears(second, task.id, patience=self.patience)
+
+    async def test_listening_can_end_and_begin_again(self, store: WatchableStore, other: WatchableStore) -> None:
+        """Closed, or cancelled while it waits, it leaves a store that works."""
+        async with listening(store, self.patience):
+            pass
+        with anyio.move_on_after(0.05):
+            async with listening(store, self.patience) as heard:
+                async for _ in heard:
+                    pass
+        async with listening(store, self.patience) as heard:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+        assert await store.get(task.id) == task
+
+
+@asynccontextmanager
+async def listening(store: Watchable, patience: float) -> AsyncGenerator[AsyncGenerator[Sequence[str], None], None]:
+    """Watch, from the moment that somebody listens."""
+    async with aclosing(store.watch()) as heard:
+        with anyio.fail_after(patience):
+            await anext(heard)
+        yield heard
+
+
+async def hears(heard: AsyncGenerator[Sequence[str], None], *task_ids: str, patience: float) -> None:
+    """Return once all of these were heard of."""
+    missing = set(task_ids)
+    with anyio.fail_after(patience):
+        while missing:
+            missing -= set(await anext(heard))
+
+
+class JoinableStore(Store, Joinable, Protocol):
+    """A store that can write inside a transaction of the host's."""
+
+
+Begin: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+"""Opens a transaction and gives its connection; commits at the end of the
+block, and rolls back if the block raises."""
+
+
+@pytest.mark.anyio
+class JoinableConformance(Promises, of="Joinable"):
+    """Every promise of `Joinable`: subclass it, and override both fixtures.
+
+    What `using` gives is a store, too: put it to `StoreConformance`, with a
+    fixture that gives `store.using(connection)` inside a transaction.
+    """
+
+    @pytest.fixture
+    def store(self) -> JoinableStore:
+        """Give the store: set up, and empty."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def begin(self) -> Begin:
+        """Give what opens a transaction of the host's, on the store's database."""
+        raise NotImplementedError
+
+    async def test_nobody_sees_a_task_before_the_commit(self, store: JoinableStore, begin: Begin) -> None:
+        """Inside the transaction it is there at once, outside after it."""
+        async with begin() as connection:
+            joined = store.using(connection)
+            task = await opened(joined)
+            assert await joined.get(task.id) == task
+            assert await store.get(task.id) is None, "using: seen by others before the commit"
+        assert await store.get(task.id) == task
+
+    async def test_a_rollback_takes_everything_back(self, store: JoinableStore, begin: Begin) -> None:
+        """Tasks, changes, trails, effects and keys."""
+        before = await opened(store)
+        spec = make_spec(idempotency_key="k")
+        taken_back = make_task(spec=spec)
+        with suppress(_RolledBackError):
+            async with begin() as connection:
+                joined = store.using(connection)
+                await joined.create(opening(taken_back))
+                await moved(joined, following(before, make_effect(before), assignee=ANA))
+                raise _RolledBackError
+        assert await store.find(Query()) == [before]
+        assert len(await store.trail(before.id)) == 1
+        assert await store.deliveries(before.id) == []
+        assert (await opened(store, spec=spec)).id != taken_back.id
+
+    async def test_effects_are_handed_out_after_the_commit(self, store: JoinableStore, begin: Begin) -> None:
+        """Nobody is told of a question that may yet be taken back."""
+        task = make_task()
+        async with begin() as connection:
+            await store.using(connection).create(opening(task, make_effect(task)))
+            assert await store.deliveries(task.id) == []
+        assert await leased(store) == [make_effect(task)]
+
+    async def test_a_call_that_writes_nothing_leaves_the_transaction_usable(
+        self, store: JoinableStore, begin: Begin
+    ) -> None:
+        """Whether it lost, found its key taken, or could not be written."""
+        before = await opened(store, spec=make_spec(idempotency_key="k"))
+        bad = following(before)
+        bad = replace(bad, entries=(replace(bad.entries[0], data={"no JSON": object()}),))
+        async with begin() as connection:
+            joined = store.using(connection)
+            assert await joined.apply(replace(bad, task=replace(bad.task, version=9), entries=())) is False
+            assert await opened(joined, spec=make_spec(idempotency_key="k")) == before
+            with pytest.raises(Exception):  # noqa: B017, PT011 - stores choose what to raise
+                await joined.apply(bad)
+            task = await opened(joined)
+        assert await store.get(task.id) == task
+        assert await store.get(before.id) == before
+
+    async def test_committing_is_called_when_the_host_commits(self, store: JoinableStore, begin: Begin) -> None:
+        """Not before, and not for a rollback."""
+        called: list[str] = []
+        with suppress(_RolledBackError):
+            async with begin() as connection:
+                await opened(store.using(connection, committing=lambda: called.append("rolled back")))
+                raise _RolledBackError
+        async with begin() as connection:
+            await opened(store.using(connection, committing=lambda: called.append("committed")))
+            assert called == []
+        assert set(called) == {"committed"}
+
+    async def test_something_that_cannot_be_joined_is_refused(self, store: JoinableStore) -> None:
+        """`ConfigurationError`, at once."""
+        with pytest.raises(ConfigurationError):
+            store.using(object())
+
+
+class _RolledBackError(Exception):
+    """What the host says to its transaction."""
 
 
 async def _cancelled_after(turns: int, call: Callable[[], Coroutine[Any, Any, object]]) -> None:
