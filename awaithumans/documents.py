@@ -15,6 +15,9 @@ from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
     Actor,
     Answer,
+    Delivery,
+    Effect,
+    EffectKind,
     Entry,
     Human,
     JsonObject,
@@ -220,6 +223,22 @@ def task_from_documents(task_id: str, spec: JsonObject, state: JsonObject) -> Ta
         unknown_spec=unknown_spec,
         **_read_state(known),  # type: ignore[arg-type]
     )
+
+
+def delivery_document(delivery: Delivery) -> dict[str, object]:
+    """Write down an effect and what came of it."""
+    return {**_document(delivery), "effect": _document(delivery.effect)}
+
+
+def delivery_from_document(document: JsonObject) -> Delivery:
+    """Read an effect back, and what came of it."""
+    known = {field.name: document[field.name] for field in fields(Delivery) if field.name in document}
+    effect = dict(cast("JsonObject", known["effect"]))
+    effect |= {"kind": EffectKind(cast("str", effect["kind"])), "due": _moment(effect["due"])}
+    known["effect"] = Effect(**effect)  # type: ignore[arg-type]
+    if "settled_at" in known:
+        known["settled_at"] = _moment(known["settled_at"])
+    return Delivery(**known)  # type: ignore[arg-type]
 
 
 def entry_document(entry: Entry) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -602,6 +602,52 @@ class Query:
     limit: int = 50
     """At most so many."""
     offset: int = 0
+
+    def select(self, tasks: Iterable[Task]) -> list[Task]:
+        """Return those of `tasks` that fit: in order, behind `offset`, up to `limit`.
+
+        For a store that cannot ask its medium for them.
+        """
+        fitting = [task for task in tasks if self.fits(task)]
+        if self.changed_after:
+            fitting.sort(key=lambda task: (task.changed_at, task.id))
+        else:
+            fitting.sort(key=lambda task: (task.created_at, task.id), reverse=True)
+        return fitting[self.offset : self.offset + self.limit]
+
+    def fits(self, task: Task) -> bool:
+        """Tell whether every condition holds for `task`."""
+        return all(
+            (
+                self.ids is None or task.id in self.ids,
+                self.statuses is None or task.status in self.statuses,
+                self.refused is None or task.refused == self.refused,
+                self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key,
+                self.unassigned is None or (task.assignee is None) == self.unassigned,
+                self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower()),
+                self.visible_to is None or _may_see(self.visible_to, task),
+                self.after is None or (task.created_at, task.id) < (self.after.at, self.after.id),
+                self.changed_after is None
+                or (task.changed_at, task.id) > (self.changed_after.at, self.changed_after.id),
+            )
+        )
+
+
+def _is_with(assignee: Human | None, name: str) -> bool:
+    if assignee is None:
+        return False
+    return name in assignee.addresses or name in (assignee.display_name or "").lower()
+
+
+def _may_see(human: Human, task: Task) -> bool:
+    if human.operator or not task.addressees:
+        return True
+    people = (
+        *task.addressees,
+        *([task.assignee] if task.assignee else []),
+        *(answer.by.human for answer in task.answers),
+    )
+    return any(human.addresses & person.addresses for person in people)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ LAYERS = (
     {
         "protocols",
         "documents",
+        "record",
         "schemas",
         "lifecycle",
         "forms",

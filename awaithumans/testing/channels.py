@@ -26,6 +26,7 @@ import pytest
 
 from awaithumans.errors import InvalidRoutingError
 from awaithumans.protocols import Channel, DeliveryError
+from awaithumans.testing.promises import Promises
 from awaithumans.testing.recording import RecordingChannel
 from awaithumans.testing.tasks import ANA, NOON, make_spec, make_task
 from awaithumans.types import Actor, Answer, Notice, TaskStatus
@@ -63,7 +64,7 @@ _OUTCOME: dict[str, Any] = {
 }
 
 
-class ChannelConformance:
+class ChannelConformance(Promises, of="Channel"):
     """What every channel must hold to; subclass it and override the fixtures.
 
     `channel` and `target` are needed, `bad_targets` should be given. With

@@ -22,6 +22,7 @@ from awaithumans.errors import (
     TaskTimeoutError,
 )
 from awaithumans.protocols import TaskEngine
+from awaithumans.testing.promises import Promises
 from awaithumans.types import Actor, Cursor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
@@ -53,7 +54,7 @@ def a_question(**fields: Any) -> TaskSpec:
 
 
 @pytest.mark.anyio
-class EngineConformance:
+class EngineConformance(Promises, of="TaskEngine"):
     """Subclass it, and override `engine` and `advance`.
 
     `engine` is the engine under test, on an empty store, allowed to answer

@@ -10,25 +10,29 @@ class TestMyStore(StoreConformance):
         await store.aclose()
 ```
 
-The tests run on the backends of the fixture `anyio_backend`.
+The tests run on the backends of the fixture `anyio_backend`. A test that fails
+says which promise is broken. `WatchableConformance` and `JoinableConformance`
+are for what a store may add.
 """
 # ruff: noqa: PLR2004 - these are tests, with literal expectations
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from awaithumans.errors import TaskGoneError
-from awaithumans.protocols import Store
+from awaithumans.errors import ConfigurationError, TaskGoneError
+from awaithumans.protocols import Joinable, Store, Watchable
+from awaithumans.testing.promises import Promises
 from awaithumans.testing.tasks import (
     ANA,
     BEN,
@@ -140,7 +144,7 @@ def ids(tasks: Iterable[Task]) -> list[str]:
 
 
 @pytest.mark.anyio
-class StoreTests:
+class StoreTests(Promises):
     """The base of the parts below: a store, set up and empty."""
 
     @pytest.fixture
@@ -149,7 +153,7 @@ class StoreTests:
         raise NotImplementedError
 
 
-class CreateTests(StoreTests):
+class CreateTests(StoreTests, of="Store.create"):
     """`create`: once per key."""
 
     async def test_create_returns_the_task_and_get_finds_it(self, store: Store) -> None:
@@ -232,7 +236,7 @@ class CreateTests(StoreTests):
         assert len({*outcomes} - {done.id}) <= 1, "create: two tasks were made with one key"
 
 
-class ValueTests(StoreTests):
+class ValueTests(StoreTests, of="Store"):
     """Values come back equal to what was written."""
 
     async def test_every_field_comes_back(self, store: Store) -> None:
@@ -264,11 +268,16 @@ class ValueTests(StoreTests):
 
     async def test_keys_of_newer_releases_are_kept(self, store: Store) -> None:
         """What this release does not know is written back with each change."""
-        task = await opened(store, unknown={"quorum": {"n": 2}}, unknown_spec={"escalate": ["x"]})
+        newer = Human(id="u-9", unknown={"pronouns": "they"})
+        task = await opened(
+            store, unknown={"quorum": {"n": 2}}, unknown_spec={"escalate": ["x"]}, addressees=(newer,), assignee=newer
+        )
         await moved(store, following(task, attempt=1))
         read = await store.get(task.id)
         assert read
         assert (read.unknown, read.unknown_spec) == ({"quorum": {"n": 2}}, {"escalate": ["x"]})
+        assert read.assignee
+        assert [human.unknown for human in (*read.addressees, read.assignee)] == [newer.unknown] * 2
 
     async def test_what_the_caller_does_to_its_values_later_changes_nothing(self, store: Store) -> None:
         """The store shares no mutable value with its callers."""
@@ -285,10 +294,12 @@ class ValueTests(StoreTests):
         """A payload of a megabyte is kept whole."""
         payload = {"text": "ß" * 500_000}
         task = await opened(store, spec=make_spec(payload=payload))
-        assert await store.get(task.id) == task
+        read = await store.get(task.id)
+        assert read
+        assert read.spec.payload == task.spec.payload == payload
 
 
-class ApplyTests(StoreTests):
+class ApplyTests(StoreTests, of="Store.apply"):
     """`apply`: compare-and-set."""
 
     async def test_apply_writes_the_next_version(self, store: Store) -> None:
@@ -330,7 +341,7 @@ class ApplyTests(StoreTests):
         task = await opened(store)
 
         async def add() -> None:
-            while True:
+            for _ in range(50):
                 read = await store.get(task.id)
                 assert read
                 if await store.apply(following(read, attempt=read.attempt + 1)):
@@ -406,21 +417,8 @@ class ApplyTests(StoreTests):
         assert await store.deliveries("unknown") == []
 
 
-class LeaseTests(StoreTests):
-    """`lease` and `settle`: each effect to one at a time, in order."""
-
-    async def test_effects_come_back_by_due_time(self, store: Store) -> None:
-        """`deliveries` lists them all, settled ones included."""
-        late, early = await opened_with(
-            store,
-            {"due": NOON + SECOND, "kind": EffectKind.EXPIRE, "recipient": "", "event": "", "generation": 3},
-            {"due": NOON, "recipient": "mail:Zoë <z@example.com>", "event": "opened"},
-        )
-        await store.settle(await lease_one(store), NOON, receipt="receipt ✓")
-        done, waiting = await store.deliveries(early.task_id)
-        assert (done.effect, done.receipt, done.attempts, done.failure) == (early, "receipt ✓", 1, None)
-        assert done.settled_at == NOON
-        assert waiting == Delivery(effect=late)
+class LeaseTests(StoreTests, of="Store.lease"):
+    """`lease`: each effect to one at a time, in order."""
 
     async def test_what_is_due_is_leased_earliest_first(self, store: Store) -> None:
         """At its due time it qualifies, a microsecond before it does not."""
@@ -533,6 +531,10 @@ class LeaseTests(StoreTests):
         await store.settle(delivery, NOON)
         assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [far]
 
+
+class SettleTests(StoreTests, of="Store.settle"):
+    """`settle`: what came of an effect."""
+
     async def test_a_failed_effect_is_done_with(self, store: Store) -> None:
         """It keeps its reason, and lets its lane go on."""
         first, second = await opened_with(store, {"event": "opened"}, {"event": "closed"})
@@ -541,65 +543,6 @@ class LeaseTests(StoreTests):
         failure, _ = await store.deliveries(first.task_id)
         assert failure.failure == "no such mailbox"
         assert failure.settled_at
-
-    async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
-        """Under its id, at its new due time, counted from the start."""
-        first, _, after = await opened_with(
-            store, {"event": "opened"}, {"event": "claimed"}, {"event": "closed", "due": UNTIL}
-        )
-        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
-        assert await store.settle(await lease_one(store), NOON + SECOND, receipt="r")
-        task = await store.get(first.task_id)
-        assert task
-        anew = replace(first, due=UNTIL - SECOND)
-        await moved(store, replace(following(task), retried=(anew,)))
-        assert await leased(store) == []
-        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
-        assert (delivery.effect, delivery.attempts, delivery.failure) == (anew, 1, None)
-        assert delivery.receipt == "r", "lease: the lane's latest receipt is handed on"
-        assert await store.settle(delivery, UNTIL)
-        assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
-
-    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
-        """What is done, and what still waits, stays as it is."""
-        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
-        assert await store.settle(await lease_one(store), NOON, receipt="r")
-        task = await store.get(done.task_id)
-        assert task
-        before = await store.deliveries(task.id)
-        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
-        await moved(store, replace(following(task), retried=again))
-        assert await store.deliveries(task.id) == before
-
-    async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
-        """What failed stays so if the version was another."""
-        [effect] = await opened_with(store, {})
-        assert await store.settle(await lease_one(store), NOON, failed="gone")
-        task = await store.get(effect.task_id)
-        assert task
-        await moved(store, following(task))
-        assert await store.apply(replace(following(task), retried=(effect,))) is False
-        assert [one.effect for one in await store.failures()] == [effect]
-
-    async def test_failures_are_listed_latest_first(self, store: Store) -> None:
-        """Over all tasks, in pages; what is done or tried anew is not among them."""
-        effects = [(await opened_with(store, {}))[0] for _ in range(5)]
-        for delivery in await deliveries(store):
-            number = effects.index(delivery.effect)
-            failed = None if number == 4 else f"reason {number}"
-            assert await store.settle(delivery, NOON + (number // 2) * SECOND, failed=failed)
-        listed = await store.failures()
-        expected = [one.effect for one in listed]
-        assert [{effects.index(effect) for effect in pair} for pair in (expected[:2], expected[2:])] == [{2, 3}, {0, 1}]
-        assert [one.failure for one in listed] == [f"reason {effects.index(effect)}" for effect in expected]
-        assert await store.failures(limit=1) == listed[:1]
-        third = listed[2]
-        assert third.settled_at
-        assert await store.failures(after=Cursor(at=third.settled_at, id=third.effect.id)) == listed[3:]
-        task = await store.get(expected[0].task_id)
-        assert task
-        await moved(store, replace(following(task), retried=(expected[0],)))
-        assert [one.effect for one in await store.failures()] == expected[1:]
 
     async def test_only_the_latest_lease_settles(self, store: Store) -> None:
         """Who lost the lease, and who never had one, is told so."""
@@ -666,7 +609,91 @@ class LeaseTests(StoreTests):
         assert [len(one.receipt or "") for one in await store.deliveries(effect.task_id)] == [10_000]
 
 
-class FindTests(StoreTests):
+class DeliveriesTests(StoreTests, of="Store.deliveries"):
+    """`deliveries`: what came of effects, read again."""
+
+    async def test_effects_come_back_by_due_time(self, store: Store) -> None:
+        """`deliveries` lists them all, settled ones included."""
+        late, early = await opened_with(
+            store,
+            {"due": NOON + SECOND, "kind": EffectKind.EXPIRE, "recipient": "", "event": "", "generation": 3},
+            {"due": NOON, "recipient": "mail:Zoë <z@example.com>", "event": "opened"},
+        )
+        await store.settle(await lease_one(store), NOON, receipt="receipt ✓")
+        done, waiting = await store.deliveries(early.task_id)
+        assert (done.effect, done.receipt, done.attempts, done.failure) == (early, "receipt ✓", 1, None)
+        assert done.settled_at == NOON
+        assert waiting == Delivery(effect=late)
+
+
+class FailuresTests(StoreTests, of="Store.failures"):
+    """`failures`: over all tasks, in pages."""
+
+    async def test_failures_are_listed_latest_first(self, store: Store) -> None:
+        """Over all tasks, in pages; what is done or tried anew is not among them."""
+        effects = [(await opened_with(store, {}))[0] for _ in range(5)]
+        for delivery in await deliveries(store):
+            number = effects.index(delivery.effect)
+            failed = None if number == 4 else f"reason {number}"
+            assert await store.settle(delivery, NOON + (number // 2) * SECOND, failed=failed)
+        listed = await store.failures()
+        expected = [one.effect for one in listed]
+        assert [{effects.index(effect) for effect in pair} for pair in (expected[:2], expected[2:])] == [{2, 3}, {0, 1}]
+        assert [one.failure for one in listed] == [f"reason {effects.index(effect)}" for effect in expected]
+        assert await store.failures(limit=1) == listed[:1]
+        third = listed[2]
+        assert third.settled_at
+        assert await store.failures(after=Cursor(at=third.settled_at, id=third.effect.id)) == listed[3:]
+        task = await store.get(expected[0].task_id)
+        assert task
+        await moved(store, replace(following(task), retried=(expected[0],)))
+        assert [one.effect for one in await store.failures()] == expected[1:]
+
+
+class RetriedTests(StoreTests, of="Store.apply (change.retried)"):
+    """`apply`: what failed is tried anew."""
+
+    async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
+        """Under its id, at its new due time, counted from the start."""
+        first, _, after = await opened_with(
+            store, {"event": "opened"}, {"event": "claimed"}, {"event": "closed", "due": UNTIL}
+        )
+        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
+        assert await store.settle(await lease_one(store), NOON + SECOND, receipt="r")
+        task = await store.get(first.task_id)
+        assert task
+        anew = replace(first, due=UNTIL - SECOND)
+        await moved(store, replace(following(task), retried=(anew,)))
+        assert await leased(store) == []
+        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
+        assert (delivery.effect, delivery.attempts, delivery.failure) == (anew, 1, None)
+        assert delivery.receipt == "r", "lease: the lane's latest receipt is handed on"
+        assert await store.settle(delivery, UNTIL)
+        assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
+
+    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
+        """What is done, and what still waits, stays as it is."""
+        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
+        assert await store.settle(await lease_one(store), NOON, receipt="r")
+        task = await store.get(done.task_id)
+        assert task
+        before = await store.deliveries(task.id)
+        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
+        await moved(store, replace(following(task), retried=again))
+        assert await store.deliveries(task.id) == before
+
+    async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
+        """What failed stays so if the version was another."""
+        [effect] = await opened_with(store, {})
+        assert await store.settle(await lease_one(store), NOON, failed="gone")
+        task = await store.get(effect.task_id)
+        assert task
+        await moved(store, following(task))
+        assert await store.apply(replace(following(task), retried=(effect,))) is False
+        assert [one.effect for one in await store.failures()] == [effect]
+
+
+class FindTests(StoreTests, of="Store.find"):
     """`find`: every condition, the order, and pages."""
 
     async def test_the_newest_come_first(self, store: Store) -> None:
@@ -682,7 +709,7 @@ class FindTests(StoreTests):
         everything = ids(await store.find(Query(limit=100)))
         pages: list[str] = []
         cursor = None
-        while page := await store.find(Query(after=cursor, limit=5)):
+        while len(pages) <= len(everything) and (page := await store.find(Query(after=cursor, limit=5))):
             pages += ids(page)
             cursor = Cursor(at=page[-1].created_at, id=page[-1].id)
         assert pages == everything
@@ -818,17 +845,6 @@ class FindTests(StoreTests):
         await moved(store, following(task, addressees=()))
         assert ids(await store.find(Query(visible_to=ANA))) == [task.id]
 
-    async def test_tasks_are_counted_by_status(self, store: Store) -> None:
-        """Those that fit, whatever the page; a status without any is no key."""
-        for person in (ANA, ANA, BEN):
-            await opened(store, assignee=person)
-        await closed(store, assignee=ANA)
-        await store.purge(await closed(store, assignee=ANA))
-        assert dict(await store.count(Query())) == {TaskStatus.PENDING: 3, TaskStatus.COMPLETED: 1}
-        with_ana = Query(assigned_to="u-1", limit=1, offset=1)
-        assert dict(await store.count(with_ana)) == {TaskStatus.PENDING: 2, TaskStatus.COMPLETED: 1}
-        assert dict(await store.count(Query(statuses=frozenset({TaskStatus.CANCELLED})))) == {}
-
     async def test_conditions_hold_together(self, store: Store) -> None:
         """Each narrows the list; the limit counts what is left."""
         for number in range(12):
@@ -844,7 +860,22 @@ class FindTests(StoreTests):
         assert ids(await store.find(Query(statuses=pending, assigned_to="u-1", after=cursor))) == ["t00"]
 
 
-class PurgeTests(StoreTests):
+class CountTests(StoreTests, of="Store.count"):
+    """`count`: how many, without reading them."""
+
+    async def test_tasks_are_counted_by_status(self, store: Store) -> None:
+        """Those that fit, whatever the page; a status without any is no key."""
+        for person in (ANA, ANA, BEN):
+            await opened(store, assignee=person)
+        await closed(store, assignee=ANA)
+        await store.purge(await closed(store, assignee=ANA))
+        assert dict(await store.count(Query())) == {TaskStatus.PENDING: 3, TaskStatus.COMPLETED: 1}
+        with_ana = Query(assigned_to="u-1", limit=1, offset=1)
+        assert dict(await store.count(with_ana)) == {TaskStatus.PENDING: 2, TaskStatus.COMPLETED: 1}
+        assert dict(await store.count(Query(statuses=frozenset({TaskStatus.CANCELLED})))) == {}
+
+
+class PurgeTests(StoreTests, of="Store.purge"):
     """`purge`: content goes, the key stays."""
 
     async def test_a_purged_task_is_gone(self, store: Store) -> None:
@@ -861,6 +892,14 @@ class PurgeTests(StoreTests):
         assert await store.settle(held, NOON) is False
         assert await store.apply(following(task)) is False
         assert await store.purge(task) is False, "purge: the task is gone already"
+
+    async def test_the_failures_of_a_purged_task_are_gone(self, store: Store) -> None:
+        """Nobody could do anything about them."""
+        task = make_task()
+        await store.create(opening(task, make_effect(task)))
+        assert await store.settle(await lease_one(store), NOON, failed="no such mailbox")
+        assert await store.purge(await moved(store, answering(opening(task).task)))
+        assert await store.failures() == []
 
     async def test_a_purged_task_is_in_no_list(self, store: Store) -> None:
         """No condition finds it."""
@@ -935,7 +974,7 @@ class PurgeTests(StoreTests):
         assert results.count(True) == 1
 
 
-class LifeTests(StoreTests):
+class LifeTests(StoreTests, of="Store"):
     """`setup`, `now` and `aclose`."""
 
     async def test_setup_may_be_repeated(self, store: Store) -> None:
@@ -957,11 +996,212 @@ class LifeTests(StoreTests):
         await store.aclose()
 
 
-class StoreConformance(CreateTests, ValueTests, ApplyTests, LeaseTests, FindTests, PurgeTests, LifeTests):
-    """Every promise of `Store`; subclass it, and override the fixture `store`.
+class StoreConformance(
+    CreateTests,
+    ValueTests,
+    ApplyTests,
+    LeaseTests,
+    SettleTests,
+    DeliveriesTests,
+    FailuresTests,
+    RetriedTests,
+    FindTests,
+    CountTests,
+    PurgeTests,
+    LifeTests,
+):
+    """Every promise of `awaithumans.protocols.Store`."""
 
-    `store` is the store under test, set up and empty.
+
+class WatchableStore(Store, Watchable, Protocol):
+    """A store that hears what other processes change."""
+
+
+@pytest.mark.anyio
+class WatchableConformance(Promises, of="Watchable"):
+    """Every promise of `Watchable`: subclass it, and override both fixtures."""
+
+    patience: float = 20
+    """Seconds after which a hint counts as lost."""
+
+    @pytest.fixture
+    def store(self) -> WatchableStore:
+        """Give the store that listens: set up."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def other(self) -> WatchableStore:
+        """Give a second store on the same tasks, as another process has it."""
+        raise NotImplementedError
+
+    async def test_the_first_item_says_that_somebody_listens(self, store: WatchableStore) -> None:
+        """It comes though nothing has changed."""
+        async with listening(store, self.patience):
+            pass
+
+    async def test_a_change_in_another_store_is_heard(self, store: WatchableStore, other: WatchableStore) -> None:
+        """A new task and each new version, once they are announced."""
+        async with listening(store, self.patience) as heard:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+            await moved(other, following(task))
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+
+    async def test_many_changes_are_all_heard(self, store: WatchableStore, other: WatchableStore) -> None:
+        """More ids than fit in one message."""
+        tasks = [make_task() for _ in range(300)]
+        async with listening(store, self.patience) as heard:
+            await gather(*(partial(other.create, opening(task)) for task in tasks))
+            await other.announce(ids(tasks))
+            await hears(heard, *ids(tasks), patience=self.patience)
+
+    async def test_announcing_nothing_is_harmless(self, store: WatchableStore, other: WatchableStore) -> None:
+        """What comes after it is heard."""
+        async with listening(store, self.patience) as heard:
+            await other.announce([])
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+
+    async def test_several_may_listen_on_one_store(self, store: WatchableStore, other: WatchableStore) -> None:
+        """Each of them hears everything."""
+        async with listening(store, self.patience) as first, listening(store, self.patience) as second:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(first, task.id, patience=self.patience)
+            await hears(second, task.id, patience=self.patience)
+
+    async def test_listening_can_end_and_begin_again(self, store: WatchableStore, other: WatchableStore) -> None:
+        """Closed, or cancelled while it waits, it leaves a store that works."""
+        async with listening(store, self.patience):
+            pass
+        with anyio.move_on_after(0.05):
+            async with listening(store, self.patience) as heard:
+                async for _ in heard:
+                    pass
+        async with listening(store, self.patience) as heard:
+            task = await opened(other)
+            await other.announce([task.id])
+            await hears(heard, task.id, patience=self.patience)
+        assert await store.get(task.id) == task
+
+
+@asynccontextmanager
+async def listening(store: Watchable, patience: float) -> AsyncGenerator[AsyncGenerator[Sequence[str], None], None]:
+    """Watch, from the moment that somebody listens."""
+    async with aclosing(store.watch()) as heard:
+        with anyio.fail_after(patience):
+            await anext(heard)
+        yield heard
+
+
+async def hears(heard: AsyncGenerator[Sequence[str], None], *task_ids: str, patience: float) -> None:
+    """Return once all of these were heard of."""
+    missing = set(task_ids)
+    with anyio.fail_after(patience):
+        while missing:
+            missing -= set(await anext(heard))
+
+
+class JoinableStore(Store, Joinable, Protocol):
+    """A store that can write inside a transaction of the host's."""
+
+
+Begin: TypeAlias = Callable[[], AbstractAsyncContextManager[Any]]
+"""Opens a transaction and gives its connection; commits at the end of the
+block, and rolls back if the block raises."""
+
+
+@pytest.mark.anyio
+class JoinableConformance(Promises, of="Joinable"):
+    """Every promise of `Joinable`: subclass it, and override both fixtures.
+
+    What `using` gives is a store, too: put it to `StoreConformance`, with a
+    fixture that gives `store.using(connection)` inside a transaction.
     """
+
+    @pytest.fixture
+    def store(self) -> JoinableStore:
+        """Give the store: set up, and empty."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def begin(self) -> Begin:
+        """Give what opens a transaction of the host's, on the store's database."""
+        raise NotImplementedError
+
+    async def test_nobody_sees_a_task_before_the_commit(self, store: JoinableStore, begin: Begin) -> None:
+        """Inside the transaction it is there at once, outside after it."""
+        async with begin() as connection:
+            joined = store.using(connection)
+            task = await opened(joined)
+            assert await joined.get(task.id) == task
+            assert await store.get(task.id) is None, "using: seen by others before the commit"
+        assert await store.get(task.id) == task
+
+    async def test_a_rollback_takes_everything_back(self, store: JoinableStore, begin: Begin) -> None:
+        """Tasks, changes, trails, effects and keys."""
+        before = await opened(store)
+        spec = make_spec(idempotency_key="k")
+        taken_back = make_task(spec=spec)
+        with suppress(_RolledBackError):
+            async with begin() as connection:
+                joined = store.using(connection)
+                await joined.create(opening(taken_back))
+                await moved(joined, following(before, make_effect(before), assignee=ANA))
+                raise _RolledBackError
+        assert await store.find(Query()) == [before]
+        assert len(await store.trail(before.id)) == 1
+        assert await store.deliveries(before.id) == []
+        assert (await opened(store, spec=spec)).id != taken_back.id
+
+    async def test_effects_are_handed_out_after_the_commit(self, store: JoinableStore, begin: Begin) -> None:
+        """Nobody is told of a question that may yet be taken back."""
+        task = make_task()
+        async with begin() as connection:
+            await store.using(connection).create(opening(task, make_effect(task)))
+            assert await store.deliveries(task.id) == []
+        assert await leased(store) == [make_effect(task)]
+
+    async def test_a_call_that_writes_nothing_leaves_the_transaction_usable(
+        self, store: JoinableStore, begin: Begin
+    ) -> None:
+        """Whether it lost, found its key taken, or could not be written."""
+        before = await opened(store, spec=make_spec(idempotency_key="k"))
+        bad = following(before)
+        bad = replace(bad, entries=(replace(bad.entries[0], data={"no JSON": object()}),))
+        async with begin() as connection:
+            joined = store.using(connection)
+            assert await joined.apply(replace(bad, task=replace(bad.task, version=9), entries=())) is False
+            assert await opened(joined, spec=make_spec(idempotency_key="k")) == before
+            with pytest.raises(Exception):  # noqa: B017, PT011 - stores choose what to raise
+                await joined.apply(bad)
+            task = await opened(joined)
+        assert await store.get(task.id) == task
+        assert await store.get(before.id) == before
+
+    async def test_committing_is_called_when_the_host_commits(self, store: JoinableStore, begin: Begin) -> None:
+        """Not before, and not for a rollback."""
+        called: list[str] = []
+        with suppress(_RolledBackError):
+            async with begin() as connection:
+                await opened(store.using(connection, committing=lambda: called.append("rolled back")))
+                raise _RolledBackError
+        async with begin() as connection:
+            await opened(store.using(connection, committing=lambda: called.append("committed")))
+            assert called == []
+        assert set(called) == {"committed"}
+
+    async def test_something_that_cannot_be_joined_is_refused(self, store: JoinableStore) -> None:
+        """`ConfigurationError`, at once."""
+        with pytest.raises(ConfigurationError):
+            store.using(object())
+
+
+class _RolledBackError(Exception):
+    """What the host says to its transaction."""
 
 
 async def _cancelled_after(turns: int, call: Callable[[], Coroutine[Any, Any, object]]) -> None:

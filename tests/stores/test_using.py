@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -20,7 +20,7 @@ from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
 from awaithumans.testing.engines import ANA, a_question
-from awaithumans.testing.stores import StoreConformance
+from awaithumans.testing.stores import Begin, JoinableConformance, StoreConformance
 from awaithumans.types import AGENT, Query
 from tests.databases import ASYNC_DRIVERS
 
@@ -30,8 +30,6 @@ YES = {"approved": True}
 
 host_metadata = MetaData()
 orders = Table("orders", host_metadata, Column("id", Integer, primary_key=True))
-
-Begin = Callable[[], AbstractAsyncContextManager[Connection | AsyncConnection]]
 
 
 class Host:
@@ -101,6 +99,16 @@ class TestConformance(StoreConformance):
     async def store(self, store: SQLAlchemyStore, host: Host) -> AsyncIterator[Store]:
         async with host.begin() as connection:
             yield store.using(connection)
+
+
+class TestJoining(JoinableConformance):
+    @pytest.fixture
+    def store(self, store: SQLAlchemyStore) -> SQLAlchemyStore:
+        return store
+
+    @pytest.fixture
+    def begin(self, host: Host) -> Begin:
+        return host.begin
 
 
 class TestWithTheHostsRows:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from awaithumans.stores import watching
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.watching import PAYLOAD_BYTES
+from awaithumans.testing.stores import WatchableConformance, hears, listening
 from awaithumans.testing.tasks import SECOND, following, make_task, opening
 from tests.databases import POSTGRES, plain
 
@@ -43,51 +44,22 @@ async def other(store: SQLAlchemyStore) -> AsyncIterator[SQLAlchemyStore]:
     await other.aclose()
 
 
-@pytest.mark.anyio
-async def test_a_change_in_another_store_is_heard(store: SQLAlchemyStore, other: SQLAlchemyStore):
-    async with listening(store) as heard:
-        task = await other.create(opening(make_task()))
-        await other.announce([task.id])
-        await hears(heard, task.id)
-        change = following(task)
-        assert await other.apply(change)
-        await other.announce([task.id])
-        await hears(heard, task.id)
+class TestConformance(WatchableConformance):
+    @pytest.fixture
+    def store(self, store: SQLAlchemyStore) -> SQLAlchemyStore:
+        return store
+
+    @pytest.fixture
+    def other(self, other: SQLAlchemyStore) -> SQLAlchemyStore:
+        return other
 
 
 @pytest.mark.anyio
 async def test_a_change_in_another_process_is_heard(store: SQLAlchemyStore):
     url = store._database._engine.url.render_as_string(hide_password=False)
-    async with listening(store) as heard:
+    async with listening(store, PATIENCE) as heard:
         await anyio.run_process([sys.executable, "-c", CHILD, url], stderr=subprocess.STDOUT)
-        await hears(heard, "of the child")
-
-
-@pytest.mark.anyio
-async def test_the_first_item_says_that_somebody_listens(store: SQLAlchemyStore):
-    async with aclosing(store.watch()) as heard:
-        with anyio.fail_after(PATIENCE):
-            assert list(await anext(heard)) == []
-
-
-@pytest.mark.anyio
-async def test_many_changes_are_all_heard(store: SQLAlchemyStore, other: SQLAlchemyStore):
-    """More ids than fit in one notification."""
-    tasks = [make_task() for _ in range(300)]
-    async with listening(store) as heard, anyio.create_task_group() as group:
-        for task in tasks:
-            group.start_soon(other.create, opening(task))
-        await other.announce([task.id for task in tasks])
-        await hears(heard, *(task.id for task in tasks))
-
-
-@pytest.mark.anyio
-async def test_two_may_listen_on_one_store(store: SQLAlchemyStore, other: SQLAlchemyStore):
-    async with listening(store) as first, listening(store) as second:
-        task = await other.create(opening(make_task()))
-        await other.announce([task.id])
-        await hears(first, task.id)
-        await hears(second, task.id)
+        await hears(heard, "of the child", patience=PATIENCE)
 
 
 @pytest.mark.anyio
@@ -104,7 +76,7 @@ async def test_listening_ends_when_cancelled_and_leaves_nothing_behind(store: SQ
 @pytest.mark.anyio
 async def test_listening_holds_no_connection_of_the_pool(store: SQLAlchemyStore):
     checked_out = store._database._engine.pool.checkedout  # type: ignore[attr-defined]
-    async with listening(store):
+    async with listening(store, PATIENCE):
         assert checked_out() == 0
 
 
@@ -113,20 +85,20 @@ async def test_listening_holds_no_connection_of_the_pool(store: SQLAlchemyStore)
 async def test_a_lost_connection_is_an_error_and_listening_can_begin_again(
     store: SQLAlchemyStore, other: SQLAlchemyStore
 ):
-    async with listening(store) as heard:
+    async with listening(store, PATIENCE) as heard:
         cut_listeners(store)
         with anyio.fail_after(PATIENCE), pytest.raises(Exception):  # noqa: B017, PT011 - drivers differ
             async for _ in heard:
                 pass
-    async with listening(store) as heard:
+    async with listening(store, PATIENCE) as heard:
         await other.announce(["x"])
-        await hears(heard, "x")
+        await hears(heard, "x", patience=PATIENCE)
 
 
 @pytest.mark.parametrize("backend_and_driver", POSTGRES)
 @pytest.mark.anyio
 async def test_announcing_nothing_says_nothing(store: SQLAlchemyStore, other: SQLAlchemyStore):
-    async with listening(store) as heard:
+    async with listening(store, PATIENCE) as heard:
         await other.announce([])
         await other.announce(["marker"])
         assert await another(heard) == ["marker"]
@@ -142,7 +114,7 @@ async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
     async with store._database.pinned() as pinned, aclosing(watching._look(pinned)) as heard:
         assert list(await anext(heard)) == []
         newer = await other.create(opening(make_task()))
-        await hears(heard, newer.id)
+        await hears(heard, newer.id, patience=PATIENCE)
         older = await other.create(opening(make_task(created_at=newer.created_at - SECOND)))
         assert await another(heard) == [older.id]
         assert await other.apply(following(older, changed_at=older.changed_at))
@@ -156,28 +128,6 @@ def test_notifications_are_packed():
     assert ",".join(payloads).split(",") == ids
     assert len(payloads) == 5
     assert list(watching._payloads([])) == []
-
-
-class listening:  # noqa: N801 - reads as a function
-    """Watch, from the moment that somebody listens."""
-
-    def __init__(self, store: SQLAlchemyStore) -> None:
-        self._heard = store.watch()
-
-    async def __aenter__(self) -> AsyncGenerator[Sequence[str]]:
-        with anyio.fail_after(PATIENCE):
-            await anext(self._heard)
-        return self._heard
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._heard.aclose()
-
-
-async def hears(heard: AsyncGenerator[Sequence[str]], *task_ids: str) -> None:
-    missing = set(task_ids)
-    with anyio.fail_after(PATIENCE):
-        while missing:
-            missing -= set(await anext(heard))
 
 
 async def another(heard: AsyncGenerator[Sequence[str]]) -> list[str]:

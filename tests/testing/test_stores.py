@@ -1,0 +1,68 @@
+"""The suite for stores passes a good one, and says of a bad one which promise it breaks."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from awaithumans.testing.stores import StoreConformance
+from tests.testing.broken_stores import BROKEN_STORES, BrokenStore
+
+ROOT = Path(__file__).parents[2]
+SUITES = """
+import pytest
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.stores import StoreConformance
+from tests.testing.broken_stores import BROKEN_STORES
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+for store in (MemoryStore, *BROKEN_STORES):
+    fixture = pytest.fixture(name="store")(lambda self, store=store: store())
+    globals()[f"Test{store.__name__}"] = type(f"Test{store.__name__}", (StoreConformance,), {"store": fixture})
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Give what the suite says of each store: everything, in a run without our plugin."""
+    folder = tmp_path_factory.mktemp("suites")
+    (folder / "test_suites.py").write_text(SUITES)
+    plugins = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--tb=short", "--junitxml=said.xml", "test_suites.py"]
+    subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False, timeout=200)
+    said: dict[str, str] = {}
+    for case in ET.parse(folder / "said.xml").iter("testcase"):
+        name = case.attrib["classname"].rpartition(".Test")[2]
+        said[name] = said.get(name, "") + "".join(failure.text or "" for failure in case)
+    return said
+
+
+def test_a_store_that_keeps_its_promises_passes(said: Mapping[str, str]) -> None:
+    assert said["MemoryStore"] == ""
+
+
+@pytest.mark.parametrize("store", BROKEN_STORES, ids=lambda store: store.__name__)
+def test_a_broken_promise_is_named(said: Mapping[str, str], store: type[BrokenStore]) -> None:
+    assert said[store.__name__], "the suite passes it"
+    assert f"Broken promise of {store.broken}" in said[store.__name__]
+
+
+def test_every_broken_store_is_asked_for_every_promise(said: Mapping[str, str]) -> None:
+    assert len(said) == len(BROKEN_STORES) + 1
+
+
+def test_every_promise_has_words() -> None:
+    tests = [test for name, test in inspect.getmembers(StoreConformance) if name.startswith("test_")]
+    assert len(tests) == 80
+    assert [test.__name__ for test in tests if not inspect.getdoc(test)] == []
