@@ -162,6 +162,15 @@ class SQLAlchemyStore(_SQLStore[Database]):
         self._database = Database(bind)
         self._listening = self._database if listen is None else Database(listen)
 
+    async def up_to_date(self) -> bool:
+        """Tell whether `setup()` would have nothing to do.
+
+        Raises `StoreSchemaError` if the tables are of a newer epoch.
+        """
+        from awaithumans.stores.migrations import up_to_date
+
+        return await self._database.read(up_to_date)
+
     async def setup(self) -> None:
         from awaithumans.stores.migrations import migrate, up_to_date
 
