@@ -162,6 +162,15 @@ def spec_to_wire(spec: TaskSpec) -> dict[str, object]:
 # ── Tasks ─────────────────────────────────────────────────────────────────────
 
 
+WIRE_STATUSES: Mapping[str, tuple[frozenset[TaskStatus], bool | None]] = {
+    "created": (frozenset({TaskStatus.PENDING}), False),
+    "rejected": (frozenset({TaskStatus.PENDING}), True),
+    **dict.fromkeys(("notified", "assigned", "in_progress", "verified"), (frozenset[TaskStatus](), None)),
+    **{status.value: (frozenset({status}), None) for status in TaskStatus},
+}
+"""What each status name of the wire format selects; the four middle ones, nothing."""
+
+
 def wire_status(task: Task) -> str:
     """Name the task's status as the format does."""
     if task.status is TaskStatus.PENDING:
@@ -272,6 +281,14 @@ def statistics_to_wire(found: Statistics) -> dict[str, object]:
         ],
         "by_channel": dict(found.by_channel),
     }
+
+
+def health_to_wire(*, ok: bool, lag: timedelta) -> dict[str, object]:
+    """Write the reply of `GET /health`."""
+    from importlib.metadata import version
+
+    status = "ok" if ok else "late"
+    return {"status": status, "version": version("awaithumans"), "lag_seconds": round(lag.total_seconds(), 3)}
 
 
 def delivery_to_wire(delivery: Delivery) -> dict[str, object]:

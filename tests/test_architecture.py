@@ -45,8 +45,8 @@ LAYERS = (
         "otel",
     },
     {"directory", "verifiers", "stores", "channels", "web", "adapters", "terminal"},
-    {"testing"},
-    {"__init__"},
+    {"testing", "commands"},
+    {"__init__", "__main__"},
 )
 LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 

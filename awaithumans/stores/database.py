@@ -184,7 +184,7 @@ class Database:
         if self._dialect.lacks_tables(error):
             raise StoreSchemaError(
                 "the database's tables are missing or too old",
-                hint="Before using the store, run: await store.setup()",
+                hint="Run: python -m awaithumans migrate, or in a program: await store.setup()",
             ) from error
 
     def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:

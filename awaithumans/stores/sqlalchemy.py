@@ -168,6 +168,15 @@ class SQLAlchemyStore(_SQLStore[Database]):
         self._encryption = encryption
         self._known_rows: Rows | None = None
 
+    async def up_to_date(self) -> bool:
+        """Tell whether `setup()` would have nothing to do.
+
+        Raises `StoreSchemaError` if the tables are of a newer epoch.
+        """
+        from awaithumans.stores.migrations import up_to_date
+
+        return await self._database.read(up_to_date)
+
     async def setup(self) -> None:
         from awaithumans.stores.migrations import migrate, up_to_date
 

@@ -23,7 +23,7 @@ from awaithumans.terminal.desks import Desk, find_desk
 from awaithumans.types import AGENT, Actor, JsonObject, KeyScope, Task, TaskStatus
 from awaithumans.wakeups import Bell
 
-__all__ = ["Desk", "asking", "find_desk", "terminal_engine"]
+__all__ = ["Desk", "asking", "find_desk", "system_user", "terminal_engine"]
 
 
 def terminal_engine() -> Engine:
@@ -105,11 +105,15 @@ async def _held(
 
 
 def _person() -> Actor:
+    return Actor(kind="human", id=system_user(), auth="engine", via="terminal")
+
+
+def system_user() -> str:
+    """Name whoever runs this process, as the system knows them."""
     try:
-        name = getuser()
+        return getuser()
     except (KeyError, OSError, ImportError):
-        name = "terminal"
-    return Actor(kind="human", id=name, auth="engine", via="terminal")
+        return "somebody"
 
 
 # ── One conversation at a time ────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from awaithumans.display import Shown
 
@@ -18,6 +19,7 @@ MIN_WIDTH = 20
 MAX_WIDTH = 100
 _JOINERS = "\u200c\u200d"
 _EMPTY = "-"
+_MARKS_PER_COLUMN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,18 +97,18 @@ def value_lines(value: Shown, columns: int) -> list[str]:
 
 def _pairs(pairs: Sequence[tuple[str, Shown]], columns: int) -> list[str]:
     named = [(" ".join(wrapped(label, columns)), value) for label, value in pairs]
-    short = [_cells(label) for label, _ in named if _cells(label) <= columns // 3]
+    short = [cells(label) for label, _ in named if cells(label) <= columns // 3]
     margin = max(short, default=0) + 2
     return [line for label, value in named for line in _pair(label, value, margin, columns)]
 
 
 def _pair(label: str, value: Shown, margin: int, columns: int) -> Iterator[str]:
-    if value.kind in {"pairs", "list", "table"} or _cells(label) > margin - 2:
-        yield label
+    if value.kind in {"pairs", "list", "table"} or cells(label) > margin - 2:
+        yield from wrapped(label, columns)
         yield from indented(value_lines(value, columns - 2))
         return
     first, *rest = value_lines(value, columns - margin)
-    yield f"{_filled(label, margin)}{first}"
+    yield f"{filled(label, margin)}{first}"
     yield from indented(rest, " " * margin)
 
 
@@ -122,10 +124,10 @@ def _bullet(item: Shown, columns: int) -> Iterator[str]:
 def _table(table: Shown, columns: int) -> list[str]:
     """Lay out rows under their headings, or one after another where they are too wide."""
     grid = [[printable(name) for name in table.columns], *([_cell(cell) for cell in row] for row in table.rows)]
-    widths = [max(map(_cells, column)) for column in zip(*grid, strict=True)]
+    widths = [max(map(cells, column)) for column in zip(*grid, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) <= columns:
         return [
-            "  ".join(_filled(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in grid
+            "  ".join(filled(text, width) for text, width in zip(row, widths, strict=True)).rstrip() for row in grid
         ]
     records = [Shown(kind="pairs", pairs=list(zip(table.columns, row, strict=True))) for row in table.rows]
     return value_lines(Shown(kind="list", items=records), columns)
@@ -135,11 +137,25 @@ def _cell(value: Shown) -> str:
     return _EMPTY if value.kind == "empty" else " ".join(printable(line) for line in value.text.splitlines())
 
 
-def _filled(text: str, width: int) -> str:
-    return text + " " * (width - _cells(text))
+# ── Columns ───────────────────────────────────────────────────────────────────
 
 
-def _cells(text: str) -> int:
+def cut(text: str, columns: int) -> str:
+    """Make text one line that takes so many columns at most."""
+    most = _MARKS_PER_COLUMN * columns  # of marks that take none, there could be any number
+    line = " ".join(printable(text[:most]).split())
+    if len(text) <= most and cells(line) <= columns:
+        return line
+    kept = sum(1 for taken in accumulate(map(_width, line)) if taken < columns)
+    return f"{line[:kept].rstrip()}…"
+
+
+def filled(text: str, width: int) -> str:
+    """Fill text up with blanks to a width."""
+    return text + " " * (width - cells(text))
+
+
+def cells(text: str) -> int:
     """Count the columns that text takes: two for a wide letter, none for what joins or combines."""
     return sum(_width(character) for character in text)
 

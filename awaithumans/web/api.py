@@ -261,9 +261,7 @@ class Api:
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - handlers take the request
         health = await self._engine.health()
-        status = "ok" if health.ok else "late"
-        lag = round(health.lag.total_seconds(), 3)
-        return json_response({"status": status, "version": version("awaithumans"), "lag_seconds": lag})
+        return json_response(wire.health_to_wire(ok=health.ok, lag=health.lag))
 
     async def _version(self, request: Request) -> Response:  # noqa: ARG002 - handlers take the request
         return json_response({"name": "awaithumans", "version": version("awaithumans")})

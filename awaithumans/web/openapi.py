@@ -12,9 +12,9 @@ from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
 from awaithumans.routing import CALLBACK, AddressDirectory
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
-from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT, WIRE_STATUSES
+from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
 from awaithumans.web.shapes import ReassignBody
-from awaithumans.wire import CancelBody, CompleteBody, CreateBody
+from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,20 +10,13 @@ from starlette.requests import Request
 from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, TaskNotFoundError
 from awaithumans.types import CLOSED_STATUSES, Cursor, Query, Task, TaskStatus, from_microseconds, microseconds
+from awaithumans.wire import WIRE_STATUSES
 
 MAX_PAGE = 200
 MAX_OFFSET = 1_000_000
 MAX_TEXT = 512
 MAX_IDS = 8_192
 MAX_TASK_ID = 200
-
-WIRE_STATUSES: Mapping[str, tuple[frozenset[TaskStatus], bool | None]] = {
-    "created": (frozenset({TaskStatus.PENDING}), False),
-    "rejected": (frozenset({TaskStatus.PENDING}), True),
-    **dict.fromkeys(("notified", "assigned", "in_progress", "verified"), (frozenset[TaskStatus](), None)),
-    **{status.value: (frozenset({status}), None) for status in TaskStatus},
-}
-"""What each status name of the wire format selects; the four middle ones, nothing."""
 
 _MAX_CURSOR_DIGITS = 17
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}

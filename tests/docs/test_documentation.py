@@ -30,6 +30,8 @@ import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
+from awaithumans.commands.arguments import make_parser
+
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROSE = {"text", "html", "http", "mermaid", "sql", "diff"}
@@ -115,15 +117,23 @@ def known(words: list[str]) -> bool:
             return re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE) is not None
         case ["python" | "python3", "-m", "pip", *rest] | ["pip", *rest] | ["uv", "pip", *rest]:
             return all(extras_exist(word) for word in rest)
+        case ["python" | "python3", "-m", "awaithumans", *arguments]:
+            return is_a_command(arguments)
         case ["python" | "python3", program, *_]:
             return (ROOT / program).is_file()
         case ["uvicorn" | "hypercorn" | "gunicorn", application, *_]:
             program = application.partition(":")[0].removeprefix("docs.examples.")
             return (ROOT / "docs" / "examples" / f"{program}.py").is_file()
-        case ["git", "clone", *_] | ["cd" | "export", *_]:
-            return True
         case _:
-            return False
+            return words[:2] == ["git", "clone"] or words[0] in {"cd", "export"}
+
+
+def is_a_command(arguments: list[str]) -> bool:
+    try:
+        make_parser().parse_args(arguments)
+    except SystemExit:
+        return False
+    return True
 
 
 def extras_exist(requirement: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from awaithumans.display import shown
-from awaithumans.terminal.screen import Screen, printable, value_lines, wrapped
+from awaithumans.terminal.screen import Screen, cells, cut, printable, value_lines, wrapped
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,10 @@ def test_text_keeps_its_lines_and_their_indentation():
         ),
         ({"text": "word " * 8}, ["Text  word word word word", "      word word word word"]),
         ({"a very long name indeed": "x"}, ["A very long name indeed", "  x"]),
+        (
+            {"a name that is longer than the screen is wide": 1},
+            ["A name that is longer than", "the screen is wide", "  1"],
+        ),
         ({"e": {"m": {"p": "t"}}}, ["E", "  M", "    P  t"]),
     ],
 )
@@ -63,3 +67,21 @@ def test_colour_is_only_for_screens_that_have_it():
     assert Screen().strong("x") == Screen().wrong("x") == Screen().quiet("x") == "x"
     assert Screen(colour=True).strong("x") == "\x1b[1mx\x1b[0m"
     assert Screen(colour=True).strong("") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("short", "short"),
+        ("exactly 10", "exactly 10"),
+        ("eleven long", "eleven lo…"),
+        ("two\nlines  and \tblanks"[:12], "two lines…"),
+        ("日本語のタイトル", "日本語の…"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("e" + "\u0301" * 1_000, "e" + "\u0301" * 39 + "…"),
+        ("", ""),
+    ],
+)
+def test_text_is_cut_to_a_line(text, line):
+    assert cut(text, 10) == line
+    assert cells(line) <= 10
