@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -25,11 +26,12 @@ from anyio.lowlevel import current_token
 
 from awaithumans.beside import beside
 from awaithumans.clock import CorrectedClock, sleep
+from awaithumans.forks import forget_in_forks
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import CLOSED_STATUSES, Change, Cursor, Query
-from awaithumans.wakeups import Bell, Hub
+from awaithumans.wakeups import Bell, Hub, call_soon
 
 logger = logging.getLogger("awaithumans.background")
 
@@ -45,6 +47,8 @@ class Home:
     thread: int
     loop: object
     portal: BlockingPortal
+    end: Callable[[], None]
+    """Ends the work there, from whatever thread."""
 
     @property
     def alive(self) -> bool:
@@ -62,6 +66,7 @@ SET_CLOCK_EVERY = 60.0
 SLOWEST_SAMPLE = timedelta(seconds=0.5)
 RESTART_AFTER = 5.0
 LAST_WORDS_WITHIN = 2.0
+MAX_COMMITTING = 1_000
 COMMITTED_WITHIN = (0.005, 0.05, 0.5, 5.0)
 """Pauses after which it is looked for what a host is committing."""
 
@@ -94,12 +99,51 @@ class Background:
         self._announcers: set[Bell] = set()
         self._committing: list[Change] = []
         self._commit_bells: set[Bell] = set()
+        forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Have no loops and nobody to tell, in a process that was forked."""
+        self._homes.clear()
+        self._unannounced.clear()
+        self._announcers.clear()
+        self._committing.clear()
+        self._commit_bells.clear()
+
+    async def aclose(self) -> None:
+        """End the work, on whatever loops it was started by itself."""
+        for home in self._homes:
+            home.end()
+        with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
+            while any(home.alive for home in self._homes):  # noqa: ASYNC110 - another loop rings no event of this one
+                await anyio.sleep(0.005)
 
     async def ensure(self) -> None:
         """See to it that the store is ready and the work is being done."""
         await self.ensure_store()
         if self._lazy and self.home is None and not self._is_starting():
             self._start_lazily()
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Publish what hosts have committed, where no loop of this process does it."""
+        if self._committing and not self._commit_bells:
+            changes, self._committing = self._committing, []
+            for change in changes:
+                await self._publish_if_visible(change)
+
+    async def rung(self, bell: Bell) -> bool:
+        """Return once it has rung: True; or False if hints may have been missed.
+
+        They are where no event loop does the work: the one that did may have
+        ended. Then look again, and the work is taken up here.
+        """
+        while True:
+            with self._clock.move_on_after(RECHECK_EVERY):
+                await bell.rung()
+                return True
+            if self.home is None:
+                await self.ensure()
+                return False
 
     @property
     def home(self) -> Home | None:
@@ -132,6 +176,7 @@ class Background:
         Takes the `changes` written in it, to publish once they can be seen.
         """
         self._committing.extend(changes)
+        del self._committing[:-MAX_COMMITTING]
         changes.clear()
         for bell in tuple(self._commit_bells):
             bell.ring()
@@ -180,8 +225,12 @@ class Background:
 
     async def _main(self) -> None:
         self._telemetry.leave_trace()
+        with anyio.CancelScope() as scope:
+            await self._work(partial(call_soon, current_token().native_token, scope.cancel))
+
+    async def _work(self, end: Callable[[], None]) -> None:
         async with BlockingPortal() as portal:
-            home = Home(os.getpid(), threading.get_ident(), current_token().native_token, portal)
+            home = Home(os.getpid(), threading.get_ident(), current_token().native_token, portal, end)
             self._homes.append(home)
             try:
                 async with anyio.create_task_group() as group:
@@ -277,11 +326,23 @@ class Background:
                 return
 
     async def _publish_if_visible(self, change: Change) -> bool:
-        task = await self._store.get(change.task.id)
-        visible = task is not None and task.version >= change.task.version
-        if visible:
-            await self.publish(change)
+        try:
+            visible = await self._is_visible(change)
+            if visible:
+                await self.publish(change)
+        except Exception:  # a hint is lost; the change is not
+            logger.exception("task %s: it could not be told that it changed", change.task.id)
+            return False
         return visible
+
+    async def _is_visible(self, change: Change) -> bool:
+        """Tell whether this very change was committed, and not another in its place."""
+        task = await self._store.get(change.task.id)
+        if task is None or task.version < change.task.version:
+            return False
+        if task.trail_digest == change.task.trail_digest:
+            return True
+        return change.task.trail_digest in {entry.digest for entry in await self._store.trail(task.id)}
 
     async def _recheck(self) -> None:
         """Look after what is awaited and followed now and then, hints or no hints."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from anyio.lowlevel import current_token
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from awaithumans.background import Home
+from awaithumans.background import LAST_WORDS_WITHIN, Home
 from awaithumans.engine import Engine, Health
 from awaithumans.errors import ConfigurationError
 from awaithumans.forks import forget_in_forks
@@ -295,19 +296,37 @@ class _OwnHome:
                 self._home = _start_home()
             return self._home
 
+    def end(self) -> None:
+        """Let the loop say what it has to say, and end."""
+        home, self._home = self._home, None
+        if home is not None and home.alive:
+            home.end()
+
 
 own_home = _OwnHome()
+atexit.register(own_home.end)
 """Give the asyncio loop that this process keeps in a thread of its own."""
 
 
 def _start_home() -> Home:
     """Start the loop's thread: a daemon, so that it never keeps a program alive."""
-    ready: Future[Home] = Future()
-    threading.Thread(target=anyio.run, args=(_serve_home, ready), name="awaithumans", daemon=True).start()
-    return ready.result()
+    ready: Future[BlockingPortal] = Future()
+    thread = threading.Thread(target=anyio.run, args=(_serve, ready), name="awaithumans", daemon=True)
+    thread.start()
+    portal = ready.result()
+
+    def end() -> None:
+        portal.start_task_soon(portal.stop, True)
+        thread.join(LAST_WORDS_WITHIN)
+
+    return Home(os.getpid(), thread.ident or 0, portal.call(_running_loop), portal, end)
 
 
-async def _serve_home(ready: Future[Home]) -> None:
+async def _serve(ready: Future[BlockingPortal]) -> None:
     async with BlockingPortal() as portal:
-        ready.set_result(Home(os.getpid(), threading.get_ident(), current_token().native_token, portal))
+        ready.set_result(portal)
         await portal.sleep_until_stopped()
+
+
+async def _running_loop() -> object:
+    return current_token().native_token

@@ -204,6 +204,7 @@ class Engine(TaskEngine):
         the work where it stands; what is unfinished is done later by any
         process that runs an engine on the same store.
         """
+        self._refuse_in_transaction()
         async with self._background.run():
             with AMBIENT_ENGINE.surrounding(self):
                 yield self
@@ -223,7 +224,9 @@ class Engine(TaskEngine):
 
         For tests, cron jobs and hosts that cannot keep anything running.
         """
+        self._refuse_in_transaction()
         await self._background.ensure_store()
+        await self._background.catch_up()
         return await self._runner.tick()
 
     async def health(self) -> Health:
@@ -270,6 +273,7 @@ class Engine(TaskEngine):
         `before` is timezone-aware. Content, trail and effects go, but not the
         keys. A task whose end is still being told stays.
         """
+        self._refuse_in_transaction()
         await self._background.ensure()
         closed = Query(statuses=CLOSED_STATUSES, changed_after=Cursor(at=_BEGINNING, id=""), limit=PURGE_PAGE)
         erased = 0
@@ -302,6 +306,13 @@ class Engine(TaskEngine):
         joined._held = held  # noqa: SLF001 - its own kind
         joined.store = self.store.using(connection, committing=lambda: self._background.committing(held))
         return joined
+
+    def _refuse_in_transaction(self) -> None:
+        if self._held is not None:
+            raise ConfigurationError(
+                "this is not for inside a transaction of yours: it would keep it open, or not be part of it",
+                hint="Commit, then call it on the engine itself.",
+            )
 
     # ── Verbs ─────────────────────────────────────────────────────────────────
 
@@ -392,15 +403,12 @@ class Engine(TaskEngine):
         `ready` is asked of each version that is seen; it decides at once. Of
         changes in quick succession, only the latest is seen.
         """
-        if self._held is not None:
-            raise ConfigurationError(
-                "waiting here would keep the transaction open", hint="Commit, then wait on the engine itself."
-            )
+        self._refuse_in_transaction()
         await self._background.ensure()
         with self._hub.listen(task_id) as bell:
             with self.clock.move_on_after(timeout):
                 while not ready(task := await self._read(task_id)):
-                    await bell.rung()
+                    await self._background.rung(bell)
                 return task
             return await self._read(task_id)
 
@@ -462,10 +470,12 @@ class Engine(TaskEngine):
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
 
     async def aclose(self) -> None:
-        """Close what the store and the channels opened themselves.
+        """End the background work, and close what store and channels opened themselves.
 
         Not what the host brought, such as its database engine.
         """
+        self._refuse_in_transaction()
+        await self._background.aclose()
         for channel in self.channels.values():
             if close := getattr(channel, "aclose", None):
                 await close()
@@ -482,6 +492,7 @@ class Engine(TaskEngine):
         `seen` is not given. Raises `TaskNotFoundError`, also if the task is
         deleted meanwhile.
         """
+        self._refuse_in_transaction()
         await self._background.ensure()
         with self._hub.listen(task_id, closely=True) as bell:
             async with aclosing(self._versions(task_id, seen, bell)) as versions:
@@ -502,6 +513,7 @@ class Engine(TaskEngine):
         A task that no longer fits is not given. `after`, `limit` and `offset`
         do not count.
         """
+        self._refuse_in_transaction()
         await self._background.ensure()
         with self._hub.follow() as feed:
             async with aclosing(self._changed(Course(query, self.clock.now()), feed)) as tasks:
@@ -515,7 +527,7 @@ class Engine(TaskEngine):
             if task.closed:
                 return
             seen = task.version
-            await bell.rung()
+            await self._background.rung(bell)
 
     async def _changed(self, course: Course, feed: Feed) -> AsyncGenerator[Task]:
         while True:
@@ -523,8 +535,8 @@ class Engine(TaskEngine):
                 for task in course.fresh(await self.store.find(query)):
                     yield task
             await sleep(self.clock, PAUSE)
-            await feed.rung()
-            course.turn_to(feed.take(), self.clock.now())
+            heard = await self._background.rung(feed)
+            course.turn_to(feed.take() if heard else None, self.clock.now())
 
     # ── The one write path ────────────────────────────────────────────────────
 

@@ -170,7 +170,7 @@ class Runner:
             with anyio.fail_after(PERFORM_WITHIN.total_seconds()):
                 receipt = _storable(await self._perform_by_kind(delivery), effect)
             await self._store.settle(delivery, self._clock.now(), receipt=receipt)
-        except Exception as error:  # noqa: BLE001 - the edge: logged, and retried
+        except Exception as error:
             logger.warning(
                 "task %s: %s %s failed at attempt %d: %s",
                 effect.task_id,
@@ -179,6 +179,7 @@ class Runner:
                 delivery.attempts,
                 _reason(error),
             )
+            logger.debug("task %s: what went wrong", effect.task_id, exc_info=error)
             await self._settle_failed(delivery, error)
 
     async def _perform_by_kind(self, delivery: Delivery) -> str | None:
@@ -251,17 +252,18 @@ class Runner:
             await self._transition(effect.task_id, lifecycle.redact_response)
 
     async def _purge(self, task_id: str) -> None:
-        if not await self.purge_if_told(task_id):
+        if not await self.purge_if_told(task_id) and await self._store.get(task_id):
             raise DeliveryError("its end is still being told", retry_after=FIRST_PAUSE)
 
     async def purge_if_told(self, task_id: str) -> bool:
-        """Erase a closed task, if everybody has heard how it ended."""
-        deliveries = await self._store.deliveries(task_id)
-        if any(one.settled_at is None and one.effect.kind is EffectKind.NOTIFY for one in deliveries):
-            return False
-        while (task := await self._store.get(task_id)) and not await self._store.purge(task):
-            pass
-        return True
+        """Erase a closed task, if everybody has heard how it ended; tell whether that was done here."""
+        while (task := await self._store.get(task_id)) and task.closed:
+            deliveries = await self._store.deliveries(task_id)
+            if any(one.settled_at is None and one.effect.kind is EffectKind.NOTIFY for one in deliveries):
+                return False
+            if await self._store.purge(task):
+                return True
+        return False
 
     # ── When it went wrong ────────────────────────────────────────────────────
 
@@ -344,8 +346,8 @@ def _without_secrets(task: Task) -> Task:
 
 
 def _reason(error: Exception) -> str:
-    said = str(error) if isinstance(error, DeliveryError) else f"{type(error).__name__}: {error}"
-    return scrubbed(said, MAX_REASON)
+    """Say what went wrong where people read it: other errors than ours may quote addresses and secrets."""
+    return scrubbed(str(error), MAX_REASON) if isinstance(error, DeliveryError) else type(error).__name__
 
 
 def _storable(receipt: object, effect: Effect) -> str | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from awaithumans import Actor, BlockingEngine, Engine, Human, Query, RemoteEngine, TaskNotFoundError, TaskStatus
 from awaithumans.protocols import TaskEngine
 from awaithumans.stores.memory import MemoryStore
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.engines import a_question
 
 ANA = Human(id="ana@example.com", email="ana@example.com")
 BY_ANA = Actor.of(ANA, auth="engine")
 SECRET = "0123456789" * 4
+ROOT = Path(__file__).parent.parent
 ASYNC_ONLY = {"run", "follow", "changes", "using"}  # `BlockingEngine(engine.using(connection))` joins
 YES = {"approved": True}
 
@@ -78,3 +83,23 @@ def test_threads_that_start_at_once_share_one_event_loop(engine: BlockingEngine[
         for one in [threads.submit(look) for _ in range(20)]:
             one.result(60)
     assert len(engine.engine._background._homes) == 1
+
+
+ANSWERS = """
+import sys
+from awaithumans import Actor, BlockingEngine, Engine, Human
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+
+engine = BlockingEngine(Engine(SQLAlchemyStore(sys.argv[1])))
+engine.submit(sys.argv[2], {"approved": True}, by=Actor.of(Human(id="ana@example.com"), auth="engine"))
+"""
+
+
+def test_a_program_that_answers_and_ends_wakes_who_waits_elsewhere(postgres_url: str) -> None:
+    engine = BlockingEngine(Engine(SQLAlchemyStore(postgres_url)))
+    task = engine.create(a_question())
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(engine.wait, task.id)
+        subprocess.run([sys.executable, "-c", ANSWERS, postgres_url, task.id], cwd=ROOT, check=True, timeout=60)
+        assert waiting.result(timeout=10).closed  # and not at the next look, up to half a minute later
+    engine.aclose()

@@ -787,3 +787,110 @@ async def test_statistics_count_by_status_day_and_door(clock):
     assert found.mean_time_to_completion == timedelta(seconds=90)
     assert [(day.created, day.completed) for day in found.by_day] == [(0, 0), (3, 1)]
     assert dict(found.by_channel) == {"web": 1}
+
+
+@pytest.mark.anyio
+class TestWhereNoLoopDoesTheWork:
+    """Then a hint may be missed, and whoever waits looks for itself."""
+
+    async def test_waiting_ends_all_the_same(self, clock):
+        store = MemoryStore()
+        here, elsewhere = (Engine(store, clock=clock, background=False) for _ in range(2))
+        task = await here.create(a_question(timeout_seconds=86_400))
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(here.wait, task.id)
+                await anyio.wait_all_tasks_blocked()
+                await elsewhere.submit(task.id, YES, by=ANA)
+                await clock.advance(31)
+
+    async def test_so_does_following(self, clock):
+        store = MemoryStore()
+        here, elsewhere = (Engine(store, clock=clock, background=False) for _ in range(2))
+        task = await here.create(a_question(timeout_seconds=86_400))
+        seen: list[int] = []
+        listed: list[str] = []
+
+        async def follow_one():
+            async with here.follow(task.id) as versions:
+                seen.extend([version.version async for version in versions])
+
+        async def follow_all():
+            async with here.changes(Query()) as changes:
+                async for changed in changes:
+                    listed.append(changed.id)
+                    return
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(follow_one)
+                group.start_soon(follow_all)
+                await anyio.wait_all_tasks_blocked()
+                await elsewhere.submit(task.id, YES, by=ANA)
+                await clock.advance(31)
+                await clock.advance(31)
+        assert (seen, listed) == ([1, 2], [task.id])
+
+    async def test_the_work_of_a_loop_that_ended_is_taken_up(self, clock):
+        engine = Engine(MemoryStore(), clock=clock)
+        task = await engine.create(a_question(timeout_seconds=20))
+        await anyio.wait_all_tasks_blocked()
+        assert engine.home
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(engine.wait, task.id)
+                await anyio.wait_all_tasks_blocked()
+                engine.home.end()
+                await anyio.wait_all_tasks_blocked()
+                assert engine.home is None
+                await clock.advance(31)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_closing_an_engine_ends_its_work(clock):
+    engine = Engine(MemoryStore(), clock=clock)
+    await engine.create(a_question())
+    await anyio.wait_all_tasks_blocked()
+    assert engine.home
+    await engine.aclose()
+    assert engine.home is None
+
+
+@pytest.mark.anyio
+async def test_a_purge_does_not_overtake_a_redelivery(clock):
+    class Slow(MemoryStore):
+        async def deliveries(self, task_id):
+            found = await super().deliveries(task_id)
+            if not channel.known:
+                channel.known = {"ana"}
+                await engine.redeliver(task_id, by=OPERATOR)
+            return found
+
+    channel = Mailbox()
+    engine = Engine(Slow(), channels=[channel], clock=clock, background=False)
+    channel.known = {"nobody"}
+    task = await answered(engine, a_question(notify=("test:ana",)))
+    await engine.tick()
+    assert len(await engine.failures()) == 1
+    channel.known = set()
+    assert await engine.purge(before=clock.now() + timedelta(days=1)) == 0
+    await engine.tick()
+    assert [notice.event for notice in channel.sent] == ["closed"]
+    assert await engine.get(task.id)
+
+
+@pytest.mark.anyio
+async def test_what_a_foreign_error_says_is_not_put_on_record(clock, caplog):
+    class Leaky(RecordingChannel):
+        async def send(self, notice):
+            raise OSError("https://hooks.example/services/SECRET cannot be reached")
+
+    engine = Engine(MemoryStore(), channels=[Leaky()], clock=clock, background=False)
+    task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=30 * 86_400))
+    while not (failures := await engine.failures()):
+        await clock.advance(6 * 3_600)
+        await engine.tick()
+    assert [one.failure for one in failures] == ["OSError"]
+    assert "SECRET" not in str(await engine.trail(task.id))
+    assert "SECRET" not in "".join(record.getMessage() for record in caplog.records)

@@ -71,6 +71,8 @@ class Database:
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
         self._inherited: list[Pool] = []
+        self._used = False
+        self._broken = False
         if self._owned:
             forget_in_forks(self)
 
@@ -78,8 +80,11 @@ class Database:
         """Leave the parent's connections alone, in a process that was forked.
 
         They are kept for ever: closing one would end the parent's session, or
-        drop locks on its SQLite file.
+        drop locks on its SQLite file. Where the database works in the process
+        itself, nothing can be done here any more: its locks were copied, and
+        protect nothing.
         """
+        self._broken = self._dialect.in_process and self._used
         self._inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
 
@@ -109,6 +114,7 @@ class Database:
     @asynccontextmanager
     async def pinned(self) -> AsyncGenerator[Pinned]:
         """Give a connection of its own, outside the pool."""
+        self._ensure_whole()
         if self._async_engine is None:
             connection = await to_thread.run_sync(self._engine.connect, limiter=CapacityLimiter(1))
             pinned: Pinned = _ThreadPinned(connection)
@@ -136,6 +142,7 @@ class Database:
     async def _retried(
         self, operation: Operation[T], limiter: CapacityLimiter, *, again: Operation[T] | None = None
     ) -> T:
+        self._ensure_whole()
         for attempt in count(1):
             try:
                 return await self._run(operation, limiter)
@@ -148,6 +155,14 @@ class Database:
                 logger.info("attempt %d failed (%s); trying again", attempt, type(error.orig).__name__)
             await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
         raise AssertionError("counting does not end")
+
+    def _ensure_whole(self) -> None:
+        if self._broken:
+            raise ConfigurationError(
+                f"{self._dialect.name} was in use when this process was forked, and cannot be used in the fork",
+                hint="Use the engine only after the fork (gunicorn: without --preload, or first in post_worker_init).",
+            )
+        self._used = True
 
     async def _run(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
         """Run in a thread or in the engine's way; in either, to the end."""
@@ -213,7 +228,8 @@ class HostTransaction:
         if self.dialect != dialect:
             raise ConfigurationError(f"the connection is to {self.dialect}, and the tasks are in {dialect}")
         if committing:
-            event.listen(self._connection, "commit", _without_argument(committing))
+            for ending in ("commit", "commit_twophase"):
+                event.listen(self._connection, ending, _heard(committing), once=True)
 
     @property
     def dialect(self) -> str:
@@ -231,17 +247,36 @@ class HostTransaction:
 
     async def _run(self, operation: Operation[T]) -> T:
         async with self._lock:
-            if self._async_connection is None:
-                return await to_thread.run_sync(operation, self._connection, limiter=CapacityLimiter(1))
-            with anyio.fail_after(None, shield=True):
-                return await self._async_connection.run_sync(operation)
+            if self._async_connection is not None:
+                with anyio.fail_after(None, shield=True):
+                    return await self._async_connection.run_sync(operation)
+            return await _in_thread_to_the_end(partial(operation, self._connection))
 
 
-def _without_argument(callback: Callable[[], None]) -> Callable[[Connection], None]:
-    def called(_connection: Connection) -> None:
-        callback()
+async def _in_thread_to_the_end(call: Callable[[], T]) -> T:
+    """Return only once the thread has left the connection, however the caller is cancelled.
 
-    return called
+    A shield does not keep out asyncio's own cancellation, but a task group waits.
+    """
+    outcome: list[T] = []
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):
+            outcome.append(await to_thread.run_sync(call, limiter=CapacityLimiter(1)))
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return outcome[0]
+
+
+def _heard(committing: Callable[[], None]) -> Callable[..., None]:
+    def heard(*_: object) -> None:
+        committing()
+
+    return heard
 
 
 def _sync_part(connection: Connection | AsyncConnection) -> Connection:

@@ -6,15 +6,17 @@ import sqlite3
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table, event, func, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.sql.selectable import GenerativeSelect
 
 from awaithumans.errors import ConfigurationError
 
 Row = Mapping[str, Any]
+SelectT = TypeVar("SelectT", bound=GenerativeSelect)
 
 BUSY_SECONDS = 10
 SHIELD_SECONDS = 60.0
@@ -29,6 +31,8 @@ class Dialect:
     """A kind of database; here, what it does unless it says otherwise."""
 
     name: ClassVar[str]
+    in_process: ClassVar[bool] = False
+    """Whether the database works in this process, with locks of its own that a fork would copy."""
     one_writer: ClassVar[bool] = False
     """Whether writers would only wait for one another."""
     orders_by_known_columns: ClassVar[bool] = False
@@ -51,6 +55,14 @@ class Dialect:
     def savepoint(self, connection: Connection) -> AbstractContextManager[object]:
         """Make the block happen wholly or not at all, inside the transaction of a host."""
         return connection.begin_nested()
+
+    def latest(self, statement: SelectT) -> SelectT:
+        """Make a statement read what is committed, also in a transaction that has read before.
+
+        Where the database would rather fail such a transaction than show it
+        two states, that is left to it.
+        """
+        return statement
 
     def exclusive(self, connection: Connection) -> AbstractContextManager[object]:
         """Let one process at a time migrate, inside its transaction."""
@@ -90,6 +102,7 @@ class SQLite(Dialect):
     """A file, with one writer at a time."""
 
     name = "sqlite"
+    in_process = True
     one_writer = True
 
     _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -213,6 +226,26 @@ class MariaDB(Dialect):
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql("START TRANSACTION")  # a host's engine may be in autocommit
             yield
+
+    @contextmanager
+    def savepoint(self, connection: Connection) -> Generator[None]:
+        transaction, autocommit = connection.execute(text("SELECT @@in_transaction, @@autocommit")).one()
+        if autocommit and not transaction:
+            raise ConfigurationError(
+                "the connection is in autocommit: there is no transaction to join",
+                hint="Begin one first, or leave the isolation level AUTOCOMMIT off.",
+            )
+        nested = connection.begin_nested()
+        try:
+            yield
+        except BaseException:
+            with suppress(OperationalError):  # a deadlock has ended the transaction, and the savepoint with it
+                nested.rollback()
+            raise
+        nested.commit()
+
+    def latest(self, statement: SelectT) -> SelectT:
+        return statement.with_for_update(read=True)
 
     @contextmanager
     def exclusive(self, connection: Connection) -> Generator[None]:

@@ -229,6 +229,9 @@ class _JoinedStore(_SQLStore[HostTransaction]):
     async def setup(self) -> None:
         await checkpoint()
 
+    async def get(self, task_id: str) -> Task | None:
+        return await self._database.read(partial(_get, rows=await self._rows(), task_id=task_id, latest=True))
+
     async def _rows(self) -> Rows:
         return await self._rows_outside()
 
@@ -254,7 +257,8 @@ def _holder(connection: Connection, rows: Rows, written: Written) -> Task | None
     """Return what this very change wrote earlier, or else the key's task."""
     same_id, same_key = tasks.c.id == written.id, tasks.c.held_key == written.task["held_key"]
     found = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.state).where(or_(same_id, same_key))
-    row = connection.execute(found.order_by(same_id.desc()).limit(1)).mappings().one_or_none()
+    latest = dialect_of(connection).latest(found.order_by(same_id.desc()).limit(1))
+    row = connection.execute(latest).mappings().one_or_none()
     if row is None:
         return None
     if row["state"] is None:
@@ -340,9 +344,10 @@ def _purged(connection: Connection, *, task: Task) -> bool | None:
 _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
 
 
-def _get(connection: Connection, *, rows: Rows, task_id: str) -> Task | None:
-    stored = and_(tasks.c.id == task_id, tasks.c.state.is_not(None))
-    row = connection.execute(select(*_TASK).where(stored)).mappings().one_or_none()
+def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = False) -> Task | None:
+    stored = select(*_TASK).where(tasks.c.id == task_id, tasks.c.state.is_not(None))
+    statement = dialect_of(connection).latest(stored) if latest else stored
+    row = connection.execute(statement).mappings().one_or_none()
     return rows.task(row) if row else None
 
 

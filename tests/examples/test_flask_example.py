@@ -146,13 +146,9 @@ def test_the_whole_walk(shop: Shop) -> None:
     walk(shop)
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_an_engine_at_work_before_the_fork_is_right_after_it(
-    database: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    url = request.getfixturevalue("postgres_url") if database == "postgresql" else f"sqlite:///{tmp_path}/shop.db"
+def test_an_engine_at_work_before_the_fork_is_right_after_it(postgres_url: str, tmp_path: Path) -> None:
     command = SERVERS["gunicorn, preloaded, threads"]
-    environment = {"SHOP_DATABASE_URL": url}
+    environment = {"SHOP_DATABASE_URL": postgres_url}
     with running(command, tmp_path, app="tests.programs.busy_shop:app", environment=environment) as shop:
         walk(shop)
     assert "Traceback" not in (tmp_path / "log").read_text()

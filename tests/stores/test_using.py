@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import anyio
@@ -16,6 +19,7 @@ from sqlalchemy.orm import Session
 from awaithumans import BlockingEngine, Engine
 from awaithumans.errors import ConfigurationError, IdempotencyConflictError, TaskNotFoundError
 from awaithumans.protocols import Joinable, Store
+from awaithumans.stores import sqlalchemy as sqlalchemy_store
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
@@ -27,6 +31,7 @@ from tests.databases import ASYNC_DRIVERS
 pytestmark = pytest.mark.anyio
 
 YES = {"approved": True}
+ON_MARIADB = [("asyncio", "mariadb+pymysql"), ("asyncio", "mariadb+asyncmy")]
 
 host_metadata = MetaData()
 orders = Table("orders", host_metadata, Column("id", Integer, primary_key=True))
@@ -48,6 +53,15 @@ class Host:
                 yield connection
         elif self.engine:
             with self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[Connection | AsyncConnection]:
+        if self.async_engine:
+            async with self.async_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                yield connection
+        elif self.engine:
+            with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 yield connection
 
     async def order(self, connection: Connection | AsyncConnection, number: int) -> None:
@@ -172,21 +186,64 @@ class TestAfterwards:
                     await anyio.sleep(0.01)
 
     async def test_waiters_hear_of_what_was_done_in_a_transaction(self, host: Host, store: SQLAlchemyStore) -> None:
-        async with Engine(store).run() as engine, anyio.create_task_group() as group:
+        async with Engine(store).run() as engine:
             task = await engine.create(a_question())
-            group.start_soon(partial(engine.wait, task.id))
-            async with host.begin() as connection:
-                await engine.using(connection).cancel(task.id, by=AGENT)
-            with anyio.fail_after(10):
-                assert (await engine.wait(task.id)).closed
+            with anyio.fail_after(8):  # and not at the next look, up to half a minute later
+                async with anyio.create_task_group() as group:
+                    group.start_soon(engine.wait, task.id)
+                    await anyio.wait_all_tasks_blocked()
+                    async with host.begin() as connection:
+                        await engine.using(connection).cancel(task.id, by=AGENT)
+
+    async def test_without_background_work_the_next_verb_tells(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        async with host.begin() as connection:
+            task = await engine.using(connection).create(a_question())
+        heard: list[str] = []
+        engine._hub.ring = heard.append  # type: ignore[method-assign, assignment]
+        await engine.find(Query())
+        assert (heard, engine._background._committing) == ([task.id], [])
+
+    async def test_what_was_rolled_back_is_not_told_of_as_done(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        task = await engine.create(a_question())
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            nested = (
+                await connection.begin_nested()
+                if isinstance(connection, AsyncConnection)
+                else connection.begin_nested()
+            )
+            cancelled = await joined.cancel(task.id, by=AGENT)
+            if isinstance(connection, AsyncConnection):
+                await nested.rollback()  # type: ignore[misc]
+            else:
+                nested.rollback()
+            claimed = await joined.claim(task.id, by=ANA)
+        assert cancelled.version == claimed.version
+        visible = [await engine._background._is_visible(change) for change in engine._background._committing]
+        assert visible == [False, True]
 
     async def test_waiting_inside_the_transaction_is_refused(self, host: Host, store: SQLAlchemyStore) -> None:
         engine = Engine(store, background=False)
         async with host.begin() as connection:
             joined = engine.using(connection)
             task = await joined.create(a_question())
-            with pytest.raises(ConfigurationError, match="keep the transaction open"):
+            with pytest.raises(ConfigurationError, match="not for inside a transaction"):
                 await joined.wait(task.id)
+
+    async def test_so_is_all_that_would_not_be_part_of_it(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            refused = (joined.tick, joined.aclose, partial(joined.purge, before=datetime.now(UTC)))
+            for call in refused:
+                with pytest.raises(ConfigurationError, match="not for inside a transaction"):
+                    await call()
+            for block in (joined.run(), joined.follow("x"), joined.changes(Query())):
+                with pytest.raises(ConfigurationError, match="not for inside a transaction"):
+                    async with block:
+                        pass
 
     async def test_deleting_inside_the_transaction_erases_after_it(self, host: Host, store: SQLAlchemyStore) -> None:
         engine = Engine(store, background=False)
@@ -234,6 +291,70 @@ async def test_a_thread_with_an_orm_session(tmp_path) -> None:
         assert await engine.get(task_id)
     await engine.aclose()
     database.dispose()
+
+
+@pytest.mark.parametrize(
+    "backend_and_driver",
+    [("asyncio", driver) for driver in ("sqlite", "postgresql+psycopg", "mariadb+pymysql")],
+    ids=" ".join,
+)
+class TestAsyncioCancellation:
+    """A native cancellation passes shields; the thread must have left the connection all the same."""
+
+    async def test_writes_all_or_nothing_and_leaves_the_connection_alone(
+        self, host: Host, store: SQLAlchemyStore, monkeypatch
+    ) -> None:
+        engine = Engine(store, background=False)
+        await engine.find(Query())
+        add = sqlalchemy_store._add_the_rest
+
+        def slowly(connection: Connection, written: object) -> None:
+            time.sleep(0.3)  # between two statements of one verb
+            add(connection, written)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(sqlalchemy_store, "_add_the_rest", slowly)
+        async with host.begin() as connection:
+            await host.order(connection, 1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await engine.using(connection).create(a_question(idempotency_key="k"))
+        for task in await engine.find(Query()):
+            assert (len(await engine.trail(task.id)), len(await engine.deliveries(task.id))) == (1, 1)
+        assert await host.orders() == 1
+
+
+@pytest.mark.parametrize(
+    "backend_and_driver", [("asyncio", "mariadb+pymysql"), ("asyncio", "mariadb+asyncmy")], ids=" ".join
+)
+class TestOnMariaDB:
+    """Its transactions read one snapshot, and write on another."""
+
+    async def test_a_verb_sees_what_others_have_changed_since(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        task = await engine.create(a_question())
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            assert await joined.find(Query())
+            await engine.claim(task.id, by=ANA)
+            with anyio.fail_after(10):
+                done = await joined.cancel(task.id, by=AGENT)
+        assert (done.version, await engine.get(task.id)) == (3, done)
+
+    async def test_a_key_that_others_took_since_gives_their_task(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        async with host.begin() as connection:
+            joined = engine.using(connection)
+            assert await joined.find(Query()) == []
+            task = await engine.create(a_question(idempotency_key="k"))
+            assert await joined.create(a_question(idempotency_key="k")) == task
+
+    async def test_autocommit_is_refused(self, host: Host, store: SQLAlchemyStore) -> None:
+        engine = Engine(store, background=False)
+        await engine.find(Query())
+        async with host.autocommit() as connection:
+            with pytest.raises(ConfigurationError, match="autocommit"):
+                await engine.using(connection).create(a_question())
+        assert await engine.find(Query()) == []
 
 
 class TestMistakes:
