@@ -28,7 +28,6 @@ from awaithumans.types import (
     Delivery,
     Effect,
     Entry,
-    Human,
     JsonObject,
     KeyScope,
     Leased,
@@ -74,17 +73,13 @@ class MemoryStore:
     async def find(self, query: Query) -> list[Task]:
         await checkpoint()
         with self._lock:
-            fitting = [task for task in self._tasks.values() if _fits(task, query)]
-        if query.changed_after:
-            fitting.sort(key=lambda task: (task.changed_at, task.id))
-        else:
-            fitting.sort(key=lambda task: (task.created_at, task.id), reverse=True)
-        return [_copy(task) for task in islice(fitting, query.offset, query.offset + query.limit)]
+            found = query.select(self._tasks.values())
+        return [_copy(task) for task in found]
 
     async def count(self, query: Query) -> Mapping[TaskStatus, int]:
         await checkpoint()
         with self._lock:
-            return Counter(task.status for task in self._tasks.values() if _fits(task, query))
+            return Counter(task.status for task in self._tasks.values() if query.fits(task))
 
     async def apply(self, change: Change) -> bool:
         await checkpoint()
@@ -345,40 +340,6 @@ class _Effects:
 
 def _holds_key(task: Task) -> bool:
     return task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None
-
-
-def _fits(task: Task, query: Query) -> bool:
-    return all(
-        (
-            query.ids is None or task.id in query.ids,
-            query.statuses is None or task.status in query.statuses,
-            query.refused is None or task.refused == query.refused,
-            query.idempotency_key is None or task.spec.idempotency_key == query.idempotency_key,
-            query.unassigned is None or (task.assignee is None) == query.unassigned,
-            query.assigned_to is None or _is_with(task.assignee, query.assigned_to.lower()),
-            query.visible_to is None or _may_see(query.visible_to, task),
-            query.after is None or (task.created_at, task.id) < (query.after.at, query.after.id),
-            query.changed_after is None
-            or (task.changed_at, task.id) > (query.changed_after.at, query.changed_after.id),
-        )
-    )
-
-
-def _is_with(assignee: Human | None, name: str) -> bool:
-    if assignee is None:
-        return False
-    return name in assignee.addresses or name in (assignee.display_name or "").lower()
-
-
-def _may_see(human: Human, task: Task) -> bool:
-    if human.operator or not task.addressees:
-        return True
-    people = (
-        *task.addressees,
-        *([task.assignee] if task.assignee else []),
-        *(answer.by.human for answer in task.answers),
-    )
-    return any(human.addresses & person.addresses for person in people)
 
 
 # ── Copies: nothing inside is shared with callers ─────────────────────────────
