@@ -21,7 +21,7 @@ import pytest
 
 from awaithumans import Actor, DeliveryError, Engine, Human, TaskStatus, wire
 from awaithumans.background import RECHECK_EVERY
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.sqlalchemy import Encryption, SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import a_question
@@ -617,3 +617,25 @@ def test_only_a_terminal_gets_emphasis_and_not_if_it_wants_none(shop):
     assert "\x1b[1mID" in screen()
     assert "\x1b" not in screen(NO_COLOR="1")
     assert "\x1b" not in shop.said("list")
+
+
+def test_an_encrypted_database_is_read_and_brought_under_a_new_secret(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    old, new = "an old secret, thirty-two bytes long", "a new secret, thirty-two bytes long!"
+
+    async def ask() -> str:
+        store = SQLAlchemyStore(url, encryption=Encryption(old))
+        task = await Engine(store, background=False).create(a_question(task="Feed the canary?"))
+        await store.aclose()
+        return task.id
+
+    task_id = anyio.run(ask)
+    shop = Shop(url)
+    assert "the database is encrypted" in shop.run("list").stderr
+    assert shop.run("list").returncode == 3
+    assert "Feed the canary?" in shop.said("show", task_id, AWAITHUMANS_ENCRYPTION_SECRET=old)
+    both = f"{new}\n{old}\n"
+    assert "1 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
+    assert "0 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
+    assert "Feed the canary?" in shop.said("show", task_id, AWAITHUMANS_ENCRYPTION_SECRET=new)
+    assert shop.run("reencrypt").returncode == 3

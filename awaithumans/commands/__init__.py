@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import anyio
 
-from awaithumans.commands.arguments import DATABASE_VARIABLE, make_parser
+from awaithumans.commands.arguments import DATABASE_VARIABLE, SECRET_VARIABLE, make_parser
 from awaithumans.commands.verbs import Call, Report, UsageError, migrate
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConfigurationError
@@ -73,9 +73,10 @@ async def _carry_out(arguments: Namespace) -> Report:
 
 def _open_store(arguments: Namespace) -> SQLAlchemyStore:
     """Open the store that every command works on."""
-    from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+    from awaithumans.stores.sqlalchemy import Encryption, SQLAlchemyStore
 
-    return SQLAlchemyStore(arguments.database)
+    secrets = [line.strip() for line in os.environ.get(SECRET_VARIABLE, "").splitlines() if line.strip()]
+    return SQLAlchemyStore(arguments.database, encryption=Encryption(secrets) if secrets else None)
 
 
 def _actor(named: str | None) -> Actor:

@@ -15,6 +15,7 @@ from awaithumans.errors import InvalidInputError
 from awaithumans.types import MAX_TEXT_LENGTH
 
 DATABASE_VARIABLE = "AWAITHUMANS_DATABASE_URL"
+SECRET_VARIABLE = "AWAITHUMANS_ENCRYPTION_SECRET"  # noqa: S105 - a name, not a secret
 MAX_LISTED = 10_000
 MAX_DAYS = 365
 _AGE = re.compile(r"(?P<number>[0-9]{1,5})(?P<unit>[hd])", re.ASCII)
@@ -23,6 +24,8 @@ _DESCRIPTION = "Read and repair the questions to people that are kept in a datab
 _EPILOG = f"""\
 The database is --database, or else the environment's {DATABASE_VARIABLE},
 like postgresql://user@host/database or sqlite:////var/lib/app/tasks.db.
+If it is encrypted, {SECRET_VARIABLE} has the secrets, one a line,
+the current one first.
 
 exit codes: 0 done; 1 refused, late, or found by --check; 2 wrong usage;
 3 the database cannot be used.
@@ -130,6 +133,7 @@ def _add_watching(add: _Add) -> None:
     migrating.add_argument(
         "--check", action="store_true", help="change nothing; exit with 1 if there is something to do"
     )
+    add("reencrypt", verbs.reencrypt, f"encrypt everything under the first secret in {SECRET_VARIABLE}")
 
 
 def _add_limit(parser: ArgumentParser) -> None:

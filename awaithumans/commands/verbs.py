@@ -238,6 +238,12 @@ async def migrate(call: Call) -> Report:
     return Report({"up_to_date": True, "migrated": True}, _said("The tables were brought up to date."))
 
 
+async def reencrypt(call: Call) -> Report:
+    """Encrypt everything under the first secret."""
+    number = await call.store.reencrypt()
+    return Report({"reencrypted": number}, _said(f"{number} tasks were encrypted under the first secret."))
+
+
 # ── Words ─────────────────────────────────────────────────────────────────────
 
 
