@@ -157,7 +157,7 @@ class TestWhatComesIn:
         app = WSGIApp(World().router)
         environ = environ_of(path.format(asked(browser(app))), headers=as_program("admin"))
         environ |= {"CONTENT_LENGTH": "10", "wsgi.input": io.BytesIO(b"x")}
-        request = threading.Thread(target=run_wsgi_app, args=(app, environ), daemon=True)
+        request = threading.Thread(target=run_wsgi_app, args=(app, environ, True), daemon=True)
         request.start()
         request.join(PATIENCE)
         assert not request.is_alive()
