@@ -28,7 +28,7 @@ from awaithumans.errors import (
     SchemaValidationError,
     TaskNotFoundError,
 )
-from awaithumans.following import PAUSE, Course
+from awaithumans.following import GOOD_FOR, PAUSE, Course
 from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.protocols import Channel, Clock, Directory, Joinable, Store, TaskEngine, Verifier
 from awaithumans.routing import AddressDirectory
@@ -532,8 +532,12 @@ class Engine(TaskEngine):
     async def _changed(self, course: Course, feed: Feed) -> AsyncGenerator[Task]:
         while True:
             while query := course.query:
+                read_at = self.clock.now()
                 for task in course.fresh(await self.store.find(query)):
                     yield task
+                    if self.clock.now() - read_at > GOOD_FOR:
+                        course.query = query
+                        break
             await sleep(self.clock, PAUSE)
             heard = await self._background.rung(feed)
             course.turn_to(feed.take() if heard else None, self.clock.now())

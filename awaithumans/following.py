@@ -21,6 +21,9 @@ That is the time until it is visible, and, if the hint is lost, until the next
 re-check; see `background`.
 """
 
+GOOD_FOR = timedelta(seconds=1)
+"""How long what was read may be given; a slow reader's rights may change meanwhile."""
+
 PAUSE = 0.25
 PAGE = 50
 MAX_REMEMBERED = 1_000

@@ -20,6 +20,10 @@ MAX_RECIPIENTS = 100
 
 _ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"]{1,64}@[^@\s\x00-\x1f\x7f<>,;:\"]{1,253}")
 
+_URL_TARGET = re.compile(
+    r"(?P<scheme>[^:]*:\s*[A-Za-z][A-Za-z0-9+.-]*://)([^/?#\\]*@)?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.DOTALL
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
@@ -54,8 +58,10 @@ def is_callback(recipient: str) -> bool:
 
 
 def shown_recipient(recipient: str) -> str:
-    """Name a recipient to people: a program's address without its query string."""
-    return recipient.partition("?")[0] if channel_of(recipient) in AGENT_CHANNELS else recipient
+    """Name a recipient to people: of a URL scheme and host, since the rest may hold secrets."""
+    if not (url := _URL_TARGET.fullmatch(recipient)):
+        return recipient
+    return f"{url['scheme']}{url['host']}" + ("/…" if url["rest"].strip("/") else "")
 
 
 class AddressDirectory:

@@ -24,7 +24,7 @@ from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import ANA, a_question
 from awaithumans.testing.tasks import following
-from awaithumans.types import AGENT, Cursor, Human, Query, Task, TaskStatus
+from awaithumans.types import AGENT, Cursor, Human, Query, Reassign, Task, TaskStatus
 from awaithumans.wakeups import MAX_NOTED, Feed
 
 ROWS = Rows(Codec())
@@ -261,6 +261,26 @@ async def test_a_change_made_by_another_engine_is_heard(engine: Engine, another:
     async with patiently(), engine.changes(Query()) as tasks, other.run():
         await given(tasks, ((await other.create(a_question())).id, 1))
     await other.aclose()
+
+
+@on_memory
+async def test_what_a_slow_reader_may_not_see_any_more_is_not_given():
+    clock = VirtualClock()
+    for_ana = {"email": "ana@example.com"}
+    async with Engine(MemoryStore(), clock=clock).run() as engine:
+        asked = [(await engine.create(a_question(assign_to=for_ana))).id for _ in range(4)]
+        query = Query(visible_to=Human(id="ana", email="ana@example.com"), changed_after=Cursor(at=clock.now(), id=""))
+        async with patiently(), engine.changes(query) as tasks:
+            seen = [(await anext(tasks)).id]
+            taken, *kept = set(asked) - set(seen)
+            await engine.act(taken, Reassign(to=(BOB,), by=AGENT))
+            await clock.advance(2)
+            seen += [(await anext(tasks)).id for _ in kept]
+            asked.append((await engine.create(a_question(assign_to=for_ana))).id)
+            async with anyio.create_task_group() as group:
+                group.start_soon(clock.advance, PAUSE)
+                seen.append((await anext(tasks)).id)
+        assert sorted(seen) == sorted(set(asked) - {taken})
 
 
 @on_memory

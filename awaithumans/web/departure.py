@@ -14,21 +14,24 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from anyio.lowlevel import current_token
 
 from awaithumans.wakeups import call_soon
+from awaithumans.web.seats import BRIEF
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DEPARTS_WITHIN = 60.0
-"""Seconds after a signal in which what begins ends at once; later, the process has evidently stayed."""
+"""Seconds after a signal in which what begins ends soon; later, the process has evidently stayed."""
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 # A process has one set of signal handlers, so there is one of these.
 _waits: dict[anyio.CancelScope, object] = {}
-_chained: dict[int, Callable[[int, FrameType | None], Any]] = {}
 _last_told = -math.inf
 
 
@@ -36,6 +39,8 @@ _last_told = -math.inf
 def until_departure() -> Generator[None]:
     """Cancel the block, and go on behind it, when the process is to stop.
 
+    A block that begins soon after the signal has `BRIEF` seconds: the process
+    may survive it, and clients that are answered at once ask again at once.
     Only where the server's signal handlers run on this thread, the main one;
     elsewhere the block just runs.
     """
@@ -43,7 +48,7 @@ def until_departure() -> Generator[None]:
     with anyio.CancelScope() as scope:
         _waits[scope] = current_token().native_token
         if time.monotonic() < _last_told + _DEPARTS_WITHIN:  # the server reads no more, but it had read this one
-            scope.cancel()
+            scope.deadline = anyio.current_time() + BRIEF
         try:
             yield
         finally:
@@ -55,14 +60,13 @@ def _listen() -> None:
         return
     for number in _SIGNALS:
         handler = signal.getsignal(number)
-        if callable(handler) and handler is not _depart:
-            _chained[number] = handler
-            signal.signal(number, _depart)
+        if callable(handler) and getattr(handler, "func", None) is not _depart:
+            signal.signal(number, partial(_depart, handler))
 
 
-def _depart(number: int, frame: FrameType | None) -> None:
+def _depart(before: _Handler, number: int, frame: FrameType | None) -> None:
     global _last_told  # noqa: PLW0603
     _last_told = time.monotonic()
     for scope, loop in list(_waits.items()):
         call_soon(loop, scope.cancel)
-    _chained[number](number, frame)
+    before(number, frame)

@@ -25,9 +25,6 @@ from awaithumans.web.seats import permitted_wait
 logger = logging.getLogger("awaithumans.web")
 
 LIFETIME = 300.0
-BRIEF = 0.5
-"""Seconds for telling how things stand, where nobody may wait."""
-
 HEARTBEAT = 15.0
 RETRY_MILLISECONDS = (1_000, 3_000)
 PARTING_SECONDS = 1.0
@@ -122,5 +119,5 @@ class EventStream(Response):
 @contextmanager
 def _may_stay(request: Request, clock: Clock) -> Generator[None]:
     """Cancel the block, and go on behind it, when the stream has to end."""
-    with permitted_wait(request, LIFETIME) as seconds, until_departure(), clock.move_on_after(max(seconds, BRIEF)):
+    with permitted_wait(request, LIFETIME) as seconds, until_departure(), clock.move_on_after(seconds):
         yield

@@ -75,8 +75,11 @@ async def until_disconnect(request: Request, work: Callable[[], Awaitable[Result
 
 
 async def _watch(request: Request, scope: anyio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    complete = False
+    while (message := await request.receive())["type"] != "http.disconnect":
+        if complete:  # the host gives the body again and again, and will never tell
+            await anyio.sleep_forever()
+        complete = not message.get("more_body", False)
     scope.cancel()
 
 

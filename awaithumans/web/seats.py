@@ -2,8 +2,9 @@
 
 Under WSGI, agents that wait could hold every thread, and the person whose
 answer would free them would get no page. So there are fewer seats than
-threads: who finds one waits a while, everybody else is told at once how things
-stand, and asks again. Never with an error, on which deployed clients give up.
+threads: who finds one waits a while, everybody else is told soon how things
+stand, and asks again. Never with an error, on which deployed clients give up,
+and never at once: those clients make no pause of their own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ SEATS = "awaithumans.seats"
 
 LONGEST_WAIT = 5.0
 """Seconds after which a seat is given up: nobody hears whether its client has left."""
+
+BRIEF = 0.25
+"""Seconds that whoever may not wait is kept: a pause for clients that make none, a moment for people in line."""
 
 
 class Seats:
@@ -42,11 +46,11 @@ def permitted_wait(request: Request, seconds: float) -> Generator[float]:
     """Give how many of these `seconds` the request may wait in the block.
 
     All of them in an ASGI server. Under WSGI up to `LONGEST_WAIT` of them, or
-    0 where no seat is free: then answer at once.
+    up to `BRIEF` where no seat is free.
     """
     seats: Seats | None = request.scope.get(SEATS)
     if seats is None:
         yield seconds
         return
     with seats.taken() as seated:
-        yield min(seconds, LONGEST_WAIT) if seated else 0.0
+        yield min(seconds, LONGEST_WAIT if seated else BRIEF)

@@ -10,6 +10,7 @@ is as good as one made after.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
@@ -35,6 +36,7 @@ LogIn: TypeAlias = Callable[[WSGIEnvironment], Human | None]
 
 _Served: TypeAlias = Callable[[WSGIEnvironment, StartResponse], Iterator[bytes]]
 _ENVIRON = "wsgi_environ"
+_PORT = re.compile(r"[0-9]{1,5}")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
@@ -76,15 +78,16 @@ class WSGIApp:
 class _Call:
     """One request on the event loop: it ends when its thread has left.
 
-    Left to itself, a2wsgi waits for ever for a reply that does not come, and
-    lets a call go on for ever when its client is gone.
+    Left to itself, a2wsgi waits for ever for the rest of a reply, and lets a
+    call go on for ever when its client is gone.
     """
 
     def __init__(self, router: Router, seats: Seats) -> None:
         self._router = router
         self._seats = seats
         self._scope: anyio.CancelScope | None = None
-        self._replied = False
+        self._started = False
+        self._ended = False
 
     def end(self) -> None:
         """Cancel what goes on. Call it on the event loop."""
@@ -93,13 +96,15 @@ class _Call:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
-            self._replied = True
+            self._started = True
+            self._ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         with anyio.CancelScope() as self._scope:
             await self._router({**scope, SEATS: self._seats}, partial(_receive, receive), sending)
-            if not self._replied:
+            if not self._started:
                 await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"0")]})
+            if not self._ended:
                 await send({"type": "http.response.body"})
 
 
@@ -150,14 +155,21 @@ def _as_the_host_sees_it(environ: WSGIEnvironment, mount: str) -> WSGIEnvironmen
 
 
 def _legible(environ: WSGIEnvironment) -> WSGIEnvironment:
-    """Mend addresses that are not UTF-8, which a2wsgi does not survive."""
-    path: str = environ.get("PATH_INFO", "")
+    """Mend addresses that are not UTF-8 and ports that are no number, which a2wsgi does not survive."""
+    port: str = environ.get("SERVER_PORT", "")  # on a unix socket, gunicorn takes it from the client's Host
+    usual_port = "443" if environ["wsgi.url_scheme"] == "https" else "80"
     query: str = environ.get("QUERY_STRING", "")
     return {
         **environ,
-        "PATH_INFO": path.encode("latin-1").decode(errors="replace").encode().decode("latin-1"),
+        "SERVER_PORT": port if _PORT.fullmatch(port) else usual_port,
+        "SCRIPT_NAME": _as_utf8(environ.get("SCRIPT_NAME", "")),
+        "PATH_INFO": _as_utf8(environ.get("PATH_INFO", "")),
         "QUERY_STRING": quote(query.encode("latin-1"), safe=_ASCII),
     }
+
+
+def _as_utf8(path: str) -> str:
+    return path.encode("latin-1").decode(errors="replace").encode().decode("latin-1")
 
 
 def _middleware() -> Callable[..., _Served]:

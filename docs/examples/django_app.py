@@ -7,7 +7,7 @@
 
 Its agent asks before it refunds an order:
 
-    curl -X POST http://127.0.0.1:8000/orders/A-1/refund
+    curl -X POST -H "Authorization: Bearer $AGENT_TOKEN" http://127.0.0.1:8000/orders/A-1/refund
 
 Log in at http://127.0.0.1:8000/login/ and answer; then ask for the outcome
 with the same command. Agents elsewhere use `AGENT_TOKEN` (16 characters or
@@ -17,6 +17,7 @@ more) at http://127.0.0.1:8000/humans.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ from django.core.asgi import get_asgi_application
 from django.core.management import execute_from_command_line
 from django.db import close_old_connections
 from django.http import HttpRequest, JsonResponse
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 from pydantic import BaseModel
@@ -45,6 +46,7 @@ from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 
 SECRET = os.environ["SECRET"]
+AGENT_TOKEN = os.environ["AGENT_TOKEN"]
 LOGIN_FORM = '<form method="post">{% csrf_token %}{{ form }}<button>OK'
 
 settings.configure(
@@ -86,10 +88,17 @@ class Decision(BaseModel):
     note: str = ""
 
 
+def is_agent(authorization: str) -> bool:
+    """Tell whether this is the agent's token; your application may know it otherwise."""
+    return secrets.compare_digest(authorization.encode(), f"Bearer {AGENT_TOKEN}".encode())
+
+
 @csrf_exempt
 @require_POST
-async def refund(_: HttpRequest, order: str) -> JsonResponse:
+async def refund(request: HttpRequest, order: str) -> JsonResponse:
     """Ask, and return at once. Asked again, the same question says how it stands."""
+    if not is_agent(request.headers.get("Authorization", "")):
+        return JsonResponse({"error": "not the agent"}, status=401)
     question = TaskSpec(
         task=f"Refund order {order}?",
         payload={"order": order},
@@ -102,7 +111,10 @@ async def refund(_: HttpRequest, order: str) -> JsonResponse:
     return JsonResponse({"status": task.status, "decision": task.response}, status=200 if task.closed else 202)
 
 
-urlpatterns = [path("orders/<str:order>/refund", refund), path("", include("django.contrib.auth.urls"))]
+urlpatterns = [
+    re_path("^orders/(?P<order>[^/]{1,100})/refund$", refund),
+    path("", include("django.contrib.auth.urls")),
+]
 
 
 @sync_to_async
@@ -125,7 +137,7 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
     await engine.aclose()
 
 
-agents = [ApiToken("refund-agent", os.environ["AGENT_TOKEN"], ["ask"])]
+agents = [ApiToken("refund-agent", AGENT_TOKEN, ["ask"])]
 
 application = Starlette(
     routes=[

@@ -5,7 +5,7 @@
 
 Its agent asks before it refunds an order:
 
-    curl -X POST http://127.0.0.1:8000/orders/A-1/refund
+    curl -X POST -H "Authorization: Bearer $AGENT_TOKEN" http://127.0.0.1:8000/orders/A-1/refund
 
 Log in at http://127.0.0.1:8000/login and answer; then ask for the outcome
 with the same command. Agents elsewhere use `AGENT_TOKEN` (16 characters or
@@ -23,7 +23,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Form, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, Form, Header, HTTPException, Path, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel
 from starlette.middleware.sessions import SessionMiddleware
@@ -33,6 +33,7 @@ from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 
 SECRET = os.environ["SECRET"]
+AGENT_TOKEN = os.environ["AGENT_TOKEN"]
 
 engine = Engine(
     SQLAlchemyStore("sqlite:///approvals.db"),
@@ -59,9 +60,18 @@ class Decision(BaseModel):
     note: str = ""
 
 
+def is_agent(authorization: str) -> bool:
+    """Tell whether this is the agent's token; your application may know it otherwise."""
+    return secrets.compare_digest(authorization.encode(), f"Bearer {AGENT_TOKEN}".encode())
+
+
 @router.post("/orders/{order}/refund")
-async def refund(order: str, response: Response) -> dict[str, Any]:
+async def refund(
+    order: Annotated[str, Path(max_length=100)], response: Response, authorization: Annotated[str, Header()] = ""
+) -> dict[str, Any]:
     """Ask, and return at once. Asked again, the same question says how it stands."""
+    if not is_agent(authorization):
+        raise HTTPException(401)
     question = TaskSpec(
         task=f"Refund order {order}?",
         payload={"order": order},
@@ -78,7 +88,7 @@ async def refund(order: str, response: Response) -> dict[str, Any]:
 def current_user(request: Request) -> Human:
     """Say who is logged in, or lead to the log-in page."""
     email = request.session.get("email")
-    if email is None:
+    if not email:
         raise HTTPException(303, headers={"Location": request.url_for("login_page").path})
     return Human(id=email, email=email)
 
@@ -98,7 +108,7 @@ async def login(request: Request, email: Annotated[str, Form()], password: Annot
     return RedirectResponse(request.url_for("humans", path="/").path, 303)
 
 
-agents = [ApiToken("refund-agent", os.environ["AGENT_TOKEN"], ["ask"])]
+agents = [ApiToken("refund-agent", AGENT_TOKEN, ["ask"])]
 router.mount("/humans", Router(engine, auth=current_user, tokens=agents), name="humans")
 
 app = FastAPI(title="A shop")

@@ -5,7 +5,7 @@
 
 Its agent asks before it refunds an order:
 
-    curl -X POST http://127.0.0.1:8000/orders/A-1/refund
+    curl -X POST -H "Authorization: Bearer $AGENT_TOKEN" http://127.0.0.1:8000/orders/A-1/refund
 
 Log in at http://127.0.0.1:8000/login and answer; then ask for the outcome
 with the same command. Agents elsewhere use `AGENT_TOKEN` (16 characters or
@@ -25,9 +25,9 @@ from typing import Annotated, Any
 import litestar
 from litestar import Litestar, Response, asgi, get, post
 from litestar.enums import RequestEncodingType
-from litestar.exceptions import PermissionDeniedException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.middleware.session.client_side import CookieBackendConfig
-from litestar.params import Body
+from litestar.params import Body, Parameter
 from litestar.response import Redirect
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -37,6 +37,7 @@ from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 
 SECRET = os.environ["SECRET"]
+AGENT_TOKEN = os.environ["AGENT_TOKEN"]
 
 engine = Engine(
     SQLAlchemyStore("sqlite:///approvals.db"),
@@ -52,9 +53,19 @@ class Decision(BaseModel):
     note: str = ""
 
 
+def is_agent(authorization: str) -> bool:
+    """Tell whether this is the agent's token; your application may know it otherwise."""
+    return secrets.compare_digest(authorization.encode(), f"Bearer {AGENT_TOKEN}".encode())
+
+
 @post("/orders/{order:str}/refund")
-async def refund(order: str) -> Response[dict[str, Any]]:
+async def refund(
+    order: Annotated[str, Parameter(max_length=100)],
+    authorization: Annotated[str, Parameter(header="Authorization")] = "",
+) -> Response[dict[str, Any]]:
     """Ask, and return at once. Asked again, the same question says how it stands."""
+    if not is_agent(authorization):
+        raise NotAuthorizedException
     question = TaskSpec(
         task=f"Refund order {order}?",
         payload={"order": order},
@@ -107,7 +118,7 @@ async def lifespan(_: Litestar) -> AsyncIterator[None]:
     await engine.aclose()
 
 
-agents = [ApiToken("refund-agent", os.environ["AGENT_TOKEN"], ["ask"])]
+agents = [ApiToken("refund-agent", AGENT_TOKEN, ["ask"])]
 humans = asgi("/humans", is_mount=True, copy_scope=True)(Router(engine, auth=current_user, tokens=agents))
 
 app = Litestar(

@@ -5,7 +5,7 @@
 
 Its agent asks before it refunds an order:
 
-    curl -X POST http://127.0.0.1:8000/orders/A-1/refund
+    curl -X POST -H "Authorization: Bearer $AGENT_TOKEN" http://127.0.0.1:8000/orders/A-1/refund
 
 Log in at http://127.0.0.1:8000/login and answer; then ask for the outcome
 with the same command. Agents elsewhere use `AGENT_TOKEN` (16 characters or
@@ -28,6 +28,8 @@ from awaithumans import Engine, Human, TaskSpec
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 
+AGENT_TOKEN = os.environ["AGENT_TOKEN"]
+
 app = Quart(__name__)
 app.secret_key = os.environ["SECRET"]
 
@@ -45,9 +47,16 @@ class Decision(BaseModel):
     note: str = ""
 
 
-@app.post("/orders/<order>/refund")
+def is_agent(authorization: str) -> bool:
+    """Tell whether this is the agent's token; your application may know it otherwise."""
+    return secrets.compare_digest(authorization.encode(), f"Bearer {AGENT_TOKEN}".encode())
+
+
+@app.post("/orders/<string(maxlength=100):order>/refund")
 async def refund(order: str) -> ResponseReturnValue:
     """Ask, and return at once. Asked again, the same question says how it stands."""
+    if not is_agent(request.headers.get("Authorization", "")):
+        abort(401)
     question = TaskSpec(
         task=f"Refund order {order}?",
         payload={"order": order},
@@ -91,7 +100,7 @@ async def lifespan() -> AsyncGenerator[None]:
     await engine.aclose()
 
 
-agents = [ApiToken("refund-agent", os.environ["AGENT_TOKEN"], ["ask"])]
+agents = [ApiToken("refund-agent", AGENT_TOKEN, ["ask"])]
 humans = Router(engine, auth=current_user, tokens=agents)
 quart_app = app.asgi_app
 

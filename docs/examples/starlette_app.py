@@ -5,7 +5,7 @@
 
 Its agent asks before it refunds an order:
 
-    curl -X POST http://127.0.0.1:8000/orders/A-1/refund
+    curl -X POST -H "Authorization: Bearer $AGENT_TOKEN" http://127.0.0.1:8000/orders/A-1/refund
 
 Log in at http://127.0.0.1:8000/login and answer; then ask for the outcome
 with the same command. Agents elsewhere use `AGENT_TOKEN` (16 characters or
@@ -28,11 +28,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 
-from awaithumans import Engine, Human, TaskSpec
+from awaithumans import AwaitHumansError, Engine, Human, TaskSpec
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.web import ApiToken, Router
 
 SECRET = os.environ["SECRET"]
+AGENT_TOKEN = os.environ["AGENT_TOKEN"]
 
 engine = Engine(
     SQLAlchemyStore("sqlite:///approvals.db"),
@@ -48,8 +49,15 @@ class Decision(BaseModel):
     note: str = ""
 
 
+def is_agent(authorization: str) -> bool:
+    """Tell whether this is the agent's token; your application may know it otherwise."""
+    return secrets.compare_digest(authorization.encode(), f"Bearer {AGENT_TOKEN}".encode())
+
+
 async def refund(request: Request) -> Response:
     """Ask, and return at once. Asked again, the same question says how it stands."""
+    if not is_agent(request.headers.get("Authorization", "")):
+        raise HTTPException(401)
     order = request.path_params["order"]
     question = TaskSpec(
         task=f"Refund order {order}?",
@@ -63,10 +71,16 @@ async def refund(request: Request) -> Response:
     return JSONResponse({"status": task.status, "decision": task.response}, 200 if task.closed else 202)
 
 
+async def explain(_: Request, error: Exception) -> Response:
+    """Say what is wrong with a question, such as an order name that is too long."""
+    assert isinstance(error, AwaitHumansError)
+    return JSONResponse({"error": error.code, "message": error.message}, error.status)
+
+
 def current_user(request: Request) -> Human:
     """Say who is logged in, or lead to the log-in page."""
     email = request.session.get("email")
-    if email is None:
+    if not email:
         raise HTTPException(303, headers={"Location": request.url_for("login").path})
     return Human(id=email, email=email)
 
@@ -76,7 +90,7 @@ async def login(request: Request) -> Response:
     if request.method == "GET":
         return HTMLResponse('<form method="post"><input name="email"><input name="password" type="password"><button>OK')
     async with request.form() as form:
-        email, password = str(form["email"]), str(form["password"])
+        email, password = str(form.get("email", "")), str(form.get("password", ""))
     if not secrets.compare_digest(password.encode(), os.environ["PASSWORD"].encode()):
         raise HTTPException(403, "wrong password")
     request.session["email"] = email.lower()
@@ -91,7 +105,7 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
     await engine.aclose()
 
 
-agents = [ApiToken("refund-agent", os.environ["AGENT_TOKEN"], ["ask"])]
+agents = [ApiToken("refund-agent", AGENT_TOKEN, ["ask"])]
 
 app = Starlette(
     routes=[
@@ -100,5 +114,6 @@ app = Starlette(
         Mount("/humans", Router(engine, auth=current_user, tokens=agents), name="humans"),
     ],
     middleware=[Middleware(SessionMiddleware, secret_key=SECRET)],
+    exception_handlers={AwaitHumansError: explain},
     lifespan=lifespan,
 )

@@ -50,6 +50,8 @@ class Example:
 def with_the_form(client: httpx2.Client) -> None:
     """Log in at /login, as `ANA`."""
     assert client.get("/login").status_code == 200
+    assert client.post("/login", data={"email": "", "password": PASSWORD}).status_code < 500
+    assert client.get("/humans/").status_code in {303, 401}, "nobody has no address"
     sent = client.post("/login", data={"email": ANA, "password": PASSWORD})
     assert (sent.status_code, sent.headers["Location"]) == (303, "/humans/")
 
@@ -157,12 +159,15 @@ def a_link_is_enough_to_answer(server: Running) -> None:
 
 def the_applications_own_agent_gets_its_answer(server: Running, person: httpx2.Client) -> None:
     with httpx2.Client(base_url=server.url, timeout=30) as caller:
+        for token in ({}, {"Authorization": "Bearer not the agent's"}):
+            assert caller.post("/orders/A-1/refund", headers=token).status_code == 401
+        assert caller.post(f"/orders/{'A' * 600}/refund", headers=AS_AGENT).status_code in {400, 404, 422}
         for _ in range(2):
-            asked = caller.post("/orders/A-1/refund")
+            asked = caller.post("/orders/A-1/refund", headers=AS_AGENT)
             assert (asked.status_code, asked.json()) == (202, {"status": "pending", "decision": None})
         [place] = addresses_of(person.get("/humans/").text, r"/humans/tasks/\w+")
         open_and_answer(person, place, note="why not")
-        told = caller.post("/orders/A-1/refund")
+        told = caller.post("/orders/A-1/refund", headers=AS_AGENT)
         decision = {"approved": True, "note": "why not"}
         assert (told.status_code, told.json()) == (200, {"status": "completed", "decision": decision})
 

@@ -9,9 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
+import anyio
 import httpx2
 import pytest
+
+from awaithumans.web import departure
+from awaithumans.web.departure import until_departure
+from awaithumans.web.seats import BRIEF
+from tests.web.world import World, as_program
 
 TOKEN = "a token for this test only"
 PATIENCE = 20
@@ -47,6 +54,67 @@ def test_stopping_the_server_ends_its_long_polls(number, tmp_path):
             server.wait(PATIENCE)
             assert time.monotonic() - started < 10
         assert [(reply.status_code, reply.json()["status"]) for reply in replies] == [(200, "created")]
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Have a process that survives a SIGTERM; give what its handlers say."""
+    said: list[str] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(departure, "_last_told", departure._last_told)
+    signal.signal(signal.SIGTERM, lambda *_: said.append("the server's"))
+    yield said
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def wait_a_moment() -> None:
+    with until_departure():
+        await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_is_set_later_and_chains_this_one_is_called_once(heard: list[str]) -> None:
+    """As libraries do that flush something at the end."""
+    await wait_a_moment()
+    chained = signal.getsignal(signal.SIGTERM)
+    assert callable(chained)
+
+    def flush(number: int, frame: object) -> None:
+        heard.append("the library's")
+        chained(number, frame)  # type: ignore[arg-type]
+
+    signal.signal(signal.SIGTERM, flush)
+    for _ in range(3):
+        await wait_a_moment()
+    signal.raise_signal(signal.SIGTERM)
+    assert heard == ["the library's", "the server's"]
+
+
+@pytest.mark.anyio
+async def test_a_signal_that_the_process_survives_ends_open_polls_and_makes_later_ones_brief(
+    heard: list[str], world: World, client: httpx2.AsyncClient
+) -> None:
+    """Ended at once, they would come again at once, for a minute."""
+    task_id = await world.ask(client)
+    took: list[float] = []
+
+    async def poll() -> None:
+        started = time.monotonic()
+        reply = await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=as_program("asker"))
+        assert reply.json()["status"] == "created"
+        took.append(time.monotonic() - started)
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(poll)
+            while task_id not in world.engine._hub.awaited():
+                await anyio.lowlevel.checkpoint()
+            signal.raise_signal(signal.SIGTERM)
+        await poll()
+    assert heard == ["the server's"]
+    assert took[0] < 10
+    assert BRIEF <= took[1] < 10
 
 
 def await_up(api: httpx2.Client) -> None:

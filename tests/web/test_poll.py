@@ -116,6 +116,35 @@ async def test_the_wait_ends_when_the_client_leaves(world: World, client: httpx2
     assert world.engine._hub.awaited() == ()
 
 
+async def test_a_host_that_gives_the_body_again_and_again_does_not_stop_the_loop(world: World) -> None:
+    """As a middleware does that has read the body, and replays it."""
+    async with world.client() as client:
+        task_id = await world.ask(client)
+    given = 0
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        nonlocal given
+        given += 1
+        assert given < 1_000
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": f"/api/tasks/{task_id}/poll",
+        "root_path": "",
+        "query_string": b"timeout=1",
+        "headers": [(b"authorization", ASKER["Authorization"].encode())],
+    }
+    with anyio.fail_after(5):
+        await world.router(scope, receive, send)
+    assert sent[0]["status"] == 200
+
+
 async def waiting(world: World, task_id: str) -> None:
     """Return once somebody waits for the task."""
     while task_id not in world.engine._hub.awaited():
