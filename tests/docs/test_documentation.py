@@ -110,7 +110,7 @@ def evaluate_bash(example: Example) -> None:
             pytest.fail(f"{example.path}:{example.line}: cannot check `{line}`, or it names what does not exist")
 
 
-def known(words: list[str]) -> bool:
+def known(words: list[str]) -> bool:  # noqa: PLR0911 - one for each kind of command
     """Tell whether a command names only what exists."""
     match words:
         case ["make", target, *_]:
@@ -119,6 +119,8 @@ def known(words: list[str]) -> bool:
             return all(extras_exist(word) for word in rest)
         case ["python" | "python3", "-m", "awaithumans", *arguments]:
             return is_a_command(arguments)
+        case ["python" | "python3", "-c", code]:
+            return bool(compile(code, "-c", "exec"))
         case ["python" | "python3", program, *_]:
             return (ROOT / program).is_file()
         case ["uvicorn" | "hypercorn" | "gunicorn", application, *_]:

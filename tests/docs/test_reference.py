@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import griffe
 import pytest
@@ -54,7 +55,7 @@ def imported(page: Path) -> Iterator[str]:
         if page.suffix == ".py"
         else [source for language, source in BLOCK.findall(shown) if language == "python"]
     )
-    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+    for node in (node for source in sources for node in ast.walk(ast.parse(dedent(source)))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "awaithumans":
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
