@@ -13,9 +13,9 @@ import anyio
 from pydantic import BaseModel, ValidationError
 
 from awaithumans.admission import content_of
+from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
 from awaithumans.documents import digest, scrubbed
-from awaithumans.engine import AMBIENT_ENGINE
 from awaithumans.errors import (
     ConfigurationError,
     MarketplaceNotAvailableError,

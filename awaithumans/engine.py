@@ -6,9 +6,8 @@ import random
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
 from awaithumans.admission import admit, content_of
+from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
 from awaithumans.documents import dumps, ensure_json, ensure_object
@@ -35,7 +35,7 @@ from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
 from awaithumans.statistics import Statistics, statistics
-from awaithumans.telemetry import Deed, Telemetry, ambient
+from awaithumans.telemetry import Deed, Telemetry
 from awaithumans.types import (
     AGENT,
     CLOSED_STATUSES,
@@ -55,44 +55,6 @@ from awaithumans.types import (
     from_microseconds,
 )
 from awaithumans.wakeups import Bell, Feed, Hub
-
-
-class AmbientEngine:
-    """Which engine `await_human` asks where none is given.
-
-    The one whose `run()` surrounds the call; or, while a test has replaced it,
-    the test's own, in every thread and on every event loop of the process.
-    """
-
-    def __init__(self) -> None:
-        self._surrounding: ContextVar[TaskEngine | None] = ContextVar("awaithumans_engine", default=None)
-        self._replacement: TaskEngine | None = None
-
-    def get(self) -> TaskEngine | None:
-        """Return the engine to ask; None if there is none."""
-        return self._replacement or self._surrounding.get()
-
-    @contextmanager
-    def surrounding(self, engine: TaskEngine) -> Generator[None]:
-        """Have the code inside the block ask `engine`."""
-        before = self._surrounding.get()
-        self._surrounding.set(engine)
-        try:
-            yield
-        finally:
-            self._surrounding.set(before)
-
-    @contextmanager
-    def replaced_by(self, engine: TaskEngine) -> Generator[None]:
-        """Have the whole process ask `engine` while the block runs."""
-        before, self._replacement = self._replacement, engine
-        try:
-            yield
-        finally:
-            self._replacement = before
-
-
-AMBIENT_ENGINE = AmbientEngine()
 
 MAX_MODELS = 10_000
 PURGE_PAGE = 500
@@ -168,7 +130,7 @@ class Engine(TaskEngine):
         self.channels = _by_name(channels, self.keys)
         self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
         self._held: list[Change] | None = None  # what is written in a transaction that is still open
-        self.telemetry: Telemetry = telemetry or ambient()
+        self.telemetry: Telemetry = telemetry or ambient_telemetry()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._hub = Hub()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, cast
 import anyio
 from pydantic import BaseModel
 
+from awaithumans.ambient import ambient_telemetry
 from awaithumans.clock import SystemClock, sleep
 from awaithumans.documents import dumps
 from awaithumans.errors import (
@@ -26,7 +27,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
 )
 from awaithumans.protocols import Clock, TaskEngine
-from awaithumans.telemetry import Telemetry, ambient
+from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Cancel,
     Claim,
@@ -99,7 +100,7 @@ class RemoteEngine(TaskEngine):
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._wait_patience = wait_patience
-        self._telemetry: Telemetry = telemetry or ambient()
+        self._telemetry: Telemetry = telemetry or ambient_telemetry()
         self._client: httpx2.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:

@@ -6,15 +6,11 @@ whom: no titles, payloads, answers, addresses, keys or error messages.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from functools import cache
 
 from awaithumans.types import Actor, Change, Command, Delivery, Task, Verdict
-
-logger = logging.getLogger("awaithumans.telemetry")
 
 
 class Deed:
@@ -81,20 +77,3 @@ class Telemetry:
 
 
 _UNSEEN = Deed()
-
-
-@cache
-def ambient() -> Telemetry:
-    """Return what tells the process's global OpenTelemetry providers.
-
-    Without the package `opentelemetry-api`, or with an old one that came with
-    something else, it tells nobody.
-    """
-    try:
-        from awaithumans.otel import SUPPORTED, OpenTelemetry
-    except ImportError:
-        return Telemetry()
-    if not SUPPORTED:
-        logger.warning("opentelemetry-api is too old: no spans, no metrics; pip install 'awaithumans[otel]'")
-        return Telemetry()
-    return OpenTelemetry()

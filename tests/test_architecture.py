@@ -30,6 +30,7 @@ LAYERS = (
     {
         "engine",
         "admission",
+        "ambient",
         "background",
         "runner",
         "wakeups",

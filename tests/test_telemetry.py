@@ -26,12 +26,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from awaithumans import Actor, BlockingEngine, Engine, Human, RemoteEngine, Task, TaskSpec, Verdict, VerifierConfig
 from awaithumans.admission import content_of
+from awaithumans.ambient import ambient_telemetry
 from awaithumans.errors import ForbiddenError, SchemaValidationError, TaskAlreadyTerminalError
 from awaithumans.otel import PATIENCE, OpenTelemetry
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
-from awaithumans.telemetry import ambient
 from awaithumans.testing.channels import RecordingChannel
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import ANA, a_question
@@ -666,7 +666,7 @@ def test_with_the_api_package_alone_everything_works():
 
 def test_providers_that_the_host_sets_later_are_found():
     late = (
-        "from awaithumans.telemetry import ambient; ambient()",
+        "from awaithumans.ambient import ambient_telemetry; ambient_telemetry()",
         "from opentelemetry import trace, metrics",
         "from opentelemetry.sdk.trace import TracerProvider",
         "from opentelemetry.sdk.metrics import MeterProvider",
@@ -682,4 +682,4 @@ def test_providers_that_the_host_sets_later_are_found():
 
 
 def test_engines_share_what_tells_the_global_providers():
-    assert Engine(MemoryStore()).telemetry is Engine(MemoryStore()).telemetry is ambient()
+    assert Engine(MemoryStore()).telemetry is Engine(MemoryStore()).telemetry is ambient_telemetry()

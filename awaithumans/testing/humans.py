@@ -23,8 +23,8 @@ from typing import Self, TypeAlias, cast
 
 from pydantic import BaseModel
 
+from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
-from awaithumans.engine import AMBIENT_ENGINE
 from awaithumans.errors import ConflictError, SchemaValidationError
 from awaithumans.protocols import Channel, Directory, Verifier
 from awaithumans.routing import AGENT_CHANNELS, AddressDirectory

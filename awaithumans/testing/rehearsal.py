@@ -16,7 +16,8 @@ from typing import Protocol
 import anyio
 from anyio.lowlevel import checkpoint, current_token
 
-from awaithumans.engine import AMBIENT_ENGINE, Engine
+from awaithumans.ambient import AMBIENT_ENGINE
+from awaithumans.engine import Engine
 from awaithumans.protocols import Channel, Directory, Verifier
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.testing.clock import SETTLING_STEPS, VirtualClock

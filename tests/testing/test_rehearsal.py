@@ -347,7 +347,7 @@ class TestTheEngine:
 
 
 async def _ambient() -> Any:
-    from awaithumans.engine import AMBIENT_ENGINE
+    from awaithumans.ambient import AMBIENT_ENGINE
 
     return AMBIENT_ENGINE.get()
 
