@@ -102,7 +102,8 @@ async def await_human(
     `VerificationExhaustedError` for those outcomes; `InvalidInputError` (such
     as `SchemaValidationError`, `TimeoutRangeError`) with nothing asked;
     `IdempotencyConflictError` if the key names another question;
-    `ConfigurationError` if there is no engine and no terminal;
+    `ConfigurationError` if there is no engine and no terminal, or a terminal
+    only and `notify`, `verifier` or `callback_url`;
     `ServerUnreachableError`.
     """
     spec = build_spec(
@@ -119,7 +120,7 @@ async def await_human(
         task_metadata=task_metadata,
         callback_url=callback_url,
     )
-    async with _chosen(engine, server_url, api_key) as (chosen, meanwhile):
+    async with _chosen(spec, engine, server_url, api_key) as (chosen, meanwhile):
         return await ask_and_wait(chosen, spec, response_schema, meanwhile)
 
 
@@ -321,7 +322,7 @@ def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
 
 @asynccontextmanager
 async def _chosen(
-    engine: TaskEngine | None, server_url: str | None, api_key: str | None
+    spec: TaskSpec, engine: TaskEngine | None, server_url: str | None, api_key: str | None
 ) -> AsyncGenerator[tuple[TaskEngine, Meanwhile | None]]:
     if engine is not None:
         yield engine, None
@@ -331,10 +332,10 @@ async def _chosen(
         async with RemoteEngine(url, api_key or os.environ.get(TOKEN_VARIABLE)) as remote:
             yield remote, None
     else:
-        yield _at_the_terminal()
+        yield _at_the_terminal(spec)
 
 
-def _at_the_terminal() -> tuple[TaskEngine, Meanwhile]:
+def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
     from awaithumans.terminal import asking, find_desk, terminal_engine
 
     desk = find_desk()
@@ -345,6 +346,12 @@ def _at_the_terminal() -> tuple[TaskEngine, Meanwhile]:
                 "Pass engine=, or server_url= and api_key=; or call from inside `async with engine.run():`; "
                 f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}; or run this where standard input is a terminal."
             ),
+        )
+    given = {"notify": spec.notify, "verifier": spec.verifier, "callback_url": spec.callback_url}
+    if lacking := [name for name, value in given.items() if value]:
+        raise ConfigurationError(
+            f"there is no engine to ask, and at the terminal there is no {' and no '.join(lacking)}",
+            hint=f"Pass engine= with what they need, or server_url= and api_key=; or leave out {', '.join(lacking)}.",
         )
     engine = terminal_engine()
     return engine, partial(asking, desk, engine)

@@ -125,7 +125,7 @@ def _inferred(shape: Shape) -> FormField:
         case ["boolean"]:
             return Switch(default=shape.default if isinstance(shape.default, bool) else None)
         case ["string"]:
-            return _text(shape.schema.get("format"))
+            return ShortText(subtype="password") if shape.secret else _text(shape.schema.get("format"))
         case ["integer"] | ["number"] | ["integer", "number"]:
             return ShortText(subtype="number")
         case ["array"] if shape.items and shape.items.members and not shape.items.nullable:

@@ -45,6 +45,11 @@ class Shape:
         return self.types == _DECIMAL and self.members is None
 
     @property
+    def secret(self) -> bool:
+        """Tell whether it is text that nobody is to read, as Pydantic's SecretStr."""
+        return self.types == _TEXT and (self.schema.get("format") == "password" or self.schema.get("writeOnly") is True)
+
+    @property
     def numeric(self) -> bool:
         """Tell whether only numbers fit."""
         return self.decimal or bool(self.types and self.types <= _NUMBERS)

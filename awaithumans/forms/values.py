@@ -80,9 +80,12 @@ def _lines(text: str, _field: FormField, _shape: Shape) -> str:
 
 
 def preset(field: FormField, shape: Shape) -> object:
-    """Give the value that a field starts with: its default, or the schema's."""
+    """Give the value that a field starts with: its default, or the schema's.
+
+    The schema has only asterisks for a secret, which nobody is to send back.
+    """
     default: object = field.model_dump(mode="json").get("default")
-    chosen = default if default not in (None, []) else shape.default
+    chosen = default if default not in (None, []) else None if shape.secret else shape.default
     if isinstance(field, PictureChoice) and not field.multiple:
         return next(iter(as_list(chosen)), None)
     return chosen

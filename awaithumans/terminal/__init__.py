@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, closing, suppress
-from functools import cache, partial
+from functools import partial
 from getpass import getuser
 
 import anyio
@@ -17,27 +17,42 @@ import anyio
 from awaithumans.beside import beside
 from awaithumans.engine import Engine
 from awaithumans.errors import ConflictError
+from awaithumans.forks import forget_in_forks
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.terminal.conversation import Ask, Conversation
 from awaithumans.terminal.desks import Desk, find_desk
+from awaithumans.terminal.turns import Turns
 from awaithumans.types import AGENT, Actor, JsonObject, KeyScope, Task, TaskStatus
-from awaithumans.wakeups import Bell
 
 __all__ = ["Desk", "asking", "find_desk", "system_user", "terminal_engine"]
 
 
-def terminal_engine() -> Engine:
-    """Give the engine of the questions asked at this process's terminal.
+class _OwnEngine:
+    """Makes the engine when it is first needed, once in each process."""
 
-    There is one, so that a key names a question as long as the process lives.
-    """
-    with _lock:
-        return _make_engine()
+    def __init__(self) -> None:
+        self.forget()
+        forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Have no engine; the parent's questions are the parent's."""
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+
+    def __call__(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = Engine(MemoryStore())
+            return self._engine
 
 
-@cache
-def _make_engine() -> Engine:
-    return Engine(MemoryStore())
+terminal_engine = _OwnEngine()
+"""Give the engine of the questions asked at this process's terminal.
+
+There is one, so that a key names a question as long as the process lives.
+"""
+
+_turns = Turns()
 
 
 @asynccontextmanager
@@ -69,7 +84,7 @@ async def _withdraw(engine: Engine, task_id: str) -> None:
 
 
 async def _ask(desk: Desk, engine: Engine, task_id: str) -> None:
-    async with _turn():
+    async with _turns.take(), desk.alone():
         task = await engine.get(task_id)
         if task.closed:
             return
@@ -114,26 +129,3 @@ def system_user() -> str:
         return getuser()
     except (KeyError, OSError, ImportError):
         return "somebody"
-
-
-# ── One conversation at a time ────────────────────────────────────────────────
-
-_lock = threading.Lock()
-_queue: list[Bell] = []
-
-
-@asynccontextmanager
-async def _turn() -> AsyncGenerator[None]:
-    """Let one question in after another, from whatever thread or loop."""
-    bell = Bell()
-    with _lock:
-        _queue.append(bell)
-    try:
-        while _queue[0] is not bell:
-            await bell.rung()
-        yield
-    finally:
-        with _lock:
-            _queue.remove(bell)
-            if _queue:
-                _queue[0].ring()

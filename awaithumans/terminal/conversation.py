@@ -24,6 +24,7 @@ END = "."
 MAX_LINE_BYTES = 4095
 """How long a line a terminal takes; it drops what is typed beyond."""
 _LONG_DEFAULT = 30
+_UNTITLED = "Untitled question"
 _CHOOSING = frozenset({"switch", "radio", "select", "checkboxes"})
 _HOW = {
     "date": "a date, like 2026-01-31",
@@ -86,7 +87,7 @@ class Conversation:
 
     def _show_question(self) -> None:
         title, _, text = self._spec.task.strip().partition("\n")
-        self._say("", *map(self._screen.strong, self._wrap(title or "Untitled question")))
+        self._say("", *map(self._screen.strong, self._wrap(title or _UNTITLED)))
         if text.strip():
             self._say(*self._wrap(text.strip()))
         for readable in (shown(self._spec.payload, self._spec.payload_schema), shown(dict(self._spec.metadata))):
@@ -196,15 +197,18 @@ class Conversation:
                 return sent.value
 
     def _confirmed(self, faults: Mapping[str, str]) -> Talk[bool]:
-        """Return whether to send; False after something was changed."""
+        """Return whether to send; False after something was changed.
+
+        Enter alone sends nothing: it is what a held key and a paste are full of.
+        """
         self._show_summary()
         for place, fault in faults.items():
             self._complain(f"{place}: {fault}" if place else fault)
         while True:
-            send = "" if faults else "Send? [Y]es, "
+            send = "" if faults else "Send? [y]es, "
             reply = (yield from self._read(f"{send}[e]dit, [c]ancel > ", fresh=True)).strip().lower()
             match reply:
-                case "" | "y" | "yes" if not faults:
+                case "y" | "yes" if not faults:
                     return True
                 case "c" | "cancel":
                     raise _QuitError
@@ -234,10 +238,12 @@ class Conversation:
 
     def _show_summary(self) -> None:
         fields = self._asked({})
+        title = self._spec.task.strip().partition("\n")[0]
         lines = [
             (f"{number:>{len(str(len(fields)))}}  {control.label}", Shown(kind="text", text=_spoken(control) or "-"))
             for number, control in enumerate(fields, start=1)
         ]
+        self._say("", *map(self._screen.strong, self._wrap(title or _UNTITLED)))
         self._say("", *indented(value_lines(Shown(kind="pairs", pairs=lines), self._screen.columns - 2)), "")
 
     # ── What stands in the form ───────────────────────────────────────────────
@@ -365,17 +371,26 @@ def _several(line: str, control: Control) -> Sequence[str]:
 
 
 def _choice(typed: str, control: Control) -> str:
-    """Find the option that was meant; what means none is left as it is."""
+    """Find the option that was meant; what means none is left as it is.
+
+    Labels come first: they are all that the person sees.
+    """
     word = typed.strip()
-    for meant in (_exactly, _numbered, _loosely):
+    for meant in (_labelled, _numbered, _answered, _valued):
         if (value := meant(word, control)) is not None:
             return value
     return word
 
 
-def _exactly(word: str, control: Control) -> str | None:
-    by_value = [option.value for option in control.options if option.value == word]
-    return _only(by_value or [option.value for option in control.options if word in _names(option)])
+def _labelled(word: str, control: Control) -> str | None:
+    exactly = [option.value for option in control.options if word in _names(option)]
+    loosely = [option.value for option in control.options if word.lower() in map(str.lower, _names(option))]
+    return _only(exactly or loosely)
+
+
+def _names(option: Choice) -> Sequence[str]:
+    """Give the words for an option: with its hint, and without."""
+    return option.label, option.label.partition(" – ")[0]
 
 
 def _numbered(word: str, control: Control) -> str | None:
@@ -383,15 +398,22 @@ def _numbered(word: str, control: Control) -> str | None:
     return control.options[place - 1].value if 1 <= place <= len(control.options) else None
 
 
-def _loosely(word: str, control: Control) -> str | None:
-    if control.widget == "switch" and (meant := _YES_OR_NO.get(word.lower())):
-        return meant
-    return _only([option.value for option in control.options if word.lower() in map(str.lower, _names(option))])
+def _answered(word: str, control: Control) -> str | None:
+    """Find what yes or no means: what a label says of it, else true or false."""
+    meant = _YES_OR_NO.get(word.lower())
+    if control.widget != "switch" or meant is None:
+        return None
+    said = {option.value: _YES_OR_NO.get(_first_word(option.label), option.value) for option in control.options}
+    return _only([value for value, means in said.items() if means == meant])
 
 
-def _names(option: Choice) -> Sequence[str]:
-    """Give the words for an option: with its hint, and without."""
-    return option.value, option.label, option.label.partition(" – ")[0]
+def _first_word(label: str) -> str:
+    return "".join(letter if letter.isalnum() else " " for letter in label.lower()).partition(" ")[0]
+
+
+def _valued(word: str, control: Control) -> str | None:
+    exactly = [option.value for option in control.options if option.value == word]
+    return _only(exactly or [option.value for option in control.options if option.value.lower() == word.lower()])
 
 
 _YES_OR_NO = {"y": "true", "yes": "true", "n": "false", "no": "false"}

@@ -7,20 +7,25 @@ import signal
 import sys
 import threading
 from _thread import interrupt_main
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from getpass import getpass
-from typing import NoReturn, Protocol, TextIO, TypeVar
+from typing import Any, NoReturn, Protocol, TextIO, TypeVar
 
 import anyio
 
 from awaithumans.blocking import CALLER
 from awaithumans.errors import ConfigurationError
 from awaithumans.terminal.conversation import Ask
-from awaithumans.terminal.screen import USUAL_WIDTH, Screen
+from awaithumans.terminal.screen import USUAL_WIDTH, Screen, encodable
+from awaithumans.terminal.turns import TerminalLock
 
 ResultT = TypeVar("ResultT")
+QUIET = 0.3
+"""Seconds without a key, after which what comes is no more of a paste or a held key."""
+PAUSE = 0.1
+"""Seconds between two looks at whether another program is done asking."""
 _CHUNK = 4096
 
 
@@ -35,9 +40,13 @@ class Desk(Protocol):
     async def ask(self, ask: Ask, seconds: float) -> str:
         """Return the line that is typed.
 
-        Raises TimeoutError after `seconds`, and EOFError if no more lines will
-        come.
+        Raises TimeoutError after `seconds`, EOFError if no more lines will
+        come, and `ConfigurationError` if the question cannot be shown.
         """
+        ...
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Keep other programs from asking here in the block; wait for one that does."""
         ...
 
     async def tell(self, text: str) -> None:
@@ -96,9 +105,10 @@ class Terminal:
     next line, and no half-typed one.
     """
 
-    def __init__(self, file: int, stream: TextIO) -> None:
+    def __init__(self, file: int, stream: TextIO, *, quiet: float = QUIET) -> None:
         self._file = file
         self._stream = stream
+        self._quiet = quiet
 
     @property
     def screen(self) -> Screen:
@@ -111,12 +121,13 @@ class Terminal:
         return USUAL_WIDTH
 
     async def ask(self, ask: Ask, seconds: float) -> str:
-        with _cooked(self._file, hidden=ask.hidden, fresh=ask.fresh):
-            self._write(ask.said + ask.prompt)
+        with _set(self._file, lines=True, echo=not ask.hidden), anyio.fail_after(seconds):
+            if ask.fresh:
+                await self._silence()
+            self._show(ask.said + ask.prompt)
             seen = False
             try:
-                with anyio.fail_after(seconds):
-                    line = await self._line()
+                line = await self._line()
                 seen = not ask.hidden
             finally:
                 if not seen:  # nobody's Enter has ended the line on the screen
@@ -125,6 +136,30 @@ class Terminal:
 
     async def tell(self, text: str) -> None:
         self._write(f"{text}\n")
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None]:
+        shown_on = _file_of(self._stream)
+        lock = TerminalLock(self._file, self._file if shown_on is None else shown_on)
+        try:
+            if not lock.take():
+                self._write("\nAnother program asks at this terminal; the next question waits for it.\n")
+                while not lock.take():  # noqa: ASYNC110 - another process rings no bell here
+                    await anyio.sleep(PAUSE)
+            yield
+        finally:
+            lock.release()
+
+    async def _silence(self) -> None:
+        """Drop what is typed until nothing is for a while, not even half a line."""
+        with _set(self._file, lines=False, echo=False):
+            while True:
+                with anyio.move_on_after(self._quiet) as silence:
+                    await anyio.wait_readable(self._file)
+                if silence.cancelled_caught:
+                    return
+                if self._read() == b"":
+                    raise EOFError
 
     async def _line(self) -> str:
         typed = b""
@@ -145,18 +180,30 @@ class Terminal:
         except OSError:  # a terminal that is gone
             return b""
 
+    def _show(self, text: str) -> None:
+        """Write what has to be seen. Raises `ConfigurationError` if it cannot be."""
+        try:
+            self._put(text)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                "the question cannot be shown at this terminal", hint="Pass engine=, or server_url= and api_key=."
+            ) from error
+
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a terminal that is gone ends no wait
-            self._stream.write(text)
-            self._stream.flush()
+            self._put(text)
+
+    def _put(self, text: str) -> None:
+        self._stream.write(encodable(text, self._stream.encoding))
+        self._stream.flush()
 
 
 @contextmanager
-def _cooked(file: int, *, hidden: bool, fresh: bool) -> Generator[None]:
-    """Have the terminal give whole lines, and put it back as it was.
+def _set(file: int, *, lines: bool, echo: bool) -> Generator[None]:
+    """Have the terminal give whole lines, or each key, and put it back as it was.
 
-    With `fresh`, what was typed before the block is dropped; where the block
-    is given up, so is what was typed in it.
+    Keys that nobody took are dropped, and so is what was typed in a block that
+    is given up.
     """
     import termios
 
@@ -165,22 +212,23 @@ def _cooked(file: int, *, hidden: bool, fresh: bool) -> Generator[None]:
     except termios.error:  # a terminal that is gone: reading will tell
         yield
         return
-    now = [*before]
+    now: list[Any] = [*before[:6], [*before[6]]]
     now[0] |= termios.ICRNL
-    now[3] = (now[3] | termios.ICANON | termios.ISIG | termios.ECHO) & ~(termios.ECHO if hidden else 0)
-    given_up = True
+    now[3] |= termios.ICANON | termios.ISIG | termios.ECHO
+    now[3] &= ~((0 if lines else termios.ICANON) | (0 if echo else termios.ECHO))
+    if not lines:
+        now[6][termios.VMIN], now[6][termios.VTIME] = 1, 0
+    drop = True
     with suppress(termios.error):
         termios.tcsetattr(file, termios.TCSANOW, now)
-        if fresh:
-            termios.tcflush(file, termios.TCIFLUSH)
     try:
         yield
-        given_up = False
+        drop = not lines
     finally:
         with suppress(termios.error):
-            if given_up:
-                termios.tcflush(file, termios.TCIFLUSH)
             termios.tcsetattr(file, termios.TCSANOW, before)
+            if drop:
+                termios.tcflush(file, termios.TCIFLUSH)
 
 
 # ── input() ───────────────────────────────────────────────────────────────────
@@ -201,7 +249,11 @@ class Console:
         return await _in_main_thread(partial(_input_within, seconds, ask, self._stream))
 
     async def tell(self, text: str) -> None:
-        await _in_main_thread(partial(print, text, file=self._stream, flush=True))
+        await _in_main_thread(partial(print, encodable(text, self._stream.encoding), file=self._stream, flush=True))
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None]:
+        yield  # what answers `input()` is this program's own, or cannot be locked
 
 
 def _main_thread_listens() -> bool:
@@ -234,13 +286,16 @@ def _interrupts_raised() -> Generator[None]:
 
 def _input_within(seconds: float, ask: Ask, stream: TextIO) -> str:
     """Return what is typed. Raises TimeoutError once `seconds` have passed."""
-    print(ask.said, end="", file=stream, flush=True)
+    if ask.fresh:
+        _drop_typed()
+    print(encodable(ask.said, stream.encoding), end="", file=stream, flush=True)
+    prompt = encodable(ask.prompt, sys.stdout.encoding if sys.stdout else None)
     alarm = _Alarm()
     timer = threading.Timer(seconds, alarm.ring)
     timer.daemon = True
     timer.start()
     try:
-        line = getpass(ask.prompt) if ask.hidden else input(ask.prompt)
+        line = getpass(prompt) if ask.hidden else input(prompt)
         alarm.silence()
     except KeyboardInterrupt:
         if not alarm.rang:
@@ -251,6 +306,16 @@ def _input_within(seconds: float, ask: Ask, stream: TextIO) -> str:
     finally:
         timer.cancel()
     return line
+
+
+def _drop_typed() -> None:
+    """Drop what was typed so far; only Windows' own console lets go of it."""
+    with suppress(ImportError):
+        import msvcrt
+
+        keyboard: Any = msvcrt  # its functions are known on Windows alone
+        while keyboard.kbhit():
+            keyboard.getwch()
 
 
 def _refuse() -> NoReturn:

@@ -61,6 +61,12 @@ def _printable(character: str) -> str:
     return " " if character.isspace() else character.encode("unicode_escape").decode()
 
 
+def encodable(text: str, encoding: str | None) -> str:
+    """Write what an encoding does not know as an escape, so that all can be shown."""
+    known = encoding or "utf-8"
+    return text.encode(known, "backslashreplace").decode(known)
+
+
 def wrapped(text: str, columns: int) -> list[str]:
     """Break text into lines; its own line breaks and indentation stay."""
     lines: list[str] = []

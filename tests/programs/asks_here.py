@@ -7,7 +7,10 @@ The answer goes to standard output as JSON, an outcome's error as its name.
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from decimal import Decimal
 from functools import partial
 
@@ -81,6 +84,21 @@ def one_after_another(timeout: int) -> list[Decision]:
     except OutcomeError as error:
         print(type(error).__name__, flush=True)
     return [ask(task="In time?", timeout_seconds=timeout)]
+
+
+def in_a_fork(timeout: int) -> list[Decision]:
+    """Ask in a thread and, once there is a signal, in a process that is forked."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    answers: list[Decision] = []
+    asked = threading.Thread(target=lambda: answers.append(ask(task="Parent's?", timeout_seconds=timeout)))
+    asked.start()
+    signal.sigwait({signal.SIGUSR1})
+    child = os.fork()
+    if not child:
+        return [ask(task="Child's?", timeout_seconds=timeout)]
+    asked.join()
+    os.waitpid(child, 0)
+    return answers
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from typing import Annotated, Any, Self
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model, field_validator, model_validator
 
 from awaithumans.client import build_spec
 from awaithumans.errors import SchemaValidationError
@@ -33,7 +33,10 @@ from awaithumans.testing.tasks import make_task
 from awaithumans.types import JsonObject
 
 END_OF_INPUT = object()
-SEND = ""
+SEND = "y"
+
+
+SWAPPED = [SelectOption(value="yes", label="No"), SelectOption(value="no", label="Yes")]
 
 
 class Order(BaseModel):
@@ -103,6 +106,13 @@ def one(annotation: Any, default: Any = ...) -> type[BaseModel]:
         (Annotated[bool, switch(true_label="Approve", false_label="Reject")], ["2"], False),
         (Annotated[bool, switch(true_label="Approve", false_label="Reject")], ["approve"], True),
         (Annotated[bool, switch(true_label="Approve", false_label="Reject")], ["no"], False),
+        (Annotated[bool, switch(true_label="No", false_label="Yes")], ["yes"], False),
+        (Annotated[bool, switch(true_label="No", false_label="Yes")], ["Y"], False),
+        (Annotated[bool, switch(true_label="No", false_label="Yes")], ["NO"], True),
+        (Annotated[bool, switch(true_label="No, release", false_label="Yes, hold")], ["n"], True),
+        (Annotated[bool, switch(true_label="False", false_label="True")], ["true"], False),
+        (Annotated[bool, switch(true_label="Yes, pay", false_label="Wait")], ["no"], False),
+        (Annotated[str, single_select(options=SWAPPED)], ["no"], "yes"),
         (Colour, ["1"], "r"),
         (Colour, ["dark red"], "r"),
         (Colour, [" b "], "b"),
@@ -137,6 +147,7 @@ def test_a_reply_becomes_a_value(annotation, typed, value):
         (bool, "maybe", "choose one", "y"),
         (bool, "", "choose one", "y"),
         (bool, "1", "choose one", "y"),
+        (Annotated[bool, switch(true_label="No", false_label="Keep")], "yes", "choose one", "keep"),
         (Colour, "3", "choose one of the options", "1"),
         (Colour, "0", "choose one of the options", "1"),
         (list[Colour], "1, green", "choose one of the options", "1"),
@@ -227,6 +238,21 @@ def test_a_password_is_not_seen():
     assert heard.value == {"it": "hunter2"}
 
 
+def test_a_secret_is_not_seen_and_its_default_stays_the_models():
+    class Secrets(BaseModel):
+        token: SecretStr
+        other: SecretStr | None = None
+        preset: SecretStr = SecretStr("kept")
+
+    heard = hold(Secrets, "hunter2", "", "", SEND)
+    assert [ask.hidden for ask in heard.asked] == [True, True, True, False]
+    assert "hunter2" not in heard.screen
+    assert heard.value is not None
+    answer = Secrets.model_validate(heard.value)
+    assert answer.token.get_secret_value() == "hunter2"
+    assert answer.preset.get_secret_value() == "kept"
+
+
 def test_only_what_is_typed_after_the_question_and_after_the_summary_counts():
     assert [ask.fresh for ask in hold(Defaults, "", "", "", "", "", SEND).asked] == [True, *[False] * 4, True]
 
@@ -235,7 +261,14 @@ class TestTheEnd:
     def test_shows_what_will_be_sent(self):
         heard = hold(Defaults, "n", "1", "4", "Bo", "", SEND)
         shown = " ".join(heard.asked[-1].said.split())
-        assert shown == "1 Sure No 2 Colour Dark Red 3 Count 4 4 Name Bo 5 Note One. Two."
+        assert shown == "Well? 1 Sure No 2 Colour Dark Red 3 Count 4 4 Name Bo 5 Note One. Two."
+
+    @pytest.mark.parametrize("line", ["", " ", "Yeah", "1.", "send"])
+    def test_sends_only_what_was_said_yes_to(self, line):
+        heard = hold(one(bool), "y", line, "YES")
+        assert heard.asked[2].said == "! y, e or c\n"
+        assert heard.asked[2].fresh
+        assert heard.value == {"it": True}
 
     @pytest.mark.parametrize("edit", [["3"], ["e", "3"], ["edit", "9", "x", "3"], ["what?", "3"]])
     def test_lets_a_field_be_changed(self, edit):

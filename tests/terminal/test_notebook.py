@@ -22,7 +22,7 @@ def ask(call, timeout_seconds=60, order="A-1"):
                 timeout_seconds=timeout_seconds)
 """
 CALLS = {"sync": "ask(await_human_sync{})", "async": "await ask(await_human{})"}
-ANSWERS = [("> ", "yes"), ("> ", "seven"), ("> ", "7"), ("[c]ancel > ", "")]
+ANSWERS = [("> ", "yes"), ("> ", "seven"), ("> ", "7"), ("[c]ancel > ", "y")]
 
 
 class Notebook:

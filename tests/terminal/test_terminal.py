@@ -12,7 +12,10 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -23,11 +26,11 @@ from pydantic import BaseModel
 from awaithumans import BlockingEngine, Engine, TaskCancelledError, TaskTimeoutError, await_human, await_human_sync
 from awaithumans.errors import ConfigurationError
 from awaithumans.terminal import terminal_engine
-from awaithumans.types import Query, Task, TaskStatus
+from awaithumans.types import Query, Task, TaskStatus, VerifierConfig
 from tests.typist import person_here, play, program, unstyled
 
 ASKS = ("-m", "tests.programs.asks_here")
-ANSWERS = [("Approved", "y\n"), ("Amount", "99.95\n"), ("[none]", "\n"), ("Send?", "\n")]
+ANSWERS = [("Approved", "y\n"), ("Amount", "99.95\n"), ("[none]", "\n"), ("Send?", "y\n")]
 DECISION = '{"approved":true,"amount":"99.95","note":"none"}'
 
 
@@ -133,8 +136,29 @@ class TestAScript:
             person.expect_exact("Send? ")
             with pytest.raises(pexpect.TIMEOUT):
                 person.expect_exact("Sent", timeout=0.5)
-            person.send("\n")
+            person.send("y\n")
             person.expect_exact('"amount":"5"')
+
+    def test_sends_nothing_for_enter(self):
+        with program(*ASKS, "blocking", "60") as person:
+            play(person, [*ANSWERS[:3], ("Send?", "\n"), ("! y, e or c", ""), ("Send?", "\n\n\n"), ("! y", "")])
+            play(person, [("Send?", "y\n")])
+            person.expect_exact(DECISION)
+
+    @pytest.mark.parametrize("rest", ["\n", "y\n", "y"])
+    def test_sends_nothing_for_the_rest_of_a_paste(self, rest):
+        """It comes in pieces, as over a slow line or from a key that is held."""
+        with program(*ASKS, "blocking", "60") as person:
+            play(person, [*ANSWERS[:2], ("[none]", "pasted\n")])
+            for _ in range(30):
+                with pytest.raises(pexpect.TIMEOUT):
+                    person.expect_exact(["Send?", "Sent."], timeout=0.05)
+                person.send(rest)
+            person.expect_exact("Send? ")
+            with pytest.raises(pexpect.TIMEOUT):
+                person.expect_exact(["Sent.", "! y"], timeout=0.5)
+            person.send("y\n")
+            person.expect_exact('"note":"pasted"')
 
 
 class TestTheScreen:
@@ -165,10 +189,64 @@ class TestTheScreen:
     def test_shows_what_another_encoding_can_show(self):
         assert r"P\xe4rk" in self.screen(PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
 
+    def test_shows_it_on_standard_output_too(self):
+        """Which is strict, where standard error writes escapes by itself."""
+        command = f"{sys.executable} {' '.join(ASKS)} blocking 60 2> /dev/null"
+        bash = f"import os; os.execvp('bash', ['bash', '-c', {command!r}])"
+        with program("-c", bash, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C") as person:
+            assert r"P\xe4rk" in play(person, ANSWERS)
+            person.expect_exact(DECISION)
+
     def test_refuses_what_the_encoding_does_not_know(self):
         with program(*ASKS, "blocking", "60", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C") as person:
             play(person, [*ANSWERS[:2], ("[none]", "schön\n"), ("! has characters", "fine\n"), ("Send?", "y\n")])
             person.expect_exact('"note":"fine"')
+
+
+class TestTwoProgramsAtOneTerminal:
+    @contextmanager
+    def two(self, seconds: int, redirection: str = "") -> Iterator[Any]:
+        """Start a program that asks, and once it has asked, another one beside it."""
+        asks = f"{sys.executable} {' '.join(ASKS)} blocking"
+        command = f"exec 3<&0; trap : USR1; {asks} 60 <&3 & wait; {asks} {seconds} {redirection}; wait"
+        with program("-c", f"import os; os.execvp('bash', ['bash', '-c', {command!r}])") as person:
+            play(person, [("Approved", "")])
+            person.kill(signal.SIGUSR1)
+            play(person, [("Another program asks", "")])
+            yield person
+
+    def test_ask_one_after_the_other(self):
+        """What is typed too often for one answers nothing of the other."""
+        with self.two(60) as person:
+            first = play(person, [("\n", "y\n"), *ANSWERS[1:3], ("Send?", "y\n\n\ny\n"), ("Sent.", "")])
+            assert first.count("Approve this refund?") == 1
+            play(person, [("Approved", "n\n"), *ANSWERS[1:]])
+            person.expect_exact(DECISION.replace("true", "false"))
+            person.expect(pexpect.EOF)
+
+    def test_do_not_wait_longer_than_there_is_time(self):
+        with self.two(1) as person:
+            person.expect_exact("The time is up")
+            person.expect_exact("TaskTimeoutError")
+            play(person, [("", "y\n"), *ANSWERS[1:]])
+            person.expect_exact(DECISION)
+
+    def test_may_be_parent_and_fork(self):
+        with program(*ASKS, "in_a_fork", "60") as person:
+            play(person, [("Parent's?", ""), ("> ", "")])
+            person.kill(signal.SIGUSR1)
+            play(person, [("Another program asks", "y\n"), *ANSWERS[1:], ("Sent.", "")])
+            play(person, [("Child's?", ""), ("Approved", "n\n"), *ANSWERS[1:], ("Sent.", "")])
+            person.expect_exact(DECISION.replace("true", "false"))
+            person.expect_exact(DECISION)
+            person.expect(pexpect.EOF)
+
+    def test_may_use_it_without_knowing_its_name(self):
+        """As with `xargs -o`, which opens /dev/tty."""
+        with self.two(60, "< /dev/tty") as person:
+            play(person, [("\n", "y\n"), *ANSWERS[1:], ("Sent.", "")])
+            play(person, [("Approved", "n\n"), *ANSWERS[1:]])
+            person.expect_exact(DECISION.replace("true", "false"))
 
 
 class TestAProgramWithoutATerminal:
@@ -200,27 +278,49 @@ class TestInThisProcess:
     @pytest.mark.anyio
     @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
     async def test_a_coroutine_is_answered(self):
-        with person_here(("Approved", "y\n"), ("Send?", "\n")):
+        with person_here(("Approved", "y\n"), ("Send?", "y\n")):
             assert (await await_human(**QUESTION)).approved
 
     def test_a_thread_is_answered(self):
-        with person_here(("Approved", "n\n"), ("Send?", "\n"), ("Sent", "")) as screen:
+        with person_here(("Approved", "n\n"), ("Send?", "y\n"), ("Sent", "")) as screen:
             assert not await_human_sync(**QUESTION).approved
         assert "A-1" in screen[0]
 
     def test_a_key_names_its_question_as_long_as_the_process_lives(self):
-        with person_here(("Approved", "y\n"), ("Send?", "\n")):
+        with person_here(("Approved", "y\n"), ("Send?", "y\n")):
             answers = [await_human_sync(**QUESTION, idempotency_key="once") for _ in range(2)]
         assert answers[0] == answers[1]
 
     def test_a_terminal_left_raw_gives_lines_and_is_left_as_it_was(self):
-        with person_here(("Approved", "y\n"), ("Send?", "\n")):
+        with person_here(("Approved", "y\n"), ("Send?", "y\n")):
             raw = termios.tcgetattr(sys.stdin)
             raw[3] &= ~(termios.ICANON | termios.ECHO)
             termios.tcsetattr(sys.stdin, termios.TCSANOW, raw)
             before = termios.tcgetattr(sys.stdin)
             assert await_human_sync(**QUESTION).approved
             assert termios.tcgetattr(sys.stdin) == before
+
+    def test_a_question_that_cannot_be_shown_is_not_asked(self, monkeypatch):
+        with person_here(("", "y\ny\n")):
+            unwritable = os.fdopen(os.open(os.ttyname(sys.stdin.fileno()), os.O_RDONLY | os.O_NOCTTY), "w")
+            monkeypatch.setattr(sys, "stderr", unwritable)
+            with pytest.raises(ConfigurationError, match="cannot be shown"):
+                await_human_sync(**QUESTION)
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                unwritable.close()
+        assert not find_open(terminal_engine())
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("notify", ["email:ana@example.com"]),
+            ("verifier", VerifierConfig(provider="claude", instructions="Is it polite?")),
+            ("callback_url", "https://example.com/hook"),
+        ],
+    )
+    def test_what_only_an_engine_has_is_not_skipped(self, name, value):
+        with person_here(), pytest.raises(ConfigurationError, match=f"no {name}.*\n*.*engine="):
+            await_human_sync(**QUESTION, **{name: value})
 
     def test_a_terminal_that_hangs_up_cancels(self):
         with person_here(("Approved", "\x04")), pytest.raises(TaskCancelledError):
@@ -229,6 +329,15 @@ class TestInThisProcess:
 
 class Typed(io.StringIO):
     """A console without a file, as IDLE has: `input()` is all there is."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Screen(io.TextIOWrapper):
+    """A console that knows only some letters."""
+
+    buffer: io.BytesIO
 
     def isatty(self) -> bool:
         return True
@@ -251,11 +360,28 @@ class TestAConsoleWithoutAFile:
 
     def test_is_asked_by_input(self, ask, monkeypatch, capsys):
         screen = Typed()
-        monkeypatch.setattr(sys, "stdin", Typed("perhaps\ny\n\n"))
+        monkeypatch.setattr(sys, "stdin", Typed("perhaps\ny\n\ny\n"))
         monkeypatch.setattr(sys, "stderr", screen)
         assert ask(**QUESTION).approved
         assert "! choose one" in screen.getvalue()
         assert screen.getvalue().endswith("Sent.\n")
+
+    def test_drops_what_was_typed_before_where_windows_can(self, ask, monkeypatch):
+        """Windows' module is not here: this one has its functions, and a reply for when they are done."""
+        typed = [*"\ny\n"]
+        keyboard = SimpleNamespace(kbhit=lambda: bool(typed), getwch=typed.pop)
+        monkeypatch.setitem(sys.modules, "msvcrt", keyboard)
+        monkeypatch.setattr(sys, "stdin", Typed("y\ny\n"))
+        monkeypatch.setattr(sys, "stderr", Typed())
+        assert ask(**QUESTION).approved
+        assert not typed
+
+    def test_shows_what_its_encoding_does_not_know(self, ask, monkeypatch):
+        screen = Screen(io.BytesIO(), encoding="ascii", write_through=True)
+        monkeypatch.setattr(sys, "stdin", Typed("y\ny\n"))
+        monkeypatch.setattr(sys, "stderr", screen)
+        assert ask(**QUESTION | {"task": "Schön?"}).approved
+        assert rb"Sch\xf6n?" in screen.buffer.getvalue()
 
     def test_is_left_when_the_time_is_up(self, ask, monkeypatch):
         monkeypatch.setattr(sys, "stdin", Silent())
@@ -288,10 +414,10 @@ def test_a_cancelled_call_takes_its_question_along():
     """Nobody else could answer it, and the next call is to ask anew."""
 
     async def give_up() -> None:
-        with anyio.move_on_after(0.1):
+        with anyio.move_on_after(1):  # time enough to be asked
             await await_human(**QUESTION)
 
-    with person_here(("Approved", ""), ("Approved", "y\n"), ("Send?", "\n")):
+    with person_here(("Approved", ""), ("Approved", "y\n"), ("Send?", "y\n")):
         anyio.run(give_up)
         assert anyio.run(partial(await_human, **QUESTION)).approved
     assert not find_open(terminal_engine())
@@ -329,7 +455,7 @@ def test_a_console_asks_and_goes_on(console, tmp_path):
                 (prompt, f"exec(open({str(startup)!r}).read())\n"),
                 (prompt, f"{call}\n"),
                 ("Approved", "y\n"),
-                ("Send?", "\n"),
+                ("Send?", "y\n"),
                 ("Answer(approved=True)", ""),
                 (prompt, f"{call}\n"),
                 ("Approved", "\x03"),
