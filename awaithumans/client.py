@@ -344,7 +344,8 @@ def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
             "there is no engine to ask",
             hint=(
                 "Pass engine=, or server_url= and api_key=; or call from inside `async with engine.run():`; "
-                f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}; or run this where standard input is a terminal."
+                f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}; "
+                "or run this where standard input, and standard error or output, are terminals."
             ),
         )
     given = {"notify": spec.notify, "verifier": spec.verifier, "callback_url": spec.callback_url}

@@ -635,7 +635,7 @@ def test_an_encrypted_database_is_read_and_brought_under_a_new_secret(tmp_path: 
     assert shop.run("list").returncode == 3
     assert "Feed the canary?" in shop.said("show", task_id, AWAITHUMANS_ENCRYPTION_SECRET=old)
     both = f"{new}\n{old}\n"
-    assert "1 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
-    assert "0 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
+    assert "secret: 1 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
+    assert "secret: 0 tasks" in shop.said("reencrypt", AWAITHUMANS_ENCRYPTION_SECRET=both)
     assert "Feed the canary?" in shop.said("show", task_id, AWAITHUMANS_ENCRYPTION_SECRET=new)
     assert shop.run("reencrypt").returncode == 3

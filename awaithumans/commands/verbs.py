@@ -241,7 +241,7 @@ async def migrate(call: Call) -> Report:
 async def reencrypt(call: Call) -> Report:
     """Encrypt everything under the first secret."""
     number = await call.store.reencrypt()
-    return Report({"reencrypted": number}, _said(f"{number} tasks were encrypted under the first secret."))
+    return Report({"reencrypted": number}, _said(f"Encrypted under the first secret: {number} tasks."))
 
 
 # ── Words ─────────────────────────────────────────────────────────────────────

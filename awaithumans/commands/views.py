@@ -238,7 +238,10 @@ def health(found: Health) -> list[str]:
 def numbers(found: Statistics, document: Mapping[str, object], screen: Screen) -> list[str]:
     """Lay out statistics; `document` is what the API says."""
     rate, mean = found.completion_rate, found.mean_time_to_completion
-    totals = {**cast("Mapping[str, int]", document["totals"]), "answered, of the closed": rate and f"{rate:.0%}"}
+    totals = {
+        **cast("Mapping[str, int]", document["totals"]),
+        "answered, of the closed": None if rate is None else f"{rate:.0%}",
+    }
     recent = {
         "asked": sum(day.created for day in found.by_day),
         "answered": sum(day.completed for day in found.by_day),

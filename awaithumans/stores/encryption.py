@@ -54,11 +54,15 @@ class Encryption:
     def decrypt(self, text: str, place: Sequence[str]) -> str:
         """Return what was encrypted for this place. Raises `EncryptionError`."""
         if not is_encrypted(text):
-            raise EncryptionError(place, "is not encrypted", hint="Run: await store.reencrypt()")
+            raise EncryptionError(
+                place, "is not encrypted", hint="Run: python -m awaithumans reencrypt, or await store.reencrypt()"
+            )
         key_id, _, sealed = text.removeprefix(f"{_MARK}.").partition(".")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            hint = "Keep the old secret behind the new one: Encryption([new, old])."
+            hint = (
+                "Keep the old secret behind the new one: Encryption([new, old]); for python -m awaithumans, one a line."
+            )
             raise EncryptionError(place, f"is encrypted under the key {key_id}, which is not known here", hint=hint)
         try:
             raw = base64.b64decode(sealed, validate=True)

@@ -18,6 +18,11 @@ from awaithumans.types import Task
 _INDEX = "index"
 _PAGE = 200
 
+TO_DECRYPT = (
+    "Pass SQLAlchemyStore(..., encryption=Encryption(secret)); "
+    "for python -m awaithumans, set AWAITHUMANS_ENCRYPTION_SECRET."
+)
+
 
 async def codec_of(database: Database, encryption: Encryption | None) -> Codec:
     """Return the codec of a database; an empty one is encrypted from here on.
@@ -57,7 +62,7 @@ def _begin(connection: Connection, *, index_key: str) -> str:
     if connection.scalar(select(tasks.c.id).limit(1)) is not None and _index_key(connection) is None:
         raise ConfigurationError(
             "the database has tasks that are not encrypted",
-            hint="Stop every process that uses it, and run: await store.reencrypt()",
+            hint="Stop every process that uses it, and run: python -m awaithumans reencrypt",
         )
     return _kept(connection, index_key)
 
@@ -80,7 +85,7 @@ def _refuse_encrypted(index_key: str | None) -> None:
     if index_key is not None:
         raise ConfigurationError(
             "the database is encrypted, and no secret was given",
-            hint="Pass SQLAlchemyStore(..., encryption=Encryption(secret)).",
+            hint=TO_DECRYPT,
         )
 
 

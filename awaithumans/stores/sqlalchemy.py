@@ -34,7 +34,7 @@ from awaithumans.protocols import Store
 from awaithumans.stores.database import Database, HostTransaction
 from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.encryption import Codec, Encryption
-from awaithumans.stores.reencryption import codec_of, reencrypt
+from awaithumans.stores.reencryption import TO_DECRYPT, codec_of, reencrypt
 from awaithumans.stores.rows import Row, Rows, Written
 from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail
 from awaithumans.stores.watching import announce, watch
@@ -202,7 +202,7 @@ class SQLAlchemyStore(_SQLStore[Database]):
         was cut short. Raises `ConfigurationError` without `encryption`.
         """
         if self._encryption is None:
-            raise ConfigurationError("there is no secret to encrypt with", hint="Pass encryption=Encryption(secret).")
+            raise ConfigurationError("there is no secret to encrypt with", hint=TO_DECRYPT)
         return await reencrypt(self._database, self._encryption)
 
     async def _rows(self) -> Rows:

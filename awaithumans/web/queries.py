@@ -133,7 +133,9 @@ def _statuses(request: Request) -> tuple[frozenset[TaskStatus] | None, bool | No
         return WIRE_STATUSES[given]
     names = given.split(",")
     if not set(names) <= set(TaskStatus):
-        raise _invalid("status", f"must be one of {', '.join(WIRE_STATUSES)}, or several of the last six by commas")
+        raise _invalid(
+            "status", f"must be one of {', '.join(WIRE_STATUSES)}, or several, by commas, of {', '.join(TaskStatus)}"
+        )
     return frozenset(map(TaskStatus, names)), None
 
 
