@@ -255,7 +255,8 @@ class Engine(TaskEngine):
         the commit. `connection` is the store's kind, for `SQLAlchemyStore` a
         `Connection` or `AsyncConnection` to the same database.
 
-        Waiting is for afterwards. Raises `ConfigurationError` if the store
+        Waiting is for afterwards, and so is all that would not be part of the
+        transaction: `run`, `tick`, `purge`, `follow`, `changes`, `aclose`. Raises `ConfigurationError` if the store
         cannot join a transaction, or not this one.
         """
         if not isinstance(self.store, Joinable):
