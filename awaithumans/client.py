@@ -345,7 +345,7 @@ def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
             hint=(
                 "Pass engine=, or server_url= and api_key=; or call from inside `async with engine.run():`; "
                 f"or set {URL_VARIABLE} and {TOKEN_VARIABLE}; "
-                "or run this where standard input, and standard error or output, are terminals."
+                "or run this at a terminal: standard input, and standard error or output."
             ),
         )
     given = {"notify": spec.notify, "verifier": spec.verifier, "callback_url": spec.callback_url}

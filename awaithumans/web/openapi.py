@@ -253,7 +253,7 @@ def _created() -> Json:
 
 
 def _stream() -> Json:
-    content = {"text/event-stream": {"schema": _TEXT}}
+    content: Json = {"text/event-stream": {}}
     return {"200": {"description": "Events; each has a `Task` as its data, in JSON.", "content": content}}
 
 
