@@ -120,7 +120,9 @@ async def await_human(
         task_metadata=task_metadata,
         callback_url=callback_url,
     )
-    async with _chosen(spec, engine, server_url, api_key) as (chosen, meanwhile):
+    async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile):
+        if meanwhile is not None:
+            refuse_lacking(spec)
         return await ask_and_wait(chosen, spec, response_schema, meanwhile)
 
 
@@ -238,10 +240,10 @@ async def ask_and_wait(
     terminal. Nothing is collected before the outcome stands, so that whoever repeats the
     call after a crash finds the same tasks.
     """
-    meanwhile = meanwhile or partial(_waiting, engine)
+    meanwhile = meanwhile or partial(waiting_at, engine)
     first = last = await _closed(engine, spec, response_schema, meanwhile)
     if misfit := _misfit(first, response_schema):
-        last = await _closed(engine, _once_more(spec, first, misfit), response_schema, meanwhile)
+        last = await _closed(engine, once_more(spec, first, misfit), response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
@@ -255,7 +257,8 @@ async def _closed(engine: TaskEngine, spec: TaskSpec, response_schema: type[Base
         return await engine.wait(asked.id)
 
 
-def _waiting(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None]:
+def waiting_at(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None]:
+    """Show on a terminal, if there is one, that a task of this engine waits."""
     return waiting_line(task, engine.page_url(task.id))
 
 
@@ -269,7 +272,7 @@ def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationErr
     return None
 
 
-def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> TaskSpec:
+def once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> TaskSpec:
     """Make the question that returns an answer the model refused.
 
     Its key follows from the first task, so it too is asked once only.
@@ -321,9 +324,14 @@ def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
 
 
 @asynccontextmanager
-async def _chosen(
-    spec: TaskSpec, engine: TaskEngine | None, server_url: str | None, api_key: str | None
+async def chosen_engine(
+    engine: TaskEngine | None, server_url: str | None, api_key: str | None
 ) -> AsyncGenerator[tuple[TaskEngine, Meanwhile | None]]:
+    """Give the engine to ask, found in the order that `await_human` names.
+
+    With it, for the engine of the terminal only, what asks there while a task
+    waits; see `refuse_lacking`. Raises `ConfigurationError` if there is none.
+    """
     if engine is not None:
         yield engine, None
     elif server_url is None and (ambient := AMBIENT_ENGINE.get()) is not None:
@@ -332,10 +340,10 @@ async def _chosen(
         async with RemoteEngine(url, api_key or os.environ.get(TOKEN_VARIABLE)) as remote:
             yield remote, None
     else:
-        yield _at_the_terminal(spec)
+        yield _at_the_terminal()
 
 
-def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
+def _at_the_terminal() -> tuple[TaskEngine, Meanwhile]:
     from awaithumans.terminal import asking, find_desk, terminal_engine
 
     desk = find_desk()
@@ -348,11 +356,15 @@ def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
                 "or run this at a terminal: standard input, and standard error or output."
             ),
         )
+    engine = terminal_engine()
+    return engine, partial(asking, desk, engine)
+
+
+def refuse_lacking(spec: TaskSpec) -> None:
+    """Raise `ConfigurationError` if the spec wants what a terminal does not have."""
     given = {"notify": spec.notify, "verifier": spec.verifier, "callback_url": spec.callback_url}
     if lacking := [name for name, value in given.items() if value]:
         raise ConfigurationError(
             f"there is no engine to ask, and at the terminal there is no {' and no '.join(lacking)}",
             hint=f"Pass engine= with what they need, or server_url= and api_key=; or leave out {', '.join(lacking)}.",
         )
-    engine = terminal_engine()
-    return engine, partial(asking, desk, engine)
