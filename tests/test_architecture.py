@@ -65,6 +65,7 @@ LIBRARIES = {
     "hypothesis": {"testing"},
     "jinja2": {"web"},
     "jsonschema_rs": {"schemas"},
+    "langgraph": {"adapters"},
     "opentelemetry": {"otel"},
     "pytest": {"testing"},
     "python_multipart": {"web"},
