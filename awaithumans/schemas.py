@@ -14,7 +14,7 @@ from datetime import datetime, time
 from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import unquote
 
 from awaithumans.documents import ensure_json
@@ -323,9 +323,9 @@ def _compiled(text: str) -> Validator:
     )
 
 
-def _nothing(url: str) -> object:
+def _nothing(uri: str) -> NoReturn:
     """Take the place of what would look a schema up at its address."""
-    raise ValueError(f"{url} is not part of this schema")
+    raise ValueError(f"{uri} is not part of this schema")
 
 
 @contextmanager
