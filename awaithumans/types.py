@@ -567,6 +567,19 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Something a feature keeps beside the tasks, at one `version`."""
+
+    kind: str
+    """What it is: 1 to 100 characters, the same for all records of a feature."""
+    id: str
+    """Which one: 1 to 512 characters. Neither is ever encrypted."""
+    version: int = 1
+    """Counts from 1; grows by one with every change."""
+    document: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """A place in a list of tasks: after this time and id."""
 

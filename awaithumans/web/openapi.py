@@ -13,7 +13,7 @@ from awaithumans.forms import FormDefinition
 from awaithumans.routing import CALLBACK, AddressDirectory
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
-from awaithumans.web.shapes import ReassignBody
+from awaithumans.web.shapes import LeaseBody, ReassignBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
@@ -28,6 +28,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "CancelBody": CancelBody,
     "CompleteBody": CompleteBody,
     "ReassignBody": ReassignBody,
+    "LeaseBody": LeaseBody,
     "FormDefinition": FormDefinition,
 }
 _REASONS = {
@@ -192,6 +193,15 @@ def _verb_paths() -> Json:
 def _service_paths() -> Json:
     days = _query("window_days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30})
     return {
+        "/leases": {
+            "post": _operation(
+                "lease",
+                "Take, keep or give back a right, which one holder has at a time.",
+                body="LeaseBody",
+                success=_ok(_ref("Lease")),
+                errors="401 403 413 415 422",
+            )
+        },
         "/stats/tasks": {
             "get": _operation(
                 "taskStatistics",
@@ -313,6 +323,9 @@ def _schemas(engine: Engine) -> Json:
         found |= schema.pop("$defs", {})
         found[name] = schema
     _narrow(cast("dict[str, dict[str, Json]]", found["CreateBody"])["properties"], engine)
+    lease = cast("dict[str, dict[str, Json]]", found["LeaseBody"])["properties"]
+    for name in ("name", "holder"):
+        lease[name]["pattern"] = _WITHOUT_NUL
     reassign = cast("dict[str, dict[str, Json]]", found["ReassignBody"])["properties"]
     reassign["assign_to"] = _assignment(engine)
     return found
@@ -440,6 +453,7 @@ _RESPONSES: Mapping[str, Json] = {
             "by_channel": {"type": "object", "additionalProperties": _COUNT},
         }
     ),
+    "Lease": _object({"held": _FLAG}),
     "Me": _object(
         {
             "principal": _TEXT,
