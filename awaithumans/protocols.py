@@ -225,6 +225,9 @@ class Joinable(Protocol):
 class Channel(Protocol):
     """A way to reach people or programs.
 
+    One that talks to programs says so with an attribute `for_agents = True`:
+    it hears only that a task is closed, and `callback_url` may name it.
+
     One that keeps connections has an `async def aclose()`, too. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
     `DeliveryError` to say that, and when, a retry makes sense; anything else
@@ -235,7 +238,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name the channel: what stands before the colon in `notify`."""
+        """Name the channel: what stands before the colon in `notify` and `callback_url`."""
         ...
 
     def check(self, target: str) -> None:

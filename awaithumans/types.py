@@ -255,7 +255,8 @@ class TaskSpec:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     """Text that the host attaches; people see it."""
     callback_url: str | None = None
-    """Is told of the outcome by a signed webhook."""
+    """Which program is told of the outcome: an http(s) address gets a signed webhook, `<channel>:<target>` a notice
+    through an agent channel."""
     initial_response: JsonObject | None = None
     """What the form is filled in with at first."""
     initial_errors: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
-from awaithumans.routing import CALLBACK, AddressDirectory
+from awaithumans.routing import AddressDirectory, is_for_agents
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
 from awaithumans.web.shapes import ReassignBody
@@ -326,10 +326,18 @@ def _narrow(create: dict[str, Json], engine: Engine) -> None:
     create["assign_to"] = {"anyOf": [_assignment(engine), *_NOTHING]}
     create["form_definition"] = _optional(_ref("FormDefinition"))
     create["verifier_config"] = {"anyOf": [*([_verifier(engine)] if engine.verifiers else []), *_NOTHING]}
-    if CALLBACK not in engine.channels:
-        create["callback_url"] = {"enum": [None, ""]}
+    create["callback_url"] = _callback(engine, create["callback_url"])
     if not engine.channels:
         create["notify"] = {"type": ["array", "null"], "maxItems": 0}
+
+
+def _callback(engine: Engine, schema: Json) -> Json:
+    agents = sorted(name for name, channel in engine.channels.items() if is_for_agents(channel))
+    if not agents:
+        return {"enum": [None, ""]}
+    return schema | {
+        "description": f"An http or https address, or <channel>:<target> of one of these: {', '.join(agents)}."
+    }
 
 
 def _assignment(engine: Engine) -> Json:
