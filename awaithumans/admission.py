@@ -9,7 +9,7 @@ from awaithumans.documents import canonical, ensure_json, ensure_object
 from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
 from awaithumans.forms import check_form
 from awaithumans.protocols import Channel, Verifier
-from awaithumans.routing import CALLBACK, MAX_RECIPIENTS, Recipient
+from awaithumans.routing import MAX_RECIPIENTS, Recipient, callback_recipient, is_for_agents
 from awaithumans.types import (
     MAX_KEY_LENGTH,
     MAX_TASK_LENGTH,
@@ -106,8 +106,21 @@ def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
         recipient = Recipient.parse(entry)
         _channel("notify", recipient.channel, channels).check(recipient.target)
     if spec.callback_url is not None:
-        _admit_text("callback_url", spec.callback_url, MAX_TEXT_LENGTH)
-        _channel("callback_url", CALLBACK, channels).check(spec.callback_url)
+        _admit_callback(spec.callback_url, channels)
+
+
+def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:
+    _admit_text("callback_url", callback_url, MAX_TEXT_LENGTH)
+    recipient = Recipient.parse(callback_recipient(callback_url), "callback_url")
+    channel = _channel("callback_url", recipient.channel, channels)
+    if not is_for_agents(channel):
+        agents = ", ".join(sorted(name for name, one in channels.items() if is_for_agents(one))) or "none"
+        raise InvalidRoutingError(
+            "callback_url",
+            f"the channel {recipient.channel!r} talks to people, and a callback is for programs",
+            hint=f"Name people in notify. This engine has these channels for programs: {agents}.",
+        )
+    channel.check(recipient.target)
 
 
 def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:

@@ -80,6 +80,10 @@ class BlockingEngine(Generic[EngineT_co]):
         """Say that the outcome has been taken over; see `TaskEngine.collect`."""
         return run_blocking(partial(self.engine.collect, task_id), self.engine)
 
+    def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take, or keep, a right for some time; see `TaskEngine.lease`."""
+        return run_blocking(partial(self.engine.lease, name, holder=holder, seconds=seconds), self.engine)
+
     def submit(self, task_id: str, value: JsonObject, *, by: Actor) -> Task:
         """Answer the task; see `TaskEngine.submit`."""
         return run_blocking(partial(self.engine.submit, task_id, value, by=by), self.engine)

@@ -83,7 +83,9 @@ async def await_human(
             anew.
         redact_payload: keep the payload out of lists and notices.
         task_metadata: text the host attaches; people see it.
-        callback_url: is told of the outcome by a signed webhook.
+        callback_url: which program is told of the outcome: an http(s) address
+            gets a signed webhook, `<channel>:<target>` a notice through an
+            agent channel of the engine, such as `temporal:refund-42`.
         engine: the engine to ask; without it, and without `server_url`, the
             engine whose `run()` surrounds the call.
         server_url: where another process has the router mounted; without any

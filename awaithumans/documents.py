@@ -89,6 +89,14 @@ def ensure_object(value: object, name: str) -> None:
     ensure_json(cast(object, value), name)
 
 
+def ensure_text(text: str, name: str, *, longest: int) -> None:
+    """Raise `InvalidInputError` unless `text` has 1 to `longest` characters, and no NUL."""
+    if not (isinstance(text, str) and 1 <= len(text) <= longest):  # pyright: ignore[reportUnnecessaryIsInstance]
+        fault = f"must be text of 1 to {longest} characters"
+        raise InvalidInputError(f"{name} {fault}", fields={name: fault})
+    ensure_json(text, name)
+
+
 def canonical(value: object) -> str:
     """Write JSON in one form only: keys sorted, `1.0` as `1`, ASCII."""
     return json.dumps(_plain_numbers(value), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -30,7 +30,9 @@ from awaithumans.errors import (
 )
 from awaithumans.following import GOOD_FOR, PAUSE, Course
 from awaithumans.forms import form_from_schema, validate_response
-from awaithumans.protocols import Channel, Clock, Directory, Joinable, Store, TaskEngine, Verifier
+from awaithumans.leases import Leases
+from awaithumans.protocols import Channel, Clock, Directory, Joinable, KeepsRecords, Store, TaskEngine, Verifier
+from awaithumans.records import MemoryRecords
 from awaithumans.routing import AddressDirectory
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
@@ -133,6 +135,7 @@ class Engine(TaskEngine):
         self.telemetry: Telemetry = telemetry or ambient_telemetry()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
+        self._leases = Leases(store.records if isinstance(store, KeepsRecords) else MemoryRecords(), self.clock)
         self._hub = Hub()
         self._runner = Runner(
             store=store,
@@ -256,8 +259,8 @@ class Engine(TaskEngine):
         `Connection` or `AsyncConnection` to the same database.
 
         Waiting is for afterwards, and so is all that would not be part of the
-        transaction: `run`, `tick`, `purge`, `follow`, `changes`, `aclose`. Raises `ConfigurationError` if the store
-        cannot join a transaction, or not this one.
+        transaction: `run`, `tick`, `purge`, `lease`, `follow`, `changes`, `aclose`. Raises `ConfigurationError` if the
+        store cannot join a transaction, or not this one.
         """
         if not isinstance(self.store, Joinable):
             raise ConfigurationError(
@@ -394,6 +397,12 @@ class Engine(TaskEngine):
         """
         await self._background.ensure()
         return await self._transition(task_id, lambda task, now: lifecycle.collect(task, by, now))
+
+    async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take, or keep, a right for some time; tell whether `holder` has it."""
+        self._refuse_in_transaction()
+        await self._background.ensure()
+        return await self._leases.lease(name, holder, seconds)
 
     async def delete(self, task_id: str, *, by: Actor) -> None:
         """Erase a task's content, trail and effects, but not its key.

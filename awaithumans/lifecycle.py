@@ -21,7 +21,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import AGENT_CHANNELS, CALLBACK, channel_of, shown_recipient
+from awaithumans.routing import callback_recipient, shown_recipient
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -373,9 +373,8 @@ def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list
 
 
 def _recipients(spec: TaskSpec, event: str) -> list[str]:
-    callback = [f"{CALLBACK}:{spec.callback_url}"] if spec.callback_url else []
-    everybody = dict.fromkeys([*spec.notify, *callback])
-    return [one for one in everybody if event == "closed" or channel_of(one) not in AGENT_CHANNELS]
+    callback = [callback_recipient(spec.callback_url)] if spec.callback_url and event == "closed" else []
+    return list(dict.fromkeys([*spec.notify, *callback]))
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:

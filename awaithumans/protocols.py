@@ -26,6 +26,7 @@ from awaithumans.types import (
     Notice,
     Query,
     Reassign,
+    Record,
     Release,
     Submit,
     Task,
@@ -222,8 +223,65 @@ class Joinable(Protocol):
         ...
 
 
+class Records(Protocol):
+    """Documents by kind and id, for what features keep beside the tasks.
+
+    They keep the general promises of `Store`: safe from anywhere at once,
+    durable, all or nothing, and equal to what was written. Kinds and ids are
+    text without NUL; letter case, accents and spaces count. They are not
+    encrypted; documents are as tasks are.
+    """
+
+    async def get(self, kind: str, id: str) -> Record | None:  # noqa: A002 - as the field is called
+        """Return the record at its latest version; None if there is none."""
+        ...
+
+    async def find(self, kind: str, *, after: str = "", limit: int = 50) -> list[Record]:
+        """Return the records of a kind behind the id `after`, up to `limit`.
+
+        By id, in the order of code points.
+        """
+        ...
+
+    async def put(self, record: Record) -> bool:
+        """Write the next version of a record, if nobody was faster.
+
+        Writes it if the stored version is `record.version - 1`, and version 1
+        if there is none; else writes nothing and returns False. Of any number
+        of concurrent calls for one version, exactly one returns True.
+
+        A record that is written anew after `delete` begins with version 1
+        again: whoever read it before cannot tell the two apart.
+
+        Raises `InvalidInputError`, with nothing written, for a kind, an id or
+        a document that cannot be kept.
+        """
+        ...
+
+    async def delete(self, record: Record) -> bool:
+        """Erase the record at this version.
+
+        Returns False, with nothing erased, if the stored version is another
+        or there is none.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsRecords(Protocol):
+    """A store that keeps records, too, in the same place as the tasks."""
+
+    @property
+    def records(self) -> Records:
+        """Give the records; inside a host's transaction, as they are in it."""
+        ...
+
+
 class Channel(Protocol):
     """A way to reach people or programs.
+
+    One that talks to programs says so with an attribute `for_agents = True`:
+    it hears only that a task is closed, and `callback_url` may name it.
 
     One that keeps connections has an `async def aclose()`, too. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
@@ -235,7 +293,7 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Name the channel: what stands before the colon in `notify`."""
+        """Name the channel: what stands before the colon in `notify` and `callback_url`."""
         ...
 
     def check(self, target: str) -> None:
@@ -349,6 +407,21 @@ class TaskEngine(ABC):
 
         From then on a `KeyScope.CALL` key asks anew. Raises
         `TaskNotFoundError`, and `TaskStillOpenError` while it has no outcome.
+        """
+
+    @abstractmethod
+    async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take, or keep, a right for some time; tell whether `holder` has it.
+
+        The right called `name` is `holder`'s for `seconds` from now, unless
+        another has it. Calling again with the same holder renews it, and
+        `seconds=0` gives it back, which returns False. Of any number of
+        concurrent callers with different holders, at most one has it at a
+        time. Where the store keeps no records, that holds in the engine's own
+        process only. See `awaithumans.leases.holding`.
+
+        Raises `InvalidInputError` unless `name` has 1 to 512 characters and
+        `holder` 1 to 128, and `seconds` is from 0 to 3600.
         """
 
     @abstractmethod

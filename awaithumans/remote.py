@@ -21,11 +21,13 @@ from awaithumans.errors import (
     ERRORS_BY_CODE,
     AwaitHumansError,
     InvalidInputError,
+    LeaseError,
     PollError,
     ServerUnreachableError,
     TaskCreateError,
     TaskNotFoundError,
 )
+from awaithumans.leases import ensure_lease
 from awaithumans.protocols import Clock, TaskEngine
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
@@ -79,10 +81,12 @@ class RemoteEngine(TaskEngine):
 
     An async context manager; connections are reused until it is closed. Use
     one instance on one event loop. Creating is retried for a few seconds,
-    harmlessly, since the key names the task; commands are sent once.
+    harmlessly, since the key names the task, and so is leasing; commands are
+    sent once.
 
     Raises `ServerUnreachableError` besides what the verbs raise, and for
-    replies that are not of this API `TaskCreateError` or `PollError`.
+    replies that are not of this API `TaskCreateError`, `PollError` or
+    `LeaseError`.
     """
 
     def __init__(
@@ -193,6 +197,16 @@ class RemoteEngine(TaskEngine):
         """Say that the outcome has been taken over; harmless when repeated."""
         reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=ASK_PATIENCE)
         return self._task(reply, lambda: _unreadable(task_id, reply))
+
+    async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        """Take, or keep, a right for some time; tell whether `holder` has it."""
+        ensure_lease(name, holder, seconds)
+        body: JsonObject = {"name": name, "holder": holder, "seconds": seconds}
+        reply = await self._persistently("POST", "/leases", body, patience=ASK_PATIENCE)
+        document = self._document(reply, lambda: LeaseError(name, reply.status_code, reply.text))
+        if not isinstance(held := document.get("held"), bool):
+            raise LeaseError(name, reply.status_code, reply.text)
+        return held
 
     def page_url(self, task_id: str) -> str:
         """Return the address of the task's page."""

@@ -1,4 +1,4 @@
-"""Who is asked, and where word of it goes: `assign_to` and `notify`."""
+"""Who is asked, and where word of it goes: `assign_to`, `notify` and `callback_url`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import cast
 
 from awaithumans.errors import InvalidRoutingError, MarketplaceNotAvailableError
+from awaithumans.protocols import Channel
 from awaithumans.types import Human, JsonObject
 
-CALLBACK = "webhook"
-"""The channel that a task's `callback_url` is delivered by."""
-
-AGENT_CHANNELS = frozenset({CALLBACK, "langgraph", "temporal"})
-"""Channels that talk to programs; they hear only that a task is closed."""
+WEBHOOK = "webhook"
+"""The channel that a `callback_url` of http or https is delivered by."""
 
 MAX_RECIPIENTS = 100
 
 _ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f<>,;:\"]{1,64}@[^@\s\x00-\x1f\x7f<>,;:\"]{1,253}")
+
+_HTTP = re.compile(r"https?:", re.IGNORECASE)
 
 _URL_TARGET = re.compile(
     r"(?P<scheme>[^:]*:\s*[A-Za-z][A-Za-z0-9+.-]*://)([^/?#\\]*@)?(?P<host>[^/?#\\]*)(?P<rest>.*)", re.DOTALL
@@ -27,34 +27,50 @@ _URL_TARGET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One entry of `notify`: `<channel>[+<identity>]:<target>`."""
+    """Whom a channel tells: `<channel>[+<identity>]:<target>`."""
 
     channel: str
     identity: str | None
     target: str
 
     @classmethod
-    def parse(cls, text: str) -> Recipient:
-        """Read a `notify` entry. Raises `InvalidRoutingError`."""
+    def parse(cls, text: str, field: str = "notify") -> Recipient:
+        """Read an entry of `field`. Raises `InvalidRoutingError`."""
         prefix, colon, target = text.partition(":")
         channel, plus, identity = (part.strip() for part in prefix.partition("+"))
         if not (colon and channel and target.strip()) or (plus and not identity):
             raise InvalidRoutingError(
-                "notify",
+                field,
                 f"{text[:200]!r} is not <channel>:<target>",
-                hint="Write each entry as channel:target, for example email:ana@example.com.",
+                hint=_HOW_TO_WRITE[field],
             )
         return cls(channel=channel, identity=identity or None, target=target.strip())
 
 
+_HOW_TO_WRITE = {
+    "notify": "Write each entry as channel:target, for example email:ana@example.com.",
+    "callback_url": "Write an address like https://agent.example/callback, or agent-channel:target.",
+}
+
+
 def channel_of(recipient: str) -> str:
-    """Name the channel of a `notify` entry, well-formed or not."""
+    """Name the channel of a recipient, well-formed or not."""
     return recipient.partition(":")[0].partition("+")[0].strip()
 
 
-def is_callback(recipient: str) -> bool:
-    """Tell whether this is a program's callback address."""
-    return channel_of(recipient) == CALLBACK
+def callback_recipient(callback_url: str) -> str:
+    """Name the recipient that a task's `callback_url` means."""
+    return f"{WEBHOOK}:{callback_url}" if _HTTP.match(callback_url) else callback_url
+
+
+def is_for_agents(channel: Channel) -> bool:
+    """Tell whether a channel talks to programs, which hear only how a task ended."""
+    return getattr(channel, "for_agents", False) is True
+
+
+def carries_response(recipient: str) -> bool:
+    """Tell whether a program that is told this way has the response with it."""
+    return channel_of(recipient) == WEBHOOK
 
 
 def shown_recipient(recipient: str) -> str:

@@ -22,7 +22,7 @@ from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import Channel, Clock, DeliveryError, Store, Verifier
-from awaithumans.routing import Recipient, channel_of, is_callback, shown_recipient
+from awaithumans.routing import Recipient, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Delivery,
@@ -222,6 +222,9 @@ class Runner:
         if task is None or _pointless(effect, task):
             return delivery.receipt
         recipient = Recipient.parse(effect.recipient)
+        channel = self._channels[recipient.channel]
+        if effect.event != "closed" and is_for_agents(channel):
+            return delivery.receipt
         notice = Notice(
             id=effect.id,
             event=effect.event,
@@ -234,7 +237,7 @@ class Runner:
             attempt=delivery.attempts,
         )
         with self._telemetry.notifying(delivery, task):
-            receipt = await self._channels[recipient.channel].send(notice)
+            receipt = await channel.send(notice)
         if effect.event == "closed" and task.spec.redact_response_after_submit:
             await self._redact_if_told(effect, delivered=True)
         return receipt or delivery.receipt
@@ -248,7 +251,7 @@ class Runner:
         ]
         by_webhook = [one.effect for one in told if one.settled_at and not one.failure]
         by_webhook += [effect] if delivered else []
-        if all(one.settled_at for one in told) and any(is_callback(one.recipient) for one in by_webhook):
+        if all(one.settled_at for one in told) and any(carries_response(one.recipient) for one in by_webhook):
             await self._transition(effect.task_id, lifecycle.redact_response)
 
     async def _purge(self, task_id: str) -> None:

@@ -255,7 +255,8 @@ class TaskSpec:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     """Text that the host attaches; people see it."""
     callback_url: str | None = None
-    """Is told of the outcome by a signed webhook."""
+    """Which program is told of the outcome: an http(s) address gets a signed webhook, `<channel>:<target>` a notice
+    through an agent channel."""
     initial_response: JsonObject | None = None
     """What the form is filled in with at first."""
     initial_errors: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -564,6 +565,19 @@ class Leased:
     next_due: datetime | None = None
     """The earliest time at which an effect not in `deliveries` becomes leasable, as far as the store knows now;
     None if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Something a feature keeps beside the tasks, at one `version`."""
+
+    kind: str
+    """What it is: 1 to 100 characters, the same for all records of a feature."""
+    id: str
+    """Which one: 1 to 512 characters. Neither is ever encrypted."""
+    version: int = 1
+    """Counts from 1; grows by one with every change."""
+    document: JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

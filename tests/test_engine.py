@@ -217,10 +217,10 @@ class TestDelivery:
         assert "no usable receipt" in caplog.text
 
     async def test_redacts_only_when_everybody_has_been_told(self, clock):
-        webhook = RecordingChannel("webhook")
+        webhook = RecordingChannel("webhook", for_agents=True)
         people = RecordingChannel("test", failures=[None, DeliveryError("busy", retry_after=60)])
         engine = Engine(MemoryStore(), channels=[webhook, people], clock=clock)
-        spec = a_question(callback_url="x", notify=("test:ana",), redact_response_after_submit=True)
+        spec = a_question(callback_url="https://agent.example", notify=("test:ana",), redact_response_after_submit=True)
         task = await engine.create(spec)
         await engine.tick()
         await engine.submit(task.id, YES, by=ANA)
@@ -234,6 +234,26 @@ class TestDelivery:
         assert (closed.response, closed.status) == (None, TaskStatus.COMPLETED)
         with pytest.raises(ResponseRedactedError):
             closed.result(Decision)
+
+    async def test_erases_nothing_that_a_program_was_only_told_to_fetch(self, clock):
+        queue = RecordingChannel("queue", for_agents=True)
+        engine = Engine(MemoryStore(), channels=[queue], clock=clock)
+        task = await answered(engine, a_question(callback_url="queue:refunds", redact_response_after_submit=True))
+        await engine.tick()
+        assert [notice.event for notice in queue.sent] == ["closed"]
+        assert (await engine.get(task.id)).response == YES
+
+    @pytest.mark.parametrize("routing", [{"callback_url": "queue+blue:refunds"}, {"notify": ("queue+blue:refunds",)}])
+    async def test_a_program_hears_only_of_the_end_from_whichever_channel_is_for_programs(self, clock, routing):
+        queue = RecordingChannel("queue", for_agents=True)
+        engine = Engine(MemoryStore(), channels=[queue], clock=clock)
+        task = await engine.create(a_question(**routing))
+        await engine.tick()
+        assert queue.tried == []
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        told = [(notice.event, notice.channel, notice.identity, notice.target) for notice in queue.sent]
+        assert told == [("closed", "queue", "blue", "refunds")]
 
     async def test_is_done_by_another_process_when_the_first_dies(self, clock):
         store, channel = MemoryStore(), RecordingChannel()
@@ -547,6 +567,38 @@ class TestConfiguration:
     async def test_callbacks_need_a_channel(self, clock):
         with pytest.raises(InvalidRoutingError, match="webhook"):
             await Engine(MemoryStore(), clock=clock).create(a_question(callback_url="https://agent.example/cb"))
+
+    @pytest.mark.parametrize(
+        ("callback_url", "why"),
+        [
+            ("slack:#general", "talks to people"),
+            ("slack+acme: #general", "talks to people"),
+            ("sms:+4912345", "there is no channel 'sms'"),
+            ("javascript:alert(1)", "there is no channel"),
+            ("agent.example/cb", "is not <channel>:<target>"),
+            ("queue:", "is not <channel>:<target>"),
+            ("HTTPS://agent.example/cb", "there is no channel 'webhook'"),
+        ],
+    )
+    async def test_a_callback_that_leads_to_no_program_is_refused(self, clock, callback_url, why):
+        channels = [RecordingChannel("slack"), RecordingChannel("queue", for_agents=True)]
+        engine = Engine(MemoryStore(), channels=channels, clock=clock)
+        with pytest.raises(InvalidRoutingError, match=why) as caught:
+            await engine.create(a_question(callback_url=callback_url))
+        assert "callback_url" in caught.value.fields
+        assert caught.value.hint
+        assert await engine.find(Query()) == []
+
+    async def test_a_channel_checks_the_target_that_a_callback_names(self, clock):
+        class Queue(RecordingChannel):
+            def check(self, target: str) -> None:
+                if target != "refunds":
+                    raise InvalidRoutingError("callback_url", f"{target!r} is no queue")
+
+        engine = Engine(MemoryStore(), channels=[Queue("queue", for_agents=True)], clock=clock)
+        await engine.create(a_question(callback_url="queue:refunds"))
+        with pytest.raises(InvalidRoutingError, match="'payments' is no queue"):
+            await engine.create(a_question(callback_url="queue:payments"))
 
     async def test_links_need_a_secret_and_an_address(self, clock):
         task = await Engine(MemoryStore(), clock=clock).create(a_question())

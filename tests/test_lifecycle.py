@@ -97,6 +97,11 @@ class TestAnswering:
             ("closed", "webhook:https://agent.example/cb"),
         ]
 
+    def test_tells_a_program_through_the_channel_that_its_callback_names(self):
+        change = lifecycle.act(opened(ANA, callback_url="temporal:refund-42"), Submit(value=YES, by=person(ANA)), NOON)
+        assert change is not None
+        assert [(effect.event, effect.recipient) for effect in change.effects] == [("closed", "temporal:refund-42")]
+
     @pytest.mark.parametrize("late_by", [0, 1, 10_000])
     def test_at_or_after_the_deadline_performs_the_timeout_and_is_refused(self, late_by: int):
         at = NOON + timedelta(seconds=60 + late_by)

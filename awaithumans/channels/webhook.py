@@ -21,6 +21,7 @@ import anyio.lowlevel
 from awaithumans.clock import SystemClock
 from awaithumans.errors import InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
+from awaithumans.routing import WEBHOOK
 from awaithumans.signing import WebhookKey
 from awaithumans.types import Notice, Task
 from awaithumans.wire import outcome_to_wire
@@ -80,7 +81,8 @@ class WebhookChannel:
     the running loop, after which the channel can still be used.
     """
 
-    name = "webhook"
+    name = WEBHOOK
+    for_agents = True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from typing import cast
 from awaithumans.display import Shown, shown
 from awaithumans.documents import dumps
 from awaithumans.engine import Health
-from awaithumans.routing import shown_recipient
+from awaithumans.routing import callback_recipient, shown_recipient
 from awaithumans.statistics import Statistics
 from awaithumans.terminal.screen import Screen, cells, cut, filled, indented, value_lines, wrapped
 from awaithumans.types import Actor, Delivery, Entry, Human, Task, TaskStatus
@@ -163,7 +163,7 @@ def _facts(task: Task, now: datetime) -> Iterator[tuple[str, str]]:
         yield "Deadline", f"{moment(task.deadline)} UTC, {left}"
     yield "Asked of", ", ".join(map(_person, task.addressees)) or "anybody"
     yield "With", _person(task.assignee) if task.assignee else ""
-    yield "Callback", shown_recipient(f"webhook:{task.spec.callback_url}") if task.spec.callback_url else ""
+    yield "Callback", shown_recipient(callback_recipient(task.spec.callback_url)) if task.spec.callback_url else ""
     if task.spec.verifier:
         yield "Verifier", f"{task.spec.verifier.provider}, {task.attempt} of {task.spec.verifier.max_attempts} attempts"
     if task.verdict:

@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint
 
 from awaithumans import documents
 from awaithumans.errors import TaskGoneError
+from awaithumans.records import MemoryRecords
 from awaithumans.types import (
     Change,
     Cursor,
@@ -38,7 +39,7 @@ from awaithumans.types import (
 
 
 class MemoryStore:
-    """A `Store` for one process; every promise but durability holds."""
+    """A `Store` for one process, which `KeepsRecords`; every promise but durability holds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,6 +48,7 @@ class MemoryStore:
         self._outcomes: dict[str, str] = {}  # task id -> outcome, of purged tasks
         self._trails: dict[str, list[Entry]] = {}
         self._effects = _Effects()
+        self.records = MemoryRecords()
 
     async def setup(self) -> None:
         await checkpoint()

@@ -22,6 +22,7 @@ from awaithumans.types import (
     Human,
     JsonObject,
     KeyScope,
+    Record,
     Task,
     from_microseconds,
     microseconds,
@@ -141,6 +142,16 @@ class Rows:
         """Make what stands in an effect's `receipt` or `failure`."""
         return text and self.codec.seal(text, "effects", self.codec.effect_id(effect.id), column)
 
+    def of_record(self, record: Record) -> Row:
+        """Make the row of a record."""
+        return {
+            "kind": record.kind,
+            "id": record.id,
+            "version": record.version,
+            "stamp": uuid4().hex,
+            "document": self._sealed(record.document, "records", record.kind, record.id, "document"),
+        }
+
     def _of_assignee(self, assignee: Human | None) -> Row:
         names = (assignee.id, assignee.email, assignee.slack_user_id) if assignee else (None, None, None)
         known_as = [self.codec.address(name.lower()) if name else None for name in names]
@@ -188,6 +199,11 @@ class Rows:
             event=row["event"],
             generation=row["generation"],
         )
+
+    def record(self, row: RowMapping) -> Record:
+        """Read a record."""
+        text = self.codec.open(row["document"], "records", row["kind"], row["id"], "document")
+        return Record(kind=row["kind"], id=row["id"], version=row["version"], document=json.loads(text))
 
     def word(self, row: RowMapping, column: str) -> str | None:
         """Read an effect's `receipt` or `failure`."""

@@ -117,6 +117,17 @@ Index(
     postgresql_where=effects.c.failed_at.is_not(None),
 )
 
+records = Table(
+    "awaithumans_records",
+    metadata,
+    Column("kind", String(100).with_variant(String(100, collation="C"), "postgresql"), primary_key=True),
+    Column("id", String(512).with_variant(String(512, collation="C"), "postgresql"), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("stamp", String(32), nullable=False),  # names the write it comes from
+    Column("document", _Text, nullable=False),
+    **_ON_MARIADB,
+)
+
 keys = Table(
     "awaithumans_keys",
     metadata,

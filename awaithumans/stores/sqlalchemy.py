@@ -30,10 +30,11 @@ from sqlalchemy import (
 )
 
 from awaithumans.errors import ConfigurationError, ConflictError, TaskGoneError
-from awaithumans.protocols import Store
+from awaithumans.protocols import Records, Store
 from awaithumans.stores.database import Database, HostTransaction
 from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.encryption import Codec, Encryption
+from awaithumans.stores.records import SQLRecords
 from awaithumans.stores.reencryption import TO_DECRYPT, codec_of, reencrypt
 from awaithumans.stores.rows import Row, Rows, Written
 from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail
@@ -70,6 +71,10 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def _rows(self) -> Rows:
         raise NotImplementedError
+
+    @property
+    def records(self) -> Records:
+        return SQLRecords(self._database, self._rows)
 
     async def create(self, change: Change) -> Task:
         rows = await self._rows()
@@ -140,7 +145,7 @@ class _SQLStore(Generic[DatabaseT]):
 
 
 class SQLAlchemyStore(_SQLStore[Database]):
-    """A `Store`, `Watchable` and `Joinable`, in a database.
+    """A `Store`, `Watchable` and `Joinable`, which `KeepsRecords`, in a database.
 
     `bind` is a URL, or the host's own `Engine` or `AsyncEngine`, which is used
     as it is and never closed here. A sync engine works in threads, under

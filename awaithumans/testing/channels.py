@@ -131,6 +131,11 @@ class ChannelConformance(Promises, of="Channel"):
             with pytest.raises(InvalidRoutingError):
                 channel.check(bad)
 
+    async def test_a_channel_for_programs_says_so_and_hears_only_of_the_end(self, channel: Channel) -> None:
+        """`for_agents` is what lets `callback_url` name it, and keeps all else from it."""
+        for_agents = getattr(channel, "for_agents", False)
+        assert for_agents is (tuple(self.events) == ("closed",))
+
     async def test_every_event_can_be_told_and_answers_with_a_receipt(
         self, channel: Channel, notice: NoticeFactory
     ) -> None:

@@ -287,6 +287,68 @@ class EngineConformance(Promises, of="TaskEngine"):
         pages = [task.id for offset in (0, 2, 4) for task in await engine.find(Query(limit=2, offset=offset))]
         assert sorted(pages) == sorted(task.id for task in tasks)
 
+    async def test_of_many_holders_one_has_the_lease(self, engine: TaskEngine) -> None:
+        """Everybody else is told False, and a lease of another name is another."""
+        held: dict[str, bool] = {}
+
+        async def take(holder: str) -> None:
+            held[holder] = await engine.lease("thread-1", holder=holder, seconds=30)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(take, f"holder-{number}")
+        assert list(held.values()).count(True) == 1
+        assert await engine.lease("thread-2", holder="somebody else", seconds=30)
+
+    async def test_a_lease_is_kept_by_its_holder(self, engine: TaskEngine, advance: Advance) -> None:
+        """Taking it again before it lapses renews it, from then on."""
+        assert await engine.lease("thread-1", holder="a", seconds=30)
+        for _ in range(3):
+            await advance(20)
+            assert await engine.lease("thread-1", holder="b", seconds=30) is False
+            assert await engine.lease("thread-1", holder="a", seconds=30)
+
+    async def test_a_lease_lapses(self, engine: TaskEngine, advance: Advance) -> None:
+        """Not before its time; then another may take it, and the first has it no more."""
+        assert await engine.lease("thread-1", holder="a", seconds=30)
+        await advance(29)
+        assert await engine.lease("thread-1", holder="b", seconds=30) is False
+        await advance(2)
+        assert await engine.lease("thread-1", holder="b", seconds=30)
+        assert await engine.lease("thread-1", holder="a", seconds=30) is False
+
+    async def test_a_lease_is_given_back(self, engine: TaskEngine) -> None:
+        """Another may take it at once; giving back what one has not changes nothing."""
+        assert await engine.lease("thread-1", holder="a", seconds=30)
+        assert await engine.lease("thread-1", holder="b", seconds=0) is False
+        assert await engine.lease("thread-1", holder="b", seconds=30) is False
+        assert await engine.lease("thread-1", holder="a", seconds=0) is False
+        assert await engine.lease("thread-1", holder="b", seconds=30)
+        assert await engine.lease("thread-1", holder="a", seconds=0) is False
+        assert await engine.lease("thread-1", holder="a", seconds=30) is False
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"name": ""},
+            {"name": "n" * 513},
+            {"name": "a\0b"},
+            {"holder": ""},
+            {"holder": "h" * 129},
+            {"holder": "\ud800"},
+            {"seconds": -1},
+            {"seconds": 3601},
+            {"seconds": float("nan")},
+        ],
+    )
+    async def test_what_cannot_be_leased_is_refused(self, engine: TaskEngine, wrong: dict[str, Any]) -> None:
+        """Names, holders and times have limits, which are not passed in silence."""
+        asked: dict[str, Any] = {"name": "n" * 512, "holder": "h" * 128, "seconds": 3600}
+        with pytest.raises(InvalidInputError) as refused:
+            await engine.lease(**{**asked, **wrong})
+        assert set(refused.value.fields) == set(wrong)
+        assert await engine.lease(**asked)
+
 
 async def answered(engine: TaskEngine, spec: TaskSpec) -> Task:
     """Ask, and have Ana approve."""

@@ -27,7 +27,7 @@ from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
 from awaithumans.errors import ConflictError, SchemaValidationError
 from awaithumans.protocols import Channel, Directory, Verifier
-from awaithumans.routing import AGENT_CHANNELS, AddressDirectory
+from awaithumans.routing import AddressDirectory
 from awaithumans.testing.recording import RecordingChannel
 from awaithumans.testing.rehearsal import NEVER, RehearsalEngine
 from awaithumans.types import Actor, Cancel, Human, JsonObject, Notice, Submit, Task, TaskSpec, TaskStatus
@@ -38,7 +38,7 @@ SOMEBODY = Human(id="somebody@example.com", email="somebody@example.com", displa
 OPERATOR = Human(id="operator@example.com", email="operator@example.com", display_name="Operator", operator=True)
 """Who cancels questions."""
 
-RECORDED = frozenset({"console", "email", "slack"}) | AGENT_CHANNELS
+RECORDED = {"console": False, "email": False, "langgraph": True, "slack": False, "temporal": True, "webhook": True}
 """The channels whose notices are kept instead of sent, unless a test brings its own."""
 
 MAX_DEEDS = 100
@@ -139,7 +139,12 @@ class Humans:
         public_url: str | None = None,
     ) -> None:
         own = tuple(channels)
-        self._recorders = [RecordingChannel(name) for name in sorted(RECORDED - {channel.name for channel in own})]
+        brought = {channel.name for channel in own}
+        self._recorders = [
+            RecordingChannel(name, for_agents=for_agents)
+            for name, for_agents in RECORDED.items()
+            if name not in brought
+        ]
         self.engine = RehearsalEngine(
             self,
             channels=(*own, *self._recorders),

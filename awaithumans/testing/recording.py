@@ -16,11 +16,15 @@ class RecordingChannel:
     `failures` are raised by the first sends, one by one; None stands for a
     send that succeeds. `sent` has the notices that got through, `tried` all.
     The receipt of each message is `receipt-<number>`. A target that is empty
-    or begins with a space is refused by `check`.
+    or begins with a space is refused by `check`. With `for_agents` it stands
+    for a channel to programs.
     """
 
-    def __init__(self, name: str = "test", *, failures: Iterable[Exception | None] = ()) -> None:
+    def __init__(
+        self, name: str = "test", *, failures: Iterable[Exception | None] = (), for_agents: bool = False
+    ) -> None:
         self.name = name
+        self.for_agents = for_agents
         self.tried: list[Notice] = []
         self.sent: list[Notice] = []
         self._failures = iter(tuple(failures))

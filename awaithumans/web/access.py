@@ -48,6 +48,11 @@ class Principal:
         return Scope.ASK in self.scopes or self.actor.operator
 
     @property
+    def may_lease(self) -> bool:
+        """Tell whether rights may be leased: by programs that ask, never by people."""
+        return self.human is None and self.may_ask
+
+    @property
     def may_list(self) -> bool:
         """Tell whether tasks may be listed, even if only some."""
         return self.human is not None or self.sees_all

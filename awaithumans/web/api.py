@@ -37,7 +37,7 @@ from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
 from awaithumans.web.seats import permitted_wait
-from awaithumans.web.shapes import ReassignBody
+from awaithumans.web.shapes import LeaseBody, ReassignBody
 
 NOT_YOURS = "you don't have access to this task"
 
@@ -68,6 +68,7 @@ class Api:
             "/tasks/{task_id}/deliveries": {"GET": self._deliveries},
             "/tasks/{task_id}/redeliver": {"POST": self._redeliver},
             "/deliveries/failed": {"GET": self._failures},
+            "/leases": {"POST": self._lease},
             "/events": {"GET": self._events},
             "/stats/tasks": {"GET": self._stats},
             "/me": {"GET": self._me},
@@ -129,6 +130,13 @@ class Api:
         await discard(request, self._limit)
         task = await self._looked_after(request, principal, "collecting")
         return json_response(wire.task_to_wire(await self._engine.collect(task.id, by=principal.actor)))
+
+    async def _lease(self, request: Request) -> Response:
+        principal = await self._access.principal(request)
+        ensure(principal.may_lease, "leasing needs a token with the scope ask")
+        body = wire.read_body(LeaseBody, await read_json(request, self._limit))
+        held = await self._engine.lease(body.name, holder=body.holder, seconds=body.seconds)
+        return json_response({"held": held})
 
     async def _audit(self, request: Request) -> Response:
         task = await self._readable(request)

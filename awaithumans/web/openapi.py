@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
-from awaithumans.routing import CALLBACK, AddressDirectory
+from awaithumans.routing import AddressDirectory, is_for_agents
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
-from awaithumans.web.shapes import ReassignBody
+from awaithumans.web.shapes import LeaseBody, ReassignBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
@@ -28,6 +28,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "CancelBody": CancelBody,
     "CompleteBody": CompleteBody,
     "ReassignBody": ReassignBody,
+    "LeaseBody": LeaseBody,
     "FormDefinition": FormDefinition,
 }
 _REASONS = {
@@ -192,6 +193,15 @@ def _verb_paths() -> Json:
 def _service_paths() -> Json:
     days = _query("window_days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30})
     return {
+        "/leases": {
+            "post": _operation(
+                "lease",
+                "Take, keep or give back a right, which one holder has at a time.",
+                body="LeaseBody",
+                success=_ok(_ref("Lease")),
+                errors="401 403 413 415 422",
+            )
+        },
         "/stats/tasks": {
             "get": _operation(
                 "taskStatistics",
@@ -313,6 +323,9 @@ def _schemas(engine: Engine) -> Json:
         found |= schema.pop("$defs", {})
         found[name] = schema
     _narrow(cast("dict[str, dict[str, Json]]", found["CreateBody"])["properties"], engine)
+    lease = cast("dict[str, dict[str, Json]]", found["LeaseBody"])["properties"]
+    for name in ("name", "holder"):
+        lease[name]["pattern"] = _WITHOUT_NUL
     reassign = cast("dict[str, dict[str, Json]]", found["ReassignBody"])["properties"]
     reassign["assign_to"] = _assignment(engine)
     return found
@@ -326,10 +339,18 @@ def _narrow(create: dict[str, Json], engine: Engine) -> None:
     create["assign_to"] = {"anyOf": [_assignment(engine), *_NOTHING]}
     create["form_definition"] = _optional(_ref("FormDefinition"))
     create["verifier_config"] = {"anyOf": [*([_verifier(engine)] if engine.verifiers else []), *_NOTHING]}
-    if CALLBACK not in engine.channels:
-        create["callback_url"] = {"enum": [None, ""]}
+    create["callback_url"] = _callback(engine, create["callback_url"])
     if not engine.channels:
         create["notify"] = {"type": ["array", "null"], "maxItems": 0}
+
+
+def _callback(engine: Engine, schema: Json) -> Json:
+    agents = sorted(name for name, channel in engine.channels.items() if is_for_agents(channel))
+    if not agents:
+        return {"enum": [None, ""]}
+    return schema | {
+        "description": f"An http or https address, or <channel>:<target> of one of these: {', '.join(agents)}."
+    }
 
 
 def _assignment(engine: Engine) -> Json:
@@ -440,6 +461,7 @@ _RESPONSES: Mapping[str, Json] = {
             "by_channel": {"type": "object", "additionalProperties": _COUNT},
         }
     ),
+    "Lease": _object({"held": _FLAG}),
     "Me": _object(
         {
             "principal": _TEXT,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
+from awaithumans.leases import MAX_HOLDER, MAX_NAME, MAX_SECONDS
+
 
 class ReassignBody(BaseModel):
     """What `POST /tasks/{id}/reassign` takes."""
@@ -13,3 +15,13 @@ class ReassignBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     assign_to: Annotated[dict[StrictStr, object], Field(min_length=1)]
+
+
+class LeaseBody(BaseModel):
+    """What `POST /leases` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[StrictStr, Field(min_length=1, max_length=MAX_NAME)]
+    holder: Annotated[StrictStr, Field(min_length=1, max_length=MAX_HOLDER)]
+    seconds: Annotated[float, Field(strict=True, ge=0, le=MAX_SECONDS)]

@@ -353,6 +353,12 @@ class TestTheHostsParts:
             ("webhook", "https://example.com/hook", "closed"),
         ]
 
+    async def test_what_wakes_an_agent_is_kept(self, humans: Humans):
+        humans.answer(YES)
+        await ask(callback_url="temporal:refund-42")
+        said = [(notice.channel, notice.target, notice.event) for notice in humans.notices]
+        assert said == [("temporal", "refund-42", "closed")]
+
     async def test_channels_are_the_tests_own_where_it_brings_them(self):
         pager = RecordingChannel("pager")
         with Humans(channels=[pager]) as humans:

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from awaithumans.engine import Engine
 from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.channels import RecordingChannel
 from awaithumans.web import ApiToken, Router, events
 from awaithumans.web.openapi import openapi_document
 
@@ -53,6 +54,18 @@ def test_every_operation_does_what_the_document_says(case: schemathesis.Case[Any
     if isinstance((case.query or {}).get("timeout"), int):
         case.query["timeout"] = min(case.query["timeout"], 1)
     case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def test_where_a_callback_may_lead_depends_on_the_channels() -> None:
+    people, agents = RecordingChannel("slack"), RecordingChannel("queue", for_agents=True)
+    assert _callback_in(Engine(MemoryStore(), channels=[people])) == {"enum": [None, ""]}
+    assert "of one of these: queue." in _callback_in(Engine(MemoryStore(), channels=[people, agents]))["description"]
+
+
+def _callback_in(engine: Engine) -> dict[str, Any]:
+    document: dict[str, Any] = openapi_document(engine, "/api")
+    described: dict[str, Any] = document["components"]["schemas"]["CreateBody"]["properties"]["callback_url"]
+    return described
 
 
 def test_every_route_but_the_document_itself_is_described() -> None:

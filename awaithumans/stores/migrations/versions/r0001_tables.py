@@ -24,6 +24,7 @@ def upgrade() -> None:
     _make_addressees()
     _make_trail()
     _make_effects()
+    _make_records()
     op.create_table(
         "awaithumans_keys",
         sa.Column("name", sa.String(32), primary_key=True),
@@ -133,6 +134,19 @@ def _make_effects() -> None:
         sqlite_where=failed,
         postgresql_where=failed,
         if_not_exists=True,
+    )
+
+
+def _make_records() -> None:
+    op.create_table(
+        "awaithumans_records",
+        sa.Column("kind", sa.String(100).with_variant(sa.String(100, collation="C"), "postgresql"), primary_key=True),
+        sa.Column("id", sa.String(512).with_variant(sa.String(512, collation="C"), "postgresql"), primary_key=True),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("stamp", sa.String(32), nullable=False),
+        sa.Column("document", _Text, nullable=False),
+        if_not_exists=True,
+        **_ON_MARIADB,
     )
 
 
