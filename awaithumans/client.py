@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TypeAlias
 
 import anyio
@@ -39,6 +40,7 @@ from awaithumans.types import (
     ResponseT,
     Task,
     TaskSpec,
+    TaskStatus,
     VerifierConfig,
 )
 from awaithumans.waiting import waiting_line
@@ -224,6 +226,22 @@ def build_spec(
     return spec
 
 
+async def ask_anew(engine: TaskEngine, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
+    """Ask; again where the key's task has ended without an answer, and that was taken over.
+
+    Then the question is asked under the key `<key>:retry-1`, `:retry-2` and so
+    on, so that a key held for ever does not keep its first outcome for ever.
+    Otherwise like `TaskEngine.create`.
+    """
+    task = await engine.create(spec, response_model=response_model)
+    for retry in count(1):
+        if task.status is TaskStatus.COMPLETED or not task.collected_at:
+            break
+        again = replace(spec, idempotency_key=f"{spec.idempotency_key}:retry-{retry}")
+        task = await engine.create(again, response_model=response_model)
+    return task
+
+
 def derived_key(spec: TaskSpec) -> str:
     """Name a question by its content: 32 hex digits."""
     return digest(content_of(spec))[:32]
@@ -245,7 +263,8 @@ async def ask_and_wait(
     meanwhile = meanwhile or partial(waiting_at, engine)
     first = last = await _closed(engine, spec, response_schema, meanwhile)
     if misfit := _misfit(first, response_schema):
-        last = await _closed(engine, once_more(spec, first, misfit), response_schema, meanwhile)
+        better = once_more(spec, misfit, task_id=first.id, response=first.response)
+        last = await _closed(engine, better, response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
@@ -274,16 +293,17 @@ def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationErr
     return None
 
 
-def once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> TaskSpec:
+def once_more(spec: TaskSpec, misfit: SchemaValidationError, *, task_id: str, response: JsonObject | None) -> TaskSpec:
     """Make the question that returns an answer the model refused.
 
-    Its key follows from the first task, so it too is asked once only.
+    Its key follows from the task that was answered so, hence it too is asked
+    once only.
     """
     return replace(
         spec,
-        idempotency_key=f"{first.id}:again",
+        idempotency_key=f"{task_id}:again",
         key_scope=KeyScope.FOREVER,
-        initial_response=first.response,
+        initial_response=response,
         initial_errors={
             scrubbed(place, MAX_TEXT_LENGTH): scrubbed(message, MAX_TEXT_LENGTH)
             for place, message in list(misfit.fields.items())[:MAX_SHOWN_ERRORS]

@@ -6,6 +6,7 @@ except ImportError as error:
     raise ImportError("LangGraph is not installed: pip install 'awaithumans[langgraph]'") from error
 
 from awaithumans.adapters.langgraph.asking import await_human, await_human_async
+from awaithumans.adapters.langgraph.driver import drive_human_loop, drive_human_loop_sync
 from awaithumans.adapters.langgraph.interrupts import Ask, Question
 
-__all__ = ["Ask", "Question", "await_human", "await_human_async"]
+__all__ = ["Ask", "Question", "await_human", "await_human_async", "drive_human_loop", "drive_human_loop_sync"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ INPUT: Final = "awaithumans_input"
 _STRICT_RESUME: Final = "__pregel_strict_resume"
 """Has LangGraph refuse a resume whose interrupt does not wait; releases that do not know it ignore it."""
 
+_OUTCOME_ERROR: Final = re.compile(r"^\W?(TaskTimeoutError|TaskCancelledError|VerificationExhaustedError)\b")
+"""What LangGraph keeps of an error that a node raised begins so, for those."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
@@ -39,11 +43,11 @@ class Position:
     input: str | None = None
     """The digest of the input that the latest turn began with; None if it is not known."""
     pending: tuple[Interrupt, ...] = ()
-    """The interrupts that wait to be resumed."""
+    """The interrupts that wait to be resumed; after a failure, perhaps one that has been."""
     failed: bool = False
-    """A node has raised an error, which the next run tries again."""
+    """A node has failed or was cut off in this step: now, or before it was parked again."""
     failed_at: tuple[Interrupt, ...] = ()
-    """The interrupts of such nodes; they have been resumed."""
+    """The interrupts of nodes that failed by raising another outcome than an answer."""
     next: tuple[str, ...] = ()
     """The nodes to run next; empty when the turn is finished."""
     before: tuple[str, ...] = ()
@@ -117,6 +121,8 @@ class LocalThread:
     on_chunk: OnChunk | None = None
     blocking: bool = False
     id: str = field(init=False)
+    _graph: Any = field(init=False)
+    """The same, for what LangGraph leaves untyped."""
 
     def __post_init__(self) -> None:
         """Check what cannot work."""
@@ -131,7 +137,8 @@ class LocalThread:
                 "the graph's config names a checkpoint, and a thread goes on from its latest",
                 hint="Fork it first: graph.update_state(config, None); then drive the thread.",
             )
-        if not isinstance(self.graph.checkpointer, BaseCheckpointSaver):
+        self._graph = self.graph
+        if not isinstance(self._graph.checkpointer, BaseCheckpointSaver):
             raise ConfigurationError(
                 "the graph has no checkpointer, so it cannot be parked: what a person answers would be lost",
                 hint="Compile it with one that lasts: builder.compile(checkpointer=…).",
@@ -147,11 +154,11 @@ class LocalThread:
         return Position(
             state=state,
             started=True,
-            checkpoint=str(state.config["configurable"]["checkpoint_id"]),
+            checkpoint=str(cast("Any", state.config)["configurable"]["checkpoint_id"]),
             input=await self._input_of(state),
-            pending=_distinct(task for task in state.tasks if task.error is None and task.result is None),
+            pending=_distinct(task for task in state.tasks if task.result is None),
             failed=bool(failed),
-            failed_at=_distinct(failed),
+            failed_at=_distinct(task for task in failed if _OUTCOME_ERROR.search(str(task.error))),
             next=state.next,
             before=_named(state.next, self.graph.interrupt_before_nodes),
             behind=await self._behind(state),
@@ -170,8 +177,7 @@ class LocalThread:
 
     def digest(self, value: object) -> str:
         """Name an input by how the checkpointer would write it."""
-        saver = cast("BaseCheckpointSaver[Any]", self.graph.checkpointer)
-        kind, written = saver.serde.dumps_typed(value)
+        kind, written = self._graph.checkpointer.serde.dumps_typed(value)
         return hashlib.sha256(kind.encode() + b"\0" + written).hexdigest()
 
     # ── Reading ───────────────────────────────────────────────────────────────
@@ -190,10 +196,10 @@ class LocalThread:
     async def _state(self, config: Any) -> StateSnapshot:
         if not self.blocking:
             try:
-                return await self.graph.aget_state(config)
+                return cast(StateSnapshot, await self._graph.aget_state(config))
             except NotImplementedError:  # by a checkpointer without async methods
                 self.blocking = True
-        return await to_thread.run_sync(partial(self.graph.get_state, config))
+        return await to_thread.run_sync(partial(self._graph.get_state, config))
 
     async def _input_of(self, state: StateSnapshot) -> str | None:
         """Find the digest that the turn began with, if it was begun by a driver."""
@@ -207,9 +213,9 @@ class LocalThread:
     async def _history(self, only: dict[str, Any]) -> list[StateSnapshot]:
         if self.blocking:
             return await to_thread.run_sync(
-                lambda: list(self.graph.get_state_history(cast(Any, self._reading), filter=only, limit=1))
+                lambda: list(self._graph.get_state_history(self._reading, filter=only, limit=1))
             )
-        found = self.graph.aget_state_history(cast(Any, self._reading), filter=only, limit=1)
+        found = self._graph.aget_state_history(self._reading, filter=only, limit=1)
         return [state async for state in found]
 
     async def _behind(self, state: StateSnapshot) -> tuple[str, ...]:
@@ -221,16 +227,16 @@ class LocalThread:
     # ── Running ───────────────────────────────────────────────────────────────
 
     async def _stream(self, given: Any, config: Any) -> None:
-        chunks = self.graph.astream(
+        chunks: AsyncGenerator[object] = self._graph.astream(
             given, config, context=self.context, stream_mode=self.stream_mode, durability="sync"
         )
-        async with aclosing(cast("AsyncGenerator[object]", chunks)):
+        async with aclosing(chunks):
             async for chunk in chunks:
                 if self.on_chunk:
                     self.on_chunk(chunk)
 
     def _stream_in_thread(self, given: Any, config: Any) -> None:
-        for chunk in self.graph.stream(
+        for chunk in self._graph.stream(
             given, config, context=self.context, stream_mode=self.stream_mode, durability="sync"
         ):
             from_thread.check_cancelled()

@@ -1,0 +1,537 @@
+"""Driving a parked graph: ask what it asks, wait, resume it, until it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from math import inf
+from typing import Any, cast
+
+import anyio
+from langgraph.types import Command, Interrupt, StateSnapshot
+
+from awaithumans.adapters.langgraph.interrupts import (
+    ANSWERED,
+    Ask,
+    OnInterrupt,
+    Parked,
+    Question,
+    read_parked,
+    to_resume,
+)
+from awaithumans.adapters.langgraph.threads import (
+    Begin,
+    Continue,
+    Graph,
+    LocalThread,
+    OnChunk,
+    Position,
+    Resume,
+    Step,
+    Thread,
+)
+from awaithumans.admission import content_of
+from awaithumans.ambient import AMBIENT_ENGINE
+from awaithumans.beside import beside
+from awaithumans.blocking import run_blocking
+from awaithumans.client import Meanwhile, ask_anew, chosen_engine, once_more, refuse_lacking, waiting_at
+from awaithumans.documents import digest
+from awaithumans.errors import (
+    AwaitHumansError,
+    ConfigurationError,
+    ConflictError,
+    SchemaValidationError,
+    TaskNotFoundError,
+)
+from awaithumans.leases import holding
+from awaithumans.protocols import TaskEngine
+from awaithumans.types import AGENT, CLOSED_STATUSES, KeyScope, Query, Task, TaskSpec
+from awaithumans.wakeups import Bell
+
+logger = logging.getLogger("awaithumans.adapters.langgraph")
+
+OnBreakpoint = Callable[[StateSnapshot], "Question | None"]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question while people have it."""
+
+    question: Question
+    after: tuple[str, ...] = ()
+    created: Task | None = None
+    """The task, where a node has created it and shows nothing else."""
+    in_node: bool = False
+    """Whether the node creates its tasks itself."""
+    tasks: list[Task] = field(default_factory=list[Task])
+    """The latest of each of `asks`, in their order."""
+    values: dict[int, object] = field(default_factory=dict[int, object])
+
+    @property
+    def content(self) -> str:
+        """Digest what is asked, to notice that the graph asks something else."""
+        return digest([content_of(ask.spec) for ask in self.question.asks])
+
+    @property
+    def answered(self) -> bool:
+        return len(self.values) == len(self.question.asks)
+
+    def resumption(self) -> object:
+        """Give what the graph is resumed with."""
+        return self.question.resume([self.values[index] for index in range(len(self.question.asks))])
+
+
+class Driver:
+    """Drives one thread to where nothing is left to do but for its caller."""
+
+    def __init__(
+        self,
+        thread: Thread,
+        engine: TaskEngine,
+        *,
+        meanwhile: Meanwhile | None = None,
+        on_interrupt: OnInterrupt | None = None,
+        on_breakpoint: OnBreakpoint | None = None,
+        reroute: Callable[[TaskSpec], TaskSpec] | None = None,
+        raise_in_node: bool = False,
+        wait: bool = True,
+    ) -> None:
+        self._thread = thread
+        self._engine = engine
+        self._at_terminal = meanwhile is not None
+        self._meanwhile = meanwhile or partial(waiting_at, engine)
+        self._on_interrupt = on_interrupt
+        self._on_breakpoint = on_breakpoint
+        self._reroute = reroute
+        self._raise_in_node = raise_in_node
+        self._wait = wait
+        self._asked: dict[str, _Asked] = {}
+        self._outcomes: dict[str, Task | AwaitHumansError] = {}
+        self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
+        self._bell = Bell()
+        self._ran = False
+        self._resumed: set[str] = set()
+        """Tasks whose answers this driver has resumed nodes with."""
+        self._given_up: set[str] = set()
+        """Tasks whose outcomes a node had raised before this driver began."""
+
+    async def drive(self, given: object) -> Any:
+        """Drive the thread; return its state, raise what ended it."""
+        with self._wanted, self._watched:
+            async with beside(self._watch_all):
+                return await self._drive(given)
+
+    async def _drive(self, given: object) -> Any:
+        while True:
+            position = await self._advance(given)
+            await self._ask(position)
+            await self._hear()
+            if self._declined(position):
+                return position.state
+            if any(asked.answered for asked in self._asked.values()):
+                continue
+            await self._raise_failed()
+            if not (self._wait and self._asked):
+                return position.state
+            await self._bell.rung()
+            await self._hear()
+
+    # ── Running the graph ─────────────────────────────────────────────────────
+
+    async def _advance(self, given: object) -> Position:
+        """Run whatever can run now; nobody else runs the thread meanwhile."""
+        position = await self._thread.read()
+        if self._next_step(position, given) is None:
+            return position
+        async with holding(self._engine, f"langgraph:{self._thread.id}"):
+            position = await self._thread.read()
+            while (step := self._next_step(position, given)) is not None:
+                position = await self._take(step, position)
+        return position
+
+    async def _take(self, step: Step, position: Position) -> Position:
+        set_aside = await self._set_aside(step, position)
+        self._ran = True
+        try:
+            await self._thread.run(step, set_aside=set_aside)
+        except Exception:
+            await self._take_over(await self._thread.read())
+            raise
+        position = await self._thread.read()
+        await self._take_over(position)
+        if isinstance(step, Resume) and (deaf := step.values.keys() & {_name(one) for one in position.pending}):
+            raise RuntimeError(f"LangGraph did not resume the interrupts {', '.join(sorted(deaf))}")
+        return position
+
+    async def _set_aside(self, step: Step, position: Position) -> list[str]:
+        """Name the outcomes that nodes are to ask again about, instead of raising them again."""
+        if not self._ran:
+            for one in position.failed_at:
+                self._given_up |= await self._without_answer(one)
+        given_up = self._given_up.union(*(asked.after for _, asked in await self._own(position)))
+        if isinstance(step, Resume):
+            given_up -= {task.id for name in step.values for task in self._asked[name].tasks}
+        return sorted(given_up)
+
+    async def _take_over(self, position: Position) -> None:
+        """Collect what the graph has saved the answers of."""
+        waiting = {_name(one) for one in position.pending} | {_breakpoint(position)}
+        for name in [name for name, asked in self._asked.items() if asked.answered and name not in waiting]:
+            asked = self._asked.pop(name)
+            for task in asked.tasks:
+                self._resumed.add(task.id)
+                if not asked.in_node or position.failed:
+                    await self._collect(task)
+
+    def _next_step(self, position: Position, given: object) -> Step | None:
+        if not position.started:
+            return self._beginning(given)
+        if position.failed and not self._ran:
+            return Continue()
+        pending = {_name(one) for one in position.pending}
+        if ready := {name: asked for name, asked in self._asked.items() if asked.answered and name in pending}:
+            return _resumption(ready)
+        if position.next and not position.pending:
+            return self._continuation(position, given)
+        return self._next_turn(position, given)
+
+    def _beginning(self, given: object) -> Step:
+        if given is None:
+            raise ConfigurationError(
+                f"thread {self._thread.id} has not begun, and there is no input to begin with",
+                hint="Pass input_state=…, or the thread_id of a thread that was begun.",
+            )
+        return Begin(input=given, digest=self._thread.digest(given))
+
+    def _next_turn(self, position: Position, given: object) -> Step | None:
+        """Begin another turn, if there is a new input and the last turn is over."""
+        if self._ran or given is None or self._thread.digest(given) == position.input:
+            return None
+        if position.next:
+            raise ConfigurationError(
+                f"thread {self._thread.id} has not finished with another input, at {', '.join(position.next)}",
+                hint="Pass input_state=None to finish that first; or use another thread_id.",
+            )
+        return self._beginning(given)
+
+    # ── Breakpoints ───────────────────────────────────────────────────────────
+
+    def _continuation(self, position: Position, given: object) -> Step | None:
+        """Go on after a run that was cut off; at a breakpoint, only if told to."""
+        at_breakpoint = self._ran or position.before or position.behind
+        if not at_breakpoint:
+            return Continue()
+        if self._on_breakpoint is None:
+            return None if self._ran or given is not None else Continue()
+        asked = self._asked.get(_breakpoint(position))
+        return cast("Step | None", asked.resumption()) if asked and asked.answered else None
+
+    def _declined(self, position: Position) -> bool:
+        """Tell whether people want the graph to stay at its breakpoint."""
+        asked = self._asked.get(_breakpoint(position))
+        return asked is not None and asked.answered and asked.resumption() is None
+
+    # ── Asking ────────────────────────────────────────────────────────────────
+
+    async def _ask(self, position: Position) -> None:
+        """Ask what waits and has not been asked; withdraw what waits no more."""
+        questions = dict(await self._questions(position))
+        for name in [name for name in self._asked if name not in questions]:
+            await self._withdraw(self._asked.pop(name))
+        for name, asked in questions.items():
+            known = self._asked.get(name)
+            if known is not None and known.content == asked.content:
+                continue
+            if known is not None:
+                await self._withdraw(known)
+            self._refuse_third(asked)
+            self._asked[name] = asked
+            for index, ask in enumerate(asked.question.asks):
+                asked.tasks.append(asked.created or await self._created(self._named(ask.spec, name, index)))
+                await self._listen(asked.tasks[index])
+
+    async def _questions(self, position: Position) -> list[tuple[str, _Asked]]:
+        found = await self._own(position)
+        own = {name for name, _ in found}
+        for one in position.pending:
+            if _name(one) not in own and self._on_interrupt and (question := self._on_interrupt(one)):
+                found.append((_name(one), _Asked(question)))
+        stopped = position.next and not position.pending
+        if stopped and self._on_breakpoint and (question := self._on_breakpoint(position.state)):
+            found.append((_breakpoint(position), _Asked(question)))
+        return found
+
+    async def _own(self, position: Position) -> list[tuple[str, _Asked]]:
+        read = [(one, read_parked(one.value)) for one in position.pending]
+        return [(_name(one), await self._own_question(parked)) for one, parked in read if parked]
+
+    async def _own_question(self, parked: Parked) -> _Asked:
+        created = None
+        if (spec := parked.spec) is None:
+            created = await self._engine.get(cast(str, parked.task_id))
+            spec = created.spec
+        ask = Ask(
+            spec=spec,
+            read=partial(to_resume, spec=parked.spec),
+            outcomes=CLOSED_STATUSES if self._raise_in_node else ANSWERED,
+        )
+        return _Asked(Question(asks=(ask,)), parked.after, created, in_node=parked.task_id is not None)
+
+    def _named(self, spec: TaskSpec, name: str, index: int) -> TaskSpec:
+        if spec.idempotency_key:
+            return spec
+        key = digest([self._thread.id, name, index, content_of(spec)])[:32]
+        return replace(spec, idempotency_key=f"langgraph:{key}", key_scope=KeyScope.CALL)
+
+    async def _created(self, spec: TaskSpec) -> Task:
+        if self._reroute:
+            spec = self._reroute(spec)
+        if self._at_terminal:
+            refuse_lacking(spec)
+        return await ask_anew(self._engine, spec)
+
+    def _refuse_third(self, asked: _Asked) -> None:
+        """Raise where a node was answered twice by this driver, and still is not content."""
+        if sum(task_id in self._resumed for task_id in asked.after) <= 1:
+            return
+        spec = asked.question.asks[0].spec
+        if spec.initial_errors:
+            raise SchemaValidationError.of_fields("response", spec.initial_errors)
+        raise ConfigurationError(
+            f"the question {spec.task[:200]!r} is another one each time its node runs, so no answer fits",
+            hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning.",
+        )
+
+    async def _withdraw(self, asked: _Asked) -> None:
+        """Close the tasks of a question that nobody waits for any more."""
+        for task in asked.tasks:
+            if task.spec.key_scope is KeyScope.CALL and task.id not in self._outcomes:
+                with suppress(ConflictError, LookupError):
+                    await self._engine.cancel(task.id, by=AGENT, reason="the graph has moved on")
+
+    async def _without_answer(self, failed_at: Interrupt) -> set[str]:
+        """Find the tasks whose outcome, other than an answer, a node has raised."""
+        parked = read_parked(failed_at.value)
+        if parked is None or parked.spec is None or parked.task_id is not None:
+            return set()
+        spec, found = self._named(parked.spec, _name(failed_at), 0), set[str]()
+        for retry in count():
+            key = f"{spec.idempotency_key}:retry-{retry}" if retry else spec.idempotency_key
+            tasks = await self._engine.find(Query(idempotency_key=key))
+            found |= {task.id for task in tasks if task.closed and task.status not in ANSWERED}
+            if not tasks:
+                break
+        return found
+
+    # ── Hearing answers ───────────────────────────────────────────────────────
+
+    async def _watch_all(self) -> None:
+        async with anyio.create_task_group() as group:
+            async for task in self._watched:
+                group.start_soon(self._watch, task)
+
+    async def _watch(self, task: Task) -> None:
+        try:
+            if not task.closed:
+                async with self._meanwhile(task):
+                    task = await self._engine.wait(task.id)
+            self._outcomes[task.id] = task
+        except AwaitHumansError as error:
+            self._outcomes[task.id] = error
+        self._bell.ring()
+
+    async def _listen(self, task: Task) -> None:
+        if task.closed:
+            self._outcomes[task.id] = task
+        else:
+            await self._wanted.send(task)
+
+    async def _hear(self) -> None:
+        """Take what has been answered for a value; ask again about what cannot be used."""
+        for asked in self._asked.values():
+            for index, ask in enumerate(asked.question.asks):
+                outcome = self._outcomes.get(asked.tasks[index].id)
+                if index in asked.values or not isinstance(outcome, Task) or outcome.status not in ask.outcomes:
+                    continue
+                try:
+                    asked.values[index] = ask.read(outcome)
+                except SchemaValidationError as misfit:
+                    if asked.tasks[index].spec.initial_errors:
+                        await self._collect(outcome)
+                        raise
+                    better = once_more(ask.spec, misfit, task_id=outcome.id, response=outcome.response)
+                    asked.tasks[index] = await self._created(better)
+                    await self._listen(asked.tasks[index])
+
+    async def _raise_failed(self) -> None:
+        """Raise the first outcome that the graph cannot go on with."""
+        for asked in self._asked.values():
+            for ask, task in zip(asked.question.asks, asked.tasks, strict=True):
+                outcome = self._outcomes.get(task.id)
+                if isinstance(outcome, AwaitHumansError):
+                    raise outcome
+                if outcome is not None and outcome.status not in ask.outcomes:
+                    await self._collect(outcome)
+                    raise outcome.outcome_error or AssertionError(f"task {outcome.id} has no outcome")
+
+    async def _collect(self, task: Task) -> None:
+        with anyio.CancelScope(shield=True), suppress(TaskNotFoundError):  # deleted: nothing is left to collect
+            await self._engine.collect(task.id)
+
+
+def _resumption(ready: Mapping[str, _Asked]) -> Step:
+    """Resume what is answered: together, but for what changes the state, too."""
+    values: dict[str, object] = {}
+    for name, asked in ready.items():
+        value = asked.resumption()
+        if not isinstance(value, Command):
+            values[name] = value
+        elif not values:
+            return Resume(values={name: value.resume}, update=value.update)
+    return Resume(values=values)
+
+
+def _name(one: Interrupt) -> str:
+    return one.id
+
+
+def _breakpoint(position: Position) -> str:
+    return f"{position.checkpoint}:{','.join(position.next)}"
+
+
+# ── What hosts call ───────────────────────────────────────────────────────────
+
+
+async def drive_human_loop(
+    graph: Graph,
+    *,
+    config: Mapping[str, Any],
+    input_state: object = None,
+    engine: TaskEngine | None = None,
+    server_url: str | None = None,
+    api_key: str | None = None,
+    on_interrupt: OnInterrupt | None = None,
+    on_breakpoint: OnBreakpoint | None = None,
+    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
+    raise_in_node: bool = False,
+    wait: bool = True,
+    context: object = None,
+    stream_mode: Any = "updates",
+    on_chunk: OnChunk | None = None,
+) -> StateSnapshot:
+    """Run a graph and have people answer what it asks, until it ends.
+
+    Arguments:
+        graph: a compiled graph with a checkpointer.
+        config: as the graph's own; it names the thread.
+        input_state: what the turn begins with; None to go on with a thread
+            that has begun.
+        engine: the engine to ask; found as `await_human` finds it.
+        server_url: where another process has the router mounted, instead.
+        api_key: an API token of that router.
+        on_interrupt: tells what people are asked in place of an interrupt
+            that is not made by `await_human`; such as `tool_reviews(…)`.
+        on_breakpoint: tells what they are asked at a static breakpoint.
+        reroute: changes a question before it is asked, such as who is asked.
+        raise_in_node: hand other outcomes than an answer to the node, where
+            `await_human` raises them, instead of raising them here.
+        wait: with False, ask what is to be asked, resume what is answered,
+            and return.
+        context: the graph's runtime context.
+        stream_mode: as in `graph.stream`; what is streamed goes to `on_chunk`.
+        on_chunk: is called with each chunk.
+
+    Returns the state when the turn has ended, or when all that is left to do
+    is the caller's: interrupts of other kinds, and breakpoints.
+
+    Parallel questions are asked at the same time, and each answer resumes its
+    own interrupt as it comes. If this process dies, the same call goes on
+    where the thread is parked and finds the same tasks: nothing is asked
+    twice, and no answer is lost. Of several that drive one thread, one runs
+    it at a time. With an input that the last turn began with, a finished
+    thread returns its state; with another input it begins another turn.
+
+    Raises `TaskTimeoutError`, `TaskCancelledError` or
+    `VerificationExhaustedError` for those outcomes, and
+    `SchemaValidationError` for an answer that a model has refused twice. The
+    graph then stays parked, and driving it again asks again. Raises
+    `ConfigurationError` for a graph without a checkpointer, a config without
+    a thread, and a thread that has not finished with another input. What a
+    node raises, comes out as it is.
+    """
+    thread = LocalThread(graph, config, context, stream_mode, on_chunk)
+    return cast(
+        StateSnapshot,
+        await drive_thread(
+            thread,
+            input_state,
+            engine=engine,
+            server_url=server_url,
+            api_key=api_key,
+            on_interrupt=on_interrupt,
+            on_breakpoint=on_breakpoint,
+            reroute=reroute,
+            raise_in_node=raise_in_node,
+            wait=wait,
+        ),
+    )
+
+
+def drive_human_loop_sync(
+    graph: Graph,
+    *,
+    config: Mapping[str, Any],
+    input_state: object = None,
+    engine: TaskEngine | None = None,
+    server_url: str | None = None,
+    api_key: str | None = None,
+    on_interrupt: OnInterrupt | None = None,
+    on_breakpoint: OnBreakpoint | None = None,
+    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
+    raise_in_node: bool = False,
+    wait: bool = True,
+    context: object = None,
+    stream_mode: Any = "updates",
+    on_chunk: OnChunk | None = None,
+) -> StateSnapshot:
+    """Run a graph and have people answer what it asks; block until it ends.
+
+    The blocking twin of `drive_human_loop`, for scripts and threads. The graph
+    runs by its synchronous methods, in worker threads. Besides, raises
+    `ConfigurationError` on the thread of the event loop that runs the engine:
+    it would wait for itself.
+    """
+    thread = LocalThread(graph, config, context, stream_mode, on_chunk, blocking=True)
+    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    drive = partial(
+        drive_thread,
+        thread,
+        input_state,
+        engine=engine,
+        server_url=server_url,
+        api_key=api_key,
+        on_interrupt=on_interrupt,
+        on_breakpoint=on_breakpoint,
+        reroute=reroute,
+        raise_in_node=raise_in_node,
+        wait=wait,
+    )
+    return cast(StateSnapshot, run_blocking(drive, engine))
+
+
+async def drive_thread(
+    thread: Thread,
+    given: object,
+    *,
+    engine: TaskEngine | None,
+    server_url: str | None,
+    api_key: str | None,
+    **options: Any,
+) -> Any:
+    """Find the engine, and drive a thread of whatever kind."""
+    async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile):
+        return await Driver(thread, chosen, meanwhile=meanwhile, **options).drive(given)
