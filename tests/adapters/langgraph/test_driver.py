@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,72 +13,12 @@ from langgraph.types import Command
 from awaithumans import Engine, SchemaValidationError, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.errors import ConfigurationError
-from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import AGENT
+from tests.adapters.langgraph.driving import driving
 from tests.adapters.langgraph.graphs import Graphs, State, question, thread
 from tests.adapters.langgraph.people import ANA, NO, People
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine(MemoryStore())
-    async with engine.run():
-        yield engine
-
-
-@pytest.fixture
-def people(engine: Engine) -> People:
-    return People(engine)
-
-
-@pytest.fixture
-def graphs() -> Graphs:
-    return Graphs()
-
-
-class Driven:
-    """A drive in the background."""
-
-    def __init__(self) -> None:
-        self.state: Any = None
-        self.error: BaseException | None = None
-        self.done = anyio.Event()
-
-    async def result(self) -> Any:
-        with anyio.fail_after(20):
-            await self.done.wait()
-        if self.error:
-            raise self.error
-        return self.state
-
-
-@asynccontextmanager
-async def driving(*drives: Callable[[], Awaitable[Any]]) -> AsyncIterator[list[Driven]]:
-    """Drive in the background while the block runs; killed behind it."""
-
-    async def go(driven: Driven, drive: Callable[[], Awaitable[Any]]) -> None:
-        try:
-            driven.state = await drive()
-        except Exception as error:  # noqa: BLE001 - raised by `result`
-            driven.error = error
-        finally:
-            driven.done.set()
-
-    async with anyio.create_task_group() as group:
-        driven = [Driven() for _ in drives]
-        for one, drive in zip(driven, drives, strict=True):
-            group.start_soon(go, one, drive)
-        try:
-            yield driven
-        finally:
-            group.cancel_scope.cancel()
 
 
 async def test_a_graph_waits_for_its_answer(graphs: Graphs, people: People, engine: Engine):
