@@ -157,6 +157,9 @@ class Engine(TaskEngine):
             lazy=background,
             telemetry=self.telemetry,
         )
+        for channel in self.channels.values():
+            if bind := getattr(channel, "bind", None):
+                bind(self)
 
     # ── Background work ───────────────────────────────────────────────────────
 

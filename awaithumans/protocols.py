@@ -283,6 +283,9 @@ class Channel(Protocol):
     One that talks to programs says so with an attribute `for_agents = True`:
     it hears only that a task is closed, and `callback_url` may name it.
 
+    One that needs the engine has a `def bind(self, engine)`, called by each
+    `Engine` that is made with it.
+
     One that keeps connections has an `async def aclose()`, too. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
     `DeliveryError` to say that, and when, a retry makes sense; anything else

@@ -42,6 +42,7 @@ LAYERS = (
         "leases",
         "waiting",
         "client",
+        "receiving",
         "remote",
         "blocking",
         "telemetry",

@@ -64,7 +64,7 @@ async def test_send(people: People, engine: Engine):
     def decide(one: Any) -> Orders:
         return {"log": [f"{one['order']}: {await_human(**question(one['order'])).approved}"]}
 
-    builder = StateGraph(Orders)
+    builder: Any = StateGraph(Orders)
     builder.add_node("decide", decide)
     builder.add_conditional_edges(START, lambda state: [Send("decide", {"order": order}) for order in state["orders"]])
     graph = builder.compile(checkpointer=InMemorySaver())
