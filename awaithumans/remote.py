@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
+from weakref import WeakKeyDictionary
 
 import anyio
+from anyio.lowlevel import current_token
 from pydantic import BaseModel
 
 from awaithumans.ambient import ambient_telemetry
@@ -58,6 +62,7 @@ POLL_SECONDS = 25
 SHORTEST_POLL = 1.0
 FEWEST_TRIES = 5
 READ_TIMEOUT = 35.0
+CLOSE_WITHIN = 5.0
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 ASK_PATIENCE = 15.0
@@ -79,8 +84,8 @@ class RemoteEngine(TaskEngine):
         telemetry: who is told of spans; by default the process's global
             OpenTelemetry providers, where its API is installed.
 
-    An async context manager; connections are reused until it is closed. Use
-    one instance on one event loop. Creating is retried for a few seconds,
+    An async context manager; connections are reused until it is closed, those
+    of each event loop there. Creating is retried for a few seconds,
     harmlessly, since the key names the task, and so is leasing; commands are
     sent once.
 
@@ -105,7 +110,8 @@ class RemoteEngine(TaskEngine):
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._wait_patience = wait_patience
         self._telemetry: Telemetry = telemetry or ambient_telemetry()
-        self._client: httpx2.AsyncClient | None = None
+        self._clients: WeakKeyDictionary[object, httpx2.AsyncClient] = WeakKeyDictionary()
+        """One for each event loop, since connections belong to theirs."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,10 +122,16 @@ class RemoteEngine(TaskEngine):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        """Close the connections, of whatever event loop; harmless when repeated."""
+        here = current_token().native_token
+        while self._clients:
+            loop, client = self._clients.popitem()
+            if loop is here:
+                await client.aclose()
+            elif isinstance(loop, asyncio.AbstractEventLoop) and loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+                with suppress(TimeoutError):
+                    await anyio.to_thread.run_sync(closing.result, CLOSE_WITHIN)
 
     # ── Verbs ─────────────────────────────────────────────────────────────────
 
@@ -260,12 +272,15 @@ class RemoteEngine(TaskEngine):
         return await self._http().request(method, url, content=content, headers=headers, params=params)
 
     def _http(self) -> httpx2.AsyncClient:
-        if self._client is None:
-            import httpx2
+        here = current_token().native_token
+        if client := self._clients.get(here):
+            return client
+        import httpx2
 
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a wait holds one
-            self._client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls(), limits=limits)
-        return self._client
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a wait holds one
+        client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls(), limits=limits)
+        self._clients[here] = client
+        return client
 
     def _task(self, reply: httpx2.Response, unknown: Callable[[], AwaitHumansError]) -> Task:
         document = self._document(reply, unknown)

@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from awaithumans import Engine, RemoteEngine, await_human
+from awaithumans.blocking import run_blocking
 from awaithumans.errors import (
     NotAuthenticatedError,
     PollError,
@@ -199,3 +200,12 @@ class _Hasty(Random):
 class _Nothing:
     def get(self) -> None:
         return None
+
+
+@pytest.mark.anyio
+async def test_one_remote_engine_serves_several_event_loops():
+    async with Engine(MemoryStore()).run() as local, served(local) as url, RemoteEngine(url, TOKEN) as engine:
+        task = await engine.create(a_question())
+        for _ in range(2):
+            assert (await anyio.to_thread.run_sync(run_blocking, lambda: engine.get(task.id), engine)).id == task.id
+            assert (await engine.get(task.id)).id == task.id

@@ -49,11 +49,15 @@ class Position:
     failed_at: tuple[Interrupt, ...] = ()
     """The interrupts of nodes that failed by raising another outcome than an answer."""
     next: tuple[str, ...] = ()
-    """The nodes to run next; empty when the turn is finished."""
+    """The nodes of the step that comes next or is under way; empty when the turn is finished.
+
+    Unlike what LangGraph calls so, it counts those that have run: a process that ends when all of them have, and
+    before the step itself is saved, leaves a turn that is not finished.
+    """
     before: tuple[str, ...] = ()
-    """Those of them that the graph has a breakpoint before."""
+    """Those of them that the graph has a breakpoint before, if none of them has begun."""
     behind: tuple[str, ...] = ()
-    """The nodes that ran last and that the graph has a breakpoint behind."""
+    """The nodes of the step before that the graph has a breakpoint behind, if the next step has not begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +155,7 @@ class LocalThread:
         if state.created_at is None:
             return Position(state=state, started=False, checkpoint="")
         failed = [task for task in state.tasks if task.error is not None]
+        begun = any(task.error or task.interrupts or task.result is not None for task in state.tasks)
         return Position(
             state=state,
             started=True,
@@ -159,9 +164,9 @@ class LocalThread:
             pending=_distinct(task for task in state.tasks if task.result is None),
             failed=bool(failed),
             failed_at=_distinct(task for task in failed if _OUTCOME_ERROR.search(str(task.error))),
-            next=state.next,
-            before=_named(state.next, self.graph.interrupt_before_nodes),
-            behind=await self._behind(state),
+            next=tuple(task.name for task in state.tasks),
+            before=() if begun else _named(state.next, self.graph.interrupt_before_nodes),
+            behind=() if begun else await self._behind(state),
         )
 
     async def run(self, step: Step, *, set_aside: Sequence[str] = ()) -> None:

@@ -10,9 +10,10 @@ import anyio
 import pytest
 from langgraph.types import Command
 
-from awaithumans import Engine, SchemaValidationError, TaskCancelledError, TaskSpec
+from awaithumans import SchemaValidationError, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.errors import ConfigurationError
+from awaithumans.protocols import TaskEngine
 from awaithumans.types import AGENT
 from tests.adapters.langgraph.driving import driving
 from tests.adapters.langgraph.graphs import Graphs, State, question, thread
@@ -21,7 +22,12 @@ from tests.adapters.langgraph.people import ANA, NO, People
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_graph_waits_for_its_answer(graphs: Graphs, people: People, engine: Engine):
+@pytest.fixture(params=["here", "over HTTP"])
+def reached(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def test_a_graph_waits_for_its_answer(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     async with driving(lambda: drive_human_loop(graph, input_state={}, config=thread(), engine=engine)) as [drive]:
         [task] = await people.asked()
@@ -35,7 +41,7 @@ async def test_a_graph_waits_for_its_answer(graphs: Graphs, people: People, engi
     assert graphs.runs["ask"] == 2
 
 
-async def test_two_questions_of_a_node_are_two_tasks(graphs: Graphs, people: People, engine: Engine):
+async def test_two_questions_of_a_node_are_two_tasks(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A", "A")})
     async with driving(lambda: drive_human_loop(graph, input_state={}, config=thread(), engine=engine)) as [drive]:
         await people.asked()
@@ -45,7 +51,9 @@ async def test_two_questions_of_a_node_are_two_tasks(graphs: Graphs, people: Peo
         assert (await drive.result()).values["log"] == ["A: False", "A: True"]
 
 
-async def test_branches_are_asked_together_and_resumed_as_answers_come(graphs: Graphs, people: People, engine: Engine):
+async def test_branches_are_asked_together_and_resumed_as_answers_come(
+    graphs: Graphs, people: People, engine: TaskEngine
+):
     branches = {name: graphs.asking(name, name) for name in "ABC"}
     graph = graphs.compiled(branches)
     async with driving(lambda: drive_human_loop(graph, input_state={}, config=thread(), engine=engine)) as [drive]:
@@ -61,7 +69,7 @@ async def test_branches_are_asked_together_and_resumed_as_answers_come(graphs: G
     assert len(await people.all()) == 3
 
 
-async def test_a_driver_that_was_killed_is_followed_by_another(graphs: Graphs, people: People, engine: Engine):
+async def test_a_driver_that_was_killed_is_followed_by_another(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     drive = lambda: drive_human_loop(graph, input_state={}, config=thread(), engine=engine)  # noqa: E731
     async with driving(drive):
@@ -74,7 +82,7 @@ async def test_a_driver_that_was_killed_is_followed_by_another(graphs: Graphs, p
     assert len(await people.all()) == 1
 
 
-async def test_an_answer_given_while_nobody_drives_is_found(graphs: Graphs, people: People, engine: Engine):
+async def test_an_answer_given_while_nobody_drives_is_found(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     async with driving(lambda: drive_human_loop(graph, input_state={}, config=thread(), engine=engine)):
         await people.asked()
@@ -87,13 +95,16 @@ async def test_an_answer_given_while_nobody_drives_is_found(graphs: Graphs, peop
 
 
 async def test_a_timeout_reaches_the_caller_and_driving_again_asks_somebody_else(
-    graphs: Graphs, people: People, engine: Engine
+    graphs: Graphs, people: People, engine: TaskEngine
 ):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A"), "other": graphs.asking("other", "B")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine)
     async with driving(partial(drive, input_state={})) as [first]:
         [a, b] = await people.asked(2)
         await people.answer(order="B")
+        with anyio.fail_after(10):
+            while graphs.runs["other"] < 2:
+                await anyio.sleep(0.01)
         await engine.cancel(a.id if a.spec.payload["order"] == "A" else b.id, by=AGENT)
         with pytest.raises(TaskCancelledError):
             await first.result()
@@ -114,7 +125,7 @@ async def test_a_timeout_reaches_the_caller_and_driving_again_asks_somebody_else
     assert graphs.runs["other"] == 2
 
 
-async def test_a_key_of_its_own_does_not_keep_its_first_outcome(graphs: Graphs, people: People, engine: Engine):
+async def test_a_key_of_its_own_does_not_keep_its_first_outcome(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["idempotency_key"] = "refund-A"
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine)
@@ -130,7 +141,7 @@ async def test_a_key_of_its_own_does_not_keep_its_first_outcome(graphs: Graphs, 
         assert (await again.result()).values["log"] == ["A: True"]
 
 
-async def test_a_node_may_catch_other_outcomes(graphs: Graphs, people: People, engine: Engine):
+async def test_a_node_may_catch_other_outcomes(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A", "B", caught=(TaskCancelledError,))})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine, raise_in_node=True)
     async with driving(partial(drive, input_state={})) as [driven]:
@@ -141,7 +152,7 @@ async def test_a_node_may_catch_other_outcomes(graphs: Graphs, people: People, e
         assert (await driven.result()).values["log"] == ["A: TaskCancelledError", "B: True"]
 
 
-async def test_an_outcome_raised_in_a_node_does_not_stick(graphs: Graphs, people: People, engine: Engine):
+async def test_an_outcome_raised_in_a_node_does_not_stick(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A"), "other": graphs.asking("other", "B")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine, raise_in_node=True)
     for total in (2, 3):
@@ -159,7 +170,9 @@ async def test_an_outcome_raised_in_a_node_does_not_stick(graphs: Graphs, people
         assert sorted((await driven.result()).values["log"]) == ["A: True", "B: True"]
 
 
-async def test_a_node_that_fails_is_run_again_and_nobody_asked_again(graphs: Graphs, people: People, engine: Engine):
+async def test_a_node_that_fails_is_run_again_and_nobody_asked_again(
+    graphs: Graphs, people: People, engine: TaskEngine
+):
     broken = True
 
     def charge(state: State) -> State:
@@ -183,7 +196,9 @@ async def test_a_node_that_fails_is_run_again_and_nobody_asked_again(graphs: Gra
     assert len(await people.all()) == 1
 
 
-async def test_an_answer_that_the_model_refuses_is_asked_for_once_more(graphs: Graphs, people: People, engine: Engine):
+async def test_an_answer_that_the_model_refuses_is_asked_for_once_more(
+    graphs: Graphs, people: People, engine: TaskEngine
+):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine)
     async with driving(partial(drive, input_state={})) as [driven]:
@@ -204,7 +219,7 @@ async def test_an_answer_that_the_model_refuses_is_asked_for_once_more(graphs: G
 # ── Nobody gets an answer to something else ───────────────────────────────────
 
 
-async def test_an_answer_to_another_content_does_not_count(graphs: Graphs, people: People, engine: Engine):
+async def test_an_answer_to_another_content_does_not_count(graphs: Graphs, people: People, engine: TaskEngine):
     price = 10.0
 
     def ask(state: State) -> State:
@@ -223,7 +238,7 @@ async def test_an_answer_to_another_content_does_not_count(graphs: Graphs, peopl
 
 
 async def test_a_question_that_never_stays_the_same_is_the_developers_error(
-    graphs: Graphs, people: People, engine: Engine
+    graphs: Graphs, people: People, engine: TaskEngine
 ):
     def ask(state: State) -> State:
         graphs.runs["ask"] += 1
@@ -240,7 +255,7 @@ async def test_a_question_that_never_stays_the_same_is_the_developers_error(
 
 
 @pytest.mark.parametrize("forged", ["yes", None, {}, {"status": "completed", "response": {"approved": True}}])
-async def test_a_forged_resume_approves_nothing(forged: Any, graphs: Graphs, people: People, engine: Engine):
+async def test_a_forged_resume_approves_nothing(forged: Any, graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await drive_human_loop(graph, input_state={}, config=thread(), engine=engine, wait=False)
     [one] = (await graph.aget_state(thread())).interrupts
@@ -256,7 +271,7 @@ async def test_a_forged_resume_approves_nothing(forged: Any, graphs: Graphs, peo
         assert (await driven.result()).values["log"] == ["A: False"]
 
 
-async def test_an_answer_is_used_once_though_two_drive(graphs: Graphs, people: People, engine: Engine):
+async def test_an_answer_is_used_once_though_two_drive(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled(
         {"ask": graphs.asking("ask", "A"), "then": graphs.saying("then")}, ("__start__", "ask"), ("ask", "then")
     )
@@ -272,7 +287,7 @@ async def test_an_answer_is_used_once_though_two_drive(graphs: Graphs, people: P
 # ── Turns ─────────────────────────────────────────────────────────────────────
 
 
-async def test_another_input_takes_another_turn(graphs: Graphs, people: People, engine: Engine):
+async def test_another_input_takes_another_turn(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     for turn in (1, 2):
         drive = partial(drive_human_loop, graph, config=thread(), engine=engine, input_state={"order": str(turn)})
@@ -284,7 +299,7 @@ async def test_another_input_takes_another_turn(graphs: Graphs, people: People, 
 
 
 async def test_a_parked_thread_does_not_lose_its_question_to_another_input(
-    graphs: Graphs, people: People, engine: Engine
+    graphs: Graphs, people: People, engine: TaskEngine
 ):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine, wait=False)
@@ -294,7 +309,7 @@ async def test_a_parked_thread_does_not_lose_its_question_to_another_input(
     await people.asked(1, total=1)
 
 
-async def test_without_waiting_it_asks_and_resumes_and_returns(graphs: Graphs, people: People, engine: Engine):
+async def test_without_waiting_it_asks_and_resumes_and_returns(graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine, wait=False)
     assert (await drive(input_state={})).interrupts
@@ -313,7 +328,7 @@ async def test_without_waiting_it_asks_and_resumes_and_returns(graphs: Graphs, p
         (thread(), None, "has not begun"),
     ],
 )
-async def test_what_cannot_work_is_said(config: Any, saver: Any, message: str, graphs: Graphs, engine: Engine):
+async def test_what_cannot_work_is_said(config: Any, saver: Any, message: str, graphs: Graphs, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")}, saver=saver)
     with pytest.raises(ConfigurationError, match=message):
         await drive_human_loop(graph, config=config, engine=engine)

@@ -21,6 +21,7 @@ from awaithumans.adapters.langgraph import (
     drive_human_loop,
 )
 from awaithumans.errors import ConfigurationError, InvalidInputError, InvalidRoutingError, InvalidSignatureError
+from awaithumans.protocols import TaskEngine
 from awaithumans.signing import sign_body
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import AGENT
@@ -31,6 +32,12 @@ from tests.adapters.langgraph.people import ANA, NO, YES, People
 
 pytestmark = pytest.mark.anyio
 
+
+@pytest.fixture(params=["here", "over HTTP"])
+def reached(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 
@@ -39,7 +46,7 @@ def webhook(task: Task) -> dict[str, Any]:
     return {"body": body, "signature_header": sign_body(body, KEY), "webhook_key": KEY}
 
 
-async def resumed(graph: Any, engine: Engine, task: Task) -> Any:
+async def resumed(graph: Any, engine: TaskEngine, task: Task) -> Any:
     """Dispatch the task's webhook as a web app does; give the graph's state once it stops, or None."""
     run = await dispatch_resume(graph=graph, thread_id="t", engine=engine, **webhook(task))
     return await run if run else None
@@ -48,7 +55,7 @@ async def resumed(graph: Any, engine: Engine, task: Task) -> Any:
 # ── By a webhook ──────────────────────────────────────────────────────────────
 
 
-async def test_a_webhook_resumes_the_graph(graphs: Graphs, people: People, engine: Engine):
+async def test_a_webhook_resumes_the_graph(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     parked = await graph.ainvoke({}, thread())
@@ -65,7 +72,7 @@ async def test_a_webhook_resumes_the_graph(graphs: Graphs, people: People, engin
     assert state.values["log"] == ["A: False"]
 
 
-async def test_equal_questions_of_a_node_are_two(graphs: Graphs, people: People, engine: Engine):
+async def test_equal_questions_of_a_node_are_two(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A", "A")})
     await graph.ainvoke({}, thread())
@@ -74,7 +81,7 @@ async def test_equal_questions_of_a_node_are_two(graphs: Graphs, people: People,
     assert (await resumed(graph, engine, await people.answer())).values["log"] == ["A: False", "A: True"]
 
 
-async def test_duplicates_and_late_callbacks_answer_nothing_else(graphs: Graphs, people: People, engine: Engine):
+async def test_duplicates_and_late_callbacks_answer_nothing_else(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A", "B")})
     await graph.ainvoke({}, thread())
@@ -92,7 +99,7 @@ async def test_duplicates_and_late_callbacks_answer_nothing_else(graphs: Graphs,
     assert await resumed(graph, engine, second) is None
 
 
-async def test_two_callbacks_at_once_run_the_node_once(graphs: Graphs, people: People, engine: Engine):
+async def test_two_callbacks_at_once_run_the_node_once(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await graph.ainvoke({}, thread())
@@ -109,7 +116,7 @@ async def test_two_callbacks_at_once_run_the_node_once(graphs: Graphs, people: P
     assert [state.values["log"] for state in states if state] == [["A: True"]]
 
 
-async def test_branches_resumed_at_the_same_time(graphs: Graphs, people: People, engine: Engine):
+async def test_branches_resumed_at_the_same_time(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({name: graphs.asking(name, name) for name in "ABC"})
     await graph.ainvoke({}, thread())
@@ -120,7 +127,7 @@ async def test_branches_resumed_at_the_same_time(graphs: Graphs, people: People,
     assert sorted((await graph.aget_state(thread())).values["log"]) == ["A: True", "B: True", "C: True"]
 
 
-async def test_what_is_not_genuine_is_refused(graphs: Graphs, people: People, engine: Engine, monkeypatch: Any):
+async def test_what_is_not_genuine_is_refused(graphs: Graphs, people: People, engine: TaskEngine, monkeypatch: Any):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await graph.ainvoke({}, thread())
@@ -147,7 +154,7 @@ async def test_what_is_not_genuine_is_refused(graphs: Graphs, people: People, en
     assert state.values["log"] == ["A: True"]
 
 
-async def test_strangers_callbacks_do_nothing(graphs: Graphs, people: People, engine: Engine):
+async def test_strangers_callbacks_do_nothing(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await graph.ainvoke({}, thread())
@@ -164,7 +171,7 @@ async def test_strangers_callbacks_do_nothing(graphs: Graphs, people: People, en
 
 
 async def test_a_node_hears_of_other_outcomes_and_running_it_again_asks_again(
-    graphs: Graphs, people: People, engine: Engine
+    graphs: Graphs, people: People, engine: TaskEngine
 ):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
@@ -179,13 +186,15 @@ async def test_a_node_hears_of_other_outcomes_and_running_it_again_asks_again(
     assert (await resumed(graph, engine, await people.answer())).values["log"] == ["A: True"]
 
 
-async def test_a_misfit_is_asked_for_again_until_it_fits(graphs: Graphs, people: People, engine: Engine):
+async def test_a_misfit_is_asked_for_again_until_it_fits(
+    graphs: Graphs, people: People, home: Engine, engine: TaskEngine
+):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await graph.ainvoke({}, thread())
     for total in (1, 2):
         [task] = await people.asked(1, total=total)
-        engine._models.clear()  # as in another process, which does not know the model
+        home._models.clear()  # as in another process, which does not know the model
         await resumed(graph, engine, await people.answer(note="damn"))
     [task] = await people.asked(1, total=3)
     assert "mind your language" in task.spec.initial_errors["note"]
@@ -193,7 +202,7 @@ async def test_a_misfit_is_asked_for_again_until_it_fits(graphs: Graphs, people:
     assert state.values["log"] == ["A: True fine"]
 
 
-async def test_async_nodes_create_their_tasks_too(graphs: Graphs, people: People, engine: Engine):
+async def test_async_nodes_create_their_tasks_too(graphs: Graphs, people: People, engine: TaskEngine):
     async def ask(state: State) -> State:
         return {"log": [str((await await_human_async(**question("A"), engine=engine)).approved)]}
 
@@ -202,7 +211,7 @@ async def test_async_nodes_create_their_tasks_too(graphs: Graphs, people: People
     assert (await resumed(graph, engine, await people.answer())).values["log"] == ["True"]
 
 
-async def test_a_driver_drives_such_a_node_as_well(graphs: Graphs, people: People, engine: Engine):
+async def test_a_driver_drives_such_a_node_as_well(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A", "A"), "other": graphs.asking("other", "B")})
     drive = partial(drive_human_loop, graph, config=thread(), engine=engine)
@@ -222,7 +231,7 @@ async def test_a_driver_drives_such_a_node_as_well(graphs: Graphs, people: Peopl
     assert len(await people.all()) == 4
 
 
-async def test_flask_and_django_dispatch_from_their_threads(graphs: Graphs, people: People, engine: Engine):
+async def test_flask_and_django_dispatch_from_their_threads(graphs: Graphs, people: People, engine: TaskEngine):
     graphs.fields["engine"] = engine
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
     await graph.ainvoke({}, thread())
