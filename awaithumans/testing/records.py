@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -33,7 +33,8 @@ ALIKE = ("a", "A", "á", "a ", " a", "a%", "a_", "a'", 'a"', "a\\", "a/b", "a\nb
 
 def a_record(**fields: Any) -> Record:
     """Make the first version of a record; `fields` are those of `Record`."""
-    return Record(**{"kind": "installation", "id": "T0001", "document": {"name": "Acme"}, **fields})
+    defaults: dict[str, Any] = {"kind": "installation", "id": "T0001", "document": {"name": "Acme"}}
+    return Record(**{**defaults, **fields})
 
 
 async def kept(records: Records, **fields: Any) -> Record:
@@ -103,7 +104,7 @@ class KeepingTests(RecordsTests, of="Records"):
         found = await records.get(record.kind, record.id)
         assert found is not None
         assert found.document == {"list": [1]}
-        found.document["more"] = True
+        cast("dict[str, Any]", found.document)["list"].append(3)
         again = await records.get(record.kind, record.id)
         assert again is not None
         assert again.document == {"list": [1]}

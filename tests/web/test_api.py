@@ -190,6 +190,38 @@ async def test_people_claim_and_release_with_a_token_of_their_page(world: World,
     assert (released.status_code, released.json()["assigned_to_email"]) == (200, None)
 
 
+async def test_a_lease_is_held_by_one_and_given_back(client: httpx2.AsyncClient) -> None:
+    async def lease(holder: str, seconds: float) -> tuple[int, object]:
+        asked = {"name": "thread-1", "holder": holder, "seconds": seconds}
+        reply = await client.post("/api/leases", json=asked, headers=ADMIN)
+        return reply.status_code, reply.json()
+
+    yes, no = (200, {"held": True}), (200, {"held": False})
+    assert [await lease("a", 30), await lease("b", 30), await lease("a", 0.5)] == [yes, no, yes]
+    assert [await lease("a", 0), await lease("b", 30)] == [no, yes]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"holder": "h" * 129}, "holder"),
+        ({"seconds": 3601}, "seconds"),
+        ({"seconds": "30"}, "seconds"),
+        ({"seconds": True}, "seconds"),
+        ({"forever": True}, "forever"),
+    ],
+)
+async def test_a_lease_that_cannot_be_names_its_fault(
+    client: httpx2.AsyncClient, wrong: dict[str, object], field: str
+) -> None:
+    asked = {"name": "thread-1", "holder": "a", "seconds": 30, **wrong}
+    reply = await client.post("/api/leases", json=asked, headers=ADMIN)
+    assert reply.status_code == 422
+    assert set(reply.json()["fields"]) == {field}
+
+
 async def test_statistics_count(world: World, client: httpx2.AsyncClient) -> None:
     first = await world.ask(client)
     await world.ask(client, idempotency_key="key-2")
