@@ -216,6 +216,13 @@ class Deaf:
             raise DeliveryError("nobody is there", permanent=True)
 
 
+class DeafAgent(Deaf):
+    """A program that does not hear."""
+
+    name = "agent"
+    for_agents = True
+
+
 async def test_what_failed_is_listed_and_redelivered() -> None:
     channel = Deaf()
     world = World(channels=[channel])
@@ -238,6 +245,29 @@ async def test_what_failed_is_listed_and_redelivered() -> None:
             while {one["status"] for one in (await deliveries()).json()} != {"delivered"}:
                 await anyio.sleep(0.01)
         assert [one["recipient"] for one in (await deliveries()).json()] == ["horn:ana", "horn:ben"]
+
+
+@pytest.mark.parametrize(
+    "headers", [as_person("ana"), as_person("olga"), as_program("operator"), as_program("admin")], ids=str
+)
+async def test_nobody_is_shown_more_of_a_callback_than_its_host(headers: dict[str, str]) -> None:
+    """What is behind the host may be all that somebody needs to post there."""
+    world = World(channels=[DeafAgent(), Deaf()])
+    async with world.client() as client:
+        secrets = {"callback_url": "agent:https://hooks.example/s3cret", "notify": ["horn:https://horn.example/s3cret"]}
+        task_id = await world.ask(client, assign_to={"email": "ana@example.com"}, **secrets)
+        path = f"/api/tasks/{task_id}"
+        await client.post(f"{path}/cancel", json={}, headers=as_program("asker"))
+        with anyio.fail_after(10):
+            while len(await world.engine.failures()) < 2:
+                await anyio.sleep(0.01)
+        await client.post(f"{path}/redeliver", headers=as_program("operator"))
+        below = ["", "/poll?timeout=1", "/audit", "/deliveries"]
+        addresses = [*(path + more for more in below), "/api/tasks", "/api/deliveries/failed", "/", f"/tasks/{task_id}"]
+        shown = "".join([(await client.get(address, headers=headers)).text for address in addresses])
+    assert "Approve the refund?" in shown
+    assert "hooks.example/…" in shown
+    assert "s3cret" not in shown
 
 
 @pytest.mark.parametrize("name", ["reader", "asker", "answerer"])
