@@ -8,11 +8,10 @@ import hashlib
 import hmac
 import json
 import secrets as randomness
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from awaithumans.documents import canonical, digest
 from awaithumans.errors import ConfigurationError, InvalidInputError
 
 MIN_SECRET_BYTES = 32
@@ -24,6 +23,8 @@ _NONCE_BYTES = 16
 _MAC_BYTES = 32
 _VERSION = b"\x01"
 _WEBHOOK_SALT = b"awaithumans-webhook-v1"
+_STANDARD_PREFIX = "whsec_"
+_STANDARD_BYTES = range(24, 65)
 _HOW_TO_MAKE = """Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))\""""
 _MAKE_WEBHOOK_KEY = (
     """Make one with: python -c "import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())\""""
@@ -101,8 +102,8 @@ class KeyRing:
         Without a secret it is a plain digest, with the key id `0`.
         """
         for key_id, key in self.keys("fingerprint").items():
-            return f"{key_id}:{_mac(key, canonical(content).encode()).hex()}"
-        return f"{_UNKEYED_ID}:{digest(content)}"
+            return f"{key_id}:{_mac(key, _canonical(content)).hex()}"
+        return f"{_UNKEYED_ID}:{_digest(content)}"
 
     def made(self, fingerprint: str) -> bool:
         """Tell whether a secret of this ring, or none at all, made it."""
@@ -116,9 +117,9 @@ class KeyRing:
         """
         key_id, _, hexdigest = fingerprint.partition(":")
         if key_id == _UNKEYED_ID:
-            return _equal(hexdigest, digest(content))
+            return _equal(hexdigest, _digest(content))
         key = self.keys("fingerprint").get(key_id)
-        return key is not None and _equal(hexdigest, _mac(key, canonical(content).encode()).hex())
+        return key is not None and _equal(hexdigest, _mac(key, _canonical(content)).hex())
 
     def link_token(self, task_id: str, address: str, attempt: int) -> str:
         """Make the token of a capability link; letter case does not count.
@@ -151,23 +152,23 @@ class KeyRing:
         the secret, and is worth nothing without the person's log-in.
         Raises `ConfigurationError` on a ring without secrets.
         """
-        return self._seal("form", randomness.token_bytes(_NONCE_BYTES), canonical([person_id, mount]))
+        return self._seal("form", randomness.token_bytes(_NONCE_BYTES), _canonical([person_id, mount]))
 
     def form_token_valid(self, token: str, person_id: str, mount: str) -> bool:
         """Tell whether this ring made `token` for this person and mount point.
 
         Never raises, whatever the text.
         """
-        return len(token) <= MAX_LINK_LENGTH and self._open("form", token, canonical([person_id, mount])) is not None
+        return len(token) <= MAX_LINK_LENGTH and self._open("form", token, _canonical([person_id, mount])) is not None
 
-    def _seal(self, purpose: str, body: bytes, bound: str = "") -> str:
+    def _seal(self, purpose: str, body: bytes, bound: bytes = b"") -> str:
         """Sign `body` and, without carrying it along, `bound`."""
         for key_id, key in self.keys(purpose).items():
             head = _VERSION + bytes.fromhex(key_id)
             return _to_base64url(head + _mac(key, _sealed(head, body, bound)) + body)
         raise ConfigurationError("signing needs a secret, and this engine has none", hint=f"Set it. {_HOW_TO_MAKE}")
 
-    def _open(self, purpose: str, token: str, bound: str = "") -> bytes | None:
+    def _open(self, purpose: str, token: str, bound: bytes = b"") -> bytes | None:
         raw = _from_base64url(token)
         if raw is None or not raw.startswith(_VERSION):
             return None
@@ -196,9 +197,9 @@ def _derived(root: bytes, purpose: str) -> bytes:
     return _expand(root, f"awaithumans/v1/{purpose}".encode())
 
 
-def _sealed(head: bytes, body: bytes, bound: str) -> bytes:
+def _sealed(head: bytes, body: bytes, bound: bytes) -> bytes:
     """Put together what is signed; a part of fixed length stands first."""
-    return head + hashlib.sha256(bound.encode()).digest() + body
+    return head + hashlib.sha256(bound).digest() + body
 
 
 def _cut(raw: bytes, length: int) -> tuple[bytes, bytes]:
@@ -209,7 +210,12 @@ def _cut(raw: bytes, length: int) -> tuple[bytes, bytes]:
 
 
 class WebhookKey:
-    """What webhooks are signed with; sender and receivers hold it.
+    """What webhooks are signed with.
+
+    `X-Awaithumans-Signature` is checked with the key itself, so sender and
+    receivers hold it. Of the Standard Webhooks headers each endpoint has a
+    secret of its own, derived from the key: a receiver that holds only this
+    can forge nothing for another.
 
     Arguments:
         roots: the base64 text of 32 bytes, in the standard or the URL-safe
@@ -217,9 +223,10 @@ class WebhookKey:
 
     Raises `ConfigurationError` for anything else.
 
-    Given several, the first signs `X-Awaithumans-Signature`, all of them sign
-    `webhook-signature`, and all of them are accepted: to rotate, receivers
-    get the new root beside the old one, then the sender puts it first.
+    Given several, the first signs `X-Awaithumans-Signature`, secrets derived
+    from all of them sign `webhook-signature`, and all of them are accepted: to
+    rotate, receivers get the new root beside the old one, then the sender puts
+    it first.
     """
 
     def __init__(self, roots: str | Sequence[str]) -> None:
@@ -227,20 +234,24 @@ class WebhookKey:
         if not several:
             raise ConfigurationError("a webhook key needs at least one root", hint=_MAKE_WEBHOOK_KEY)
         decoded = tuple(map(_decoded, several))
-        self._keys = tuple(_expand(_mac(_WEBHOOK_SALT, raw), b"v1") for raw in decoded)
+        self._extracted = tuple(_mac(_WEBHOOK_SALT, raw) for raw in decoded)
+        self._keys = tuple(_expand(extracted, b"v1") for extracted in self._extracted)
         self.as_secrets = frozenset(_root(form) for raw in decoded for form in _written_forms(raw))
         """What a `KeyRing` would make of the roots, to find that it has them."""
 
     def __repr__(self) -> str:
         return f"WebhookKey(<{len(self._keys)} hidden>)"
 
-    @property
-    def standard_secret(self) -> str:
-        """Give what a Standard Webhooks library of a receiver is set up with.
+    def standard_secrets(self, endpoint: str) -> tuple[str, ...]:
+        """Derive an endpoint's Standard Webhooks secrets, the current one first.
 
-        It is `whsec_` and the base64 of the derived key, not of the root.
+        There is one per root: `whsec_` and the base64 of HKDF-SHA256 of the
+        root, with the salt `awaithumans-webhook-v1` and the info
+        `standard-webhooks/v1/` and `endpoint`. It tells nothing about the
+        root, or about another endpoint's.
         """
-        return f"whsec_{base64.b64encode(self._keys[0]).decode()}"
+        info = f"standard-webhooks/v1/{endpoint}".encode()
+        return tuple(_standard_secret(_expand(extracted, info)) for extracted in self._extracted)
 
     def sign(self, body: bytes) -> str:
         """Give the value of `X-Awaithumans-Signature`: `sha256=<hex>`."""
@@ -254,18 +265,31 @@ class WebhookKey:
         signature = (header or "").removeprefix("sha256=")
         return any(_equal(signature, _mac(key, body).hex()) for key in self._keys)
 
-    def standard_headers(self, *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-        """Give the three headers of Standard Webhooks.
 
-        `message_id` is equal for every attempt; `timestamp` is the attempt's,
-        in seconds since 1970, and receivers refuse what is too old.
-        """
-        signed = f"{message_id}.{timestamp}.".encode() + body
-        return {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(_standard_signatures(self._keys, signed)),
-        }
+def standard_headers(secrets: Iterable[str], *, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Give the three headers of Standard Webhooks, signed with each secret.
+
+    Arguments:
+        secrets: `whsec_` and base64 each, such as `WebhookKey.standard_secrets`.
+        message_id: equal for every attempt.
+        timestamp: the attempt's, in seconds since 1970; receivers refuse what
+            is too old.
+        body: what is sent, to the byte.
+
+    Raises `ConfigurationError` for a secret that is none.
+    """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    signatures = [base64.b64encode(_mac(_standard_key(secret), signed)).decode() for secret in secrets]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+    }
+
+
+def ensure_standard_secret(secret: str) -> None:
+    """Raise `ConfigurationError` unless this is `whsec_` and the base64 of 24 to 64 bytes."""
+    _standard_key(secret)
 
 
 def sign_body(body: bytes, key: WebhookKey | str) -> str:
@@ -312,9 +336,18 @@ def _written_forms(raw: bytes) -> Iterator[bytes]:
         yield from (text, text.rstrip(b"="))
 
 
-def _standard_signatures(keys: Sequence[bytes], signed: bytes) -> Iterator[str]:
-    for key in keys:
-        yield f"v1,{base64.b64encode(_mac(key, signed)).decode()}"
+def _standard_secret(key: bytes) -> str:
+    return f"{_STANDARD_PREFIX}{base64.b64encode(key).decode()}"
+
+
+def _standard_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(_STANDARD_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(_STANDARD_PREFIX) or len(key) not in _STANDARD_BYTES:
+        raise ConfigurationError("a Standard Webhooks secret is whsec_ and the base64 of 24 to 64 bytes")
+    return key
 
 
 # ── Primitives ────────────────────────────────────────────────────────────────
@@ -330,6 +363,17 @@ def _expand(root: bytes, info: bytes) -> bytes:
     HKDF-Extract is `_mac(salt, secret)`.
     """
     return _mac(root, info + b"\x01")
+
+
+def _canonical(content: object) -> bytes:
+    """Write JSON in one form only."""
+    from awaithumans.documents import canonical  # here: who checks a webhook needs the standard library alone
+
+    return canonical(content).encode()
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(_canonical(content)).hexdigest()
 
 
 def _equal(ours: str, theirs: str) -> bool:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from awaithumans import Engine, LeaseLostError, Record
+from awaithumans import BlockingEngine, Engine, LeaseLostError, Record
 from awaithumans.errors import ConfigurationError
 from awaithumans.leases import KEPT_FOR, KIND, SWEPT_AT_ONCE, Leases, holding
 from awaithumans.records import MemoryRecords
@@ -104,6 +110,62 @@ async def test_a_right_cannot_be_leased_in_a_hosts_transaction(tmp_path: Path) -
     with engine.store._database._engine.begin() as connection, pytest.raises(ConfigurationError):  # type: ignore[attr-defined]
         await engine.using(connection).lease("n", holder="a", seconds=30)
     await engine.aclose()
+
+
+# ── In several processes and threads ──────────────────────────────────────────
+
+DATABASES = ["sqlite", "postgres_url", "mariadb_url"]
+NAMES = [f"thread-{number}" for number in range(20)]
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/t.db"
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.mark.parametrize("url", DATABASES, indirect=True)
+def test_of_several_processes_one_gets_a_lease(url: str) -> None:
+    """They all try at the same moment, and for every name exactly one is told True."""
+    command = [sys.executable, "-m", "tests.programs.leasing", url]
+    with ExitStack() as ending:
+        processes = [
+            ending.enter_context(
+                subprocess.Popen(
+                    [*command, f"process-{number}", *NAMES], cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True
+                )
+            )
+            for number in range(4)
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        told = [process.communicate(timeout=60) for process in processes]
+    assert [errors for _, errors in told] == [""] * 4
+    assert sorted(name for names, _ in told for name in names.split()) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("url", DATABASES, indirect=True)
+def test_of_several_threads_one_gets_a_lease(url: str) -> None:
+    """On two engines, as two processes have them."""
+    engines = [BlockingEngine(Engine(SQLAlchemyStore(url), background=False)) for _ in range(2)]
+    start = threading.Barrier(8)
+
+    def take(number: int) -> list[str]:
+        start.wait(timeout=20)
+        return [name for name in NAMES if engines[number % 2].lease(name, holder=str(number), seconds=600)]
+
+    with ThreadPoolExecutor(8) as threads:
+        told = [name for names in threads.map(take, range(8)) for name in names]
+    assert sorted(told) == sorted(NAMES)
+    for engine in engines:
+        engine.aclose()
 
 
 # ── Holding ───────────────────────────────────────────────────────────────────

@@ -20,12 +20,13 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from awaithumans.documents import digest
 from awaithumans.errors import ConfigurationError, InvalidInputError
-from awaithumans.signing import KeyRing, Link, WebhookKey, sign_body, verify_signature
+from awaithumans.signing import KeyRing, Link, WebhookKey, sign_body, standard_headers, verify_signature
 
 OLD = "old secret, " + "o" * 32
 NEW = "new secret, " + "n" * 32
 ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 OTHER_ROOT = "tlR5UCElY4QIjThpO4TlL1GzTzXrQQJYa3BtvZ0FOBQ"
+ENDPOINT = "https://agent.example/callback"
 BODY = b'{"task_id":"t1","status":"completed"}'
 
 json_values = st.recursive(
@@ -215,8 +216,6 @@ class TestWebhookKey:
 
     def test_the_key_is_derived_as_the_format_says(self) -> None:
         derived = "fec0c9cec3dbf3e6764848739ab646cabd1230ee9a9c87cf4d9626ff827fb9b4"
-        secret = WebhookKey(ROOT).standard_secret
-        assert base64.b64decode(secret.removeprefix("whsec_")).hex() == derived
         assert (
             WebhookKey(ROOT).sign(BODY)
             == f"sha256={hmac.new(bytes.fromhex(derived), BODY, hashlib.sha256).hexdigest()}"
@@ -253,7 +252,7 @@ class TestWebhookKey:
     def test_it_does_not_show_the_key(self) -> None:
         shown = repr(WebhookKey(ROOT))
         assert ROOT not in shown
-        assert WebhookKey(ROOT).standard_secret.removeprefix("whsec_") not in shown
+        assert WebhookKey(ROOT).standard_secrets(ENDPOINT)[0].removeprefix("whsec_") not in shown
 
     def test_rotation_is_seamless_in_both_directions(self) -> None:
         old, both, new = WebhookKey(ROOT), WebhookKey([OTHER_ROOT, ROOT]), WebhookKey(OTHER_ROOT)
@@ -268,6 +267,36 @@ class TestWebhookKey:
         assert not verify_signature(body=BODY, signature=signature, key=OTHER_ROOT)
 
 
+def test_checking_a_webhook_needs_only_the_standard_library() -> None:
+    """A receiver may be small: what the rest of this library needs need not be there."""
+    program = f"""
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in {{*sys.stdlib_module_names, "awaithumans"}}:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Nothing())
+from awaithumans.signing import sign_body, verify_signature
+
+signature = sign_body(b"{{}}", {ROOT!r})
+assert verify_signature(body=b"{{}}", signature=signature, key={ROOT!r})
+assert not verify_signature(body=b"[]", signature=signature, key={ROOT!r})
+try:
+    import pydantic
+except ImportError:
+    print("alone")
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "alone\n"
+
+
+def receiver_with(key: WebhookKey, endpoint: str = ENDPOINT) -> Webhook:
+    """Make what a receiver with only its endpoint's secret checks with."""
+    return Webhook(key.standard_secrets(endpoint)[0])
+
+
 class TestStandardWebhooks:
     """The library that receivers use is the judge."""
 
@@ -275,28 +304,51 @@ class TestStandardWebhooks:
         self.now = int(datetime.now(UTC).timestamp())  # receivers refuse what is five minutes old
 
     def headers(self, key: WebhookKey, *, timestamp: int | None = None) -> dict[str, str]:
-        return key.standard_headers(message_id="msg-1", timestamp=timestamp or self.now, body=BODY)
+        secrets = key.standard_secrets(ENDPOINT)
+        return standard_headers(secrets, message_id="msg-1", timestamp=timestamp or self.now, body=BODY)
 
     def test_a_receiver_accepts_it(self) -> None:
         key = WebhookKey(ROOT)
-        assert Webhook(key.standard_secret).verify(BODY, self.headers(key)) == json.loads(BODY)
+        assert receiver_with(key).verify(BODY, self.headers(key)) == json.loads(BODY)
+
+    def test_the_secret_is_derived_as_the_documentation_says(self) -> None:
+        info = b"standard-webhooks/v1/" + ENDPOINT.encode()
+        hkdf = HKDF(algorithm=SHA256(), length=32, salt=b"awaithumans-webhook-v1", info=info)
+        derived = hkdf.derive(base64.b64decode(ROOT + "="))
+        assert WebhookKey(ROOT).standard_secrets(ENDPOINT) == (f"whsec_{base64.b64encode(derived).decode()}",)
+
+    def test_one_endpoints_secret_is_worth_nothing_at_another(self) -> None:
+        key = WebhookKey(ROOT)
+        with pytest.raises(WebhookVerificationError):
+            receiver_with(key, "https://agent.example/other").verify(BODY, self.headers(key))
+
+    def test_an_endpoints_secret_does_not_make_the_signature_of_the_key(self) -> None:
+        """A receiver that has only its own secret cannot speak to those that have the key."""
+        key = WebhookKey(ROOT)
+        secret = base64.b64decode(key.standard_secrets(ENDPOINT)[0].removeprefix("whsec_"))
+        assert not key.verify(BODY, hmac.digest(secret, BODY, "sha256").hex())
+
+    @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_AAAA", "whsec_é", f"whsec_{'A' * 92}", "A" * 32])
+    def test_a_bad_secret_is_refused(self, secret: str) -> None:
+        with pytest.raises(ConfigurationError, match="whsec_"):
+            standard_headers([secret], message_id="msg-1", timestamp=0, body=BODY)
 
     def test_the_signature_is_what_the_library_makes(self) -> None:
         key = WebhookKey(ROOT)
-        theirs = Webhook(key.standard_secret).sign("msg-1", datetime.fromtimestamp(self.now, UTC), BODY.decode())
+        theirs = receiver_with(key).sign("msg-1", datetime.fromtimestamp(self.now, UTC), BODY.decode())
         assert self.headers(key)["webhook-signature"] == theirs
 
     @pytest.mark.parametrize("receiver", [ROOT, OTHER_ROOT])
     def test_during_rotation_receivers_with_either_key_accept_it(self, receiver: str) -> None:
         headers = self.headers(WebhookKey([OTHER_ROOT, ROOT]))
-        assert Webhook(WebhookKey(receiver).standard_secret).verify(BODY, headers)
+        assert receiver_with(WebhookKey(receiver)).verify(BODY, headers)
 
     def test_a_replay_of_an_old_request_is_refused(self) -> None:
         key = WebhookKey(ROOT)
         with pytest.raises(WebhookVerificationError):
-            Webhook(key.standard_secret).verify(BODY, self.headers(key, timestamp=self.now - 3_600))
+            receiver_with(key).verify(BODY, self.headers(key, timestamp=self.now - 3_600))
 
     def test_another_id_is_refused(self) -> None:
         key = WebhookKey(ROOT)
         with pytest.raises(WebhookVerificationError):
-            Webhook(key.standard_secret).verify(BODY, {**self.headers(key), "webhook-id": "msg-2"})
+            receiver_with(key).verify(BODY, {**self.headers(key), "webhook-id": "msg-2"})

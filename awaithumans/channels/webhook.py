@@ -7,7 +7,7 @@ import logging
 import math
 import re
 import ssl
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,10 +19,10 @@ import anyio
 import anyio.lowlevel
 
 from awaithumans.clock import SystemClock
-from awaithumans.errors import InvalidRoutingError
+from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
-from awaithumans.routing import WEBHOOK
-from awaithumans.signing import WebhookKey
+from awaithumans.routing import WEBHOOK, shown_recipient
+from awaithumans.signing import WebhookKey, ensure_standard_secret, standard_headers
 from awaithumans.types import Notice, Task
 from awaithumans.wire import outcome_to_wire
 
@@ -60,17 +60,24 @@ class WebhookChannel:
     """Posts a closed task's outcome to its `callback_url`.
 
     Arguments:
-        key: what to sign with; receivers hold it, too.
+        key: what to sign with.
+        endpoint_secrets: the Standard Webhooks secrets of endpoints that are
+            not to have a derived one; several of one endpoint all sign. A
+            secret is also that of the endpoints below, unless a longer one has
+            another: `https://agent.example/hooks` covers
+            `https://agent.example/hooks/7`.
         allow_private: post to loopback and private addresses, as well.
         clock: the time that is signed; by default this machine's.
         timeout: seconds that a delivery may take, from looking the host up to
             the response's status.
         tls: replaces the system's certificate authorities.
 
-    The request carries `X-Awaithumans-Signature` and the headers of Standard
-    Webhooks; `webhook-id` and the body are equal for every attempt. Any status
-    from 200 to 299 means delivered, and no other: redirects are not followed.
-    A 410 ends the attempts, a 429 or 503 may name the pause before the next.
+    The request carries `X-Awaithumans-Signature`, made with `key`, and the
+    headers of Standard Webhooks, made with a secret of the endpoint's own: see
+    `standard_secret`. `webhook-id` and the body are equal for every attempt.
+    Any status from 200 to 299 means delivered, and no other: redirects are not
+    followed. A 410 ends the attempts, a 429 or 503 may name the pause before
+    the next.
 
     The address that is connected to is the one that was checked: it must be
     public, or with `allow_private` also loopback or private; link-local and
@@ -88,12 +95,14 @@ class WebhookChannel:
         self,
         key: WebhookKey | str,
         *,
+        endpoint_secrets: Mapping[str, str | Sequence[str]] | None = None,
         allow_private: bool = False,
         clock: Clock | None = None,
         timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.key = WebhookKey(key) if isinstance(key, str) else key
+        self._endpoint_secrets = dict(_read_secrets(url, given) for url, given in (endpoint_secrets or {}).items())
         self._allow_private = allow_private
         self._clock = clock or SystemClock()
         self._timeout = timeout
@@ -110,6 +119,17 @@ class WebhookChannel:
             _destination(target)
         except ValueError as fault:
             raise InvalidRoutingError("callback_url", str(fault), hint=_EXAMPLE) from None
+
+    def standard_secret(self, url: str) -> str:
+        """Give the secret that the receiver at `url` checks `webhook-signature` with.
+
+        It is the endpoint's: that of the URL without its query. Each scheme,
+        host, port and path makes another endpoint. Whoever has the secret can
+        forge messages for this endpoint, and for no other. Raises
+        `InvalidRoutingError` as `check` does.
+        """
+        self.check(url)
+        return self._secrets(_destination(url))[0]
 
     async def send(self, notice: Notice) -> None:
         """Post the outcome of a closed task."""
@@ -137,20 +157,25 @@ class WebhookChannel:
         return self._opened().stream(
             "POST",
             URL(scheme=to.raw_scheme, host=to.raw_host, port=to.port, target=to.raw_path),
-            headers=[("Host", to.netloc.decode("ascii")), *self._headers(notice, body).items()],
+            headers=[("Host", to.netloc.decode("ascii")), *self._headers(notice, to, body).items()],
             content=body,
             extensions={"timeout": {"connect": self._timeout}},
         )
 
-    def _headers(self, notice: Notice, body: bytes) -> dict[str, str]:
+    def _headers(self, notice: Notice, to: URL, body: bytes) -> dict[str, str]:
         timestamp = int(self._clock.now().timestamp())
         return {
             "Content-Type": "application/json",
             "User-Agent": "awaithumans",
             "X-Awaithumans-Signature": self.key.sign(body),
             "X-Awaithumans-Task-Id": notice.task.id,
-            **self.key.standard_headers(message_id=notice.id, timestamp=timestamp, body=body),
+            **standard_headers(self._secrets(to), message_id=notice.id, timestamp=timestamp, body=body),
         }
+
+    def _secrets(self, to: URL) -> Sequence[str]:
+        endpoint = _endpoint(to)
+        above = [one for one in self._endpoint_secrets if _covers(one, endpoint)]
+        return self._endpoint_secrets[max(above, key=len)] if above else self.key.standard_secrets(endpoint)
 
     def _judge(self, response: Response) -> None:
         status = response.status
@@ -246,13 +271,37 @@ def _destination(url: str) -> URL:
         raise ValueError("contains control characters, backslashes or space at an end")
     if not _ABSOLUTE.fullmatch(url):
         raise ValueError("is not http:// or https:// with an ASCII host and without credentials")
+    scheme, _, rest = url.partition(":")
     try:
-        parsed = URL(url)
+        parsed = URL(f"{scheme.lower()}:{rest}")  # the library drops the port of https, but not that of HTTPS
     except InvalidURL as error:
         raise ValueError(f"is not a valid URL: {error}") from None
     if parsed.port is not None and not 0 < parsed.port <= _MAX_PORT:
         raise ValueError("has a port that does not exist")
     return parsed
+
+
+def _endpoint(to: URL) -> str:
+    """Name the receiver at an address, as the request does: without the query."""
+    path, _, _ = to.raw_path.partition(b"?")
+    return b"".join([to.raw_scheme, b"://", to.netloc, path]).decode("ascii")
+
+
+def _covers(above: str, endpoint: str) -> bool:
+    return endpoint == above or endpoint.startswith(above.rstrip("/") + "/")
+
+
+def _read_secrets(url: str, given: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    secrets = (given,) if isinstance(given, str) else tuple(given)
+    try:
+        to = _destination(url)
+    except ValueError as fault:
+        raise ConfigurationError(f"the endpoint {shown_recipient(f'{WEBHOOK}:{url}')} {fault}", hint=_EXAMPLE) from None
+    if to.query or not secrets:
+        raise ConfigurationError(f"the endpoint {_endpoint(to)} has a query, or no secret", hint=_EXAMPLE)
+    for secret in secrets:
+        ensure_standard_secret(secret)
+    return _endpoint(to), secrets
 
 
 class _CheckedNetwork(AsyncNetworkBackend):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Connection, RowMapping, and_, delete, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, select, tuple_, update
 
 from awaithumans.errors import ConfigurationError
 from awaithumans.stores.database import Database
 from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.encryption import Codec, ConvertingCodec, EncryptingCodec, Encryption, is_encrypted
 from awaithumans.stores.rows import Row, Rows
-from awaithumans.stores.schema import addressees, effects, keys, tasks, trail
+from awaithumans.stores.schema import addressees, effects, keys, records, tasks, trail
 from awaithumans.types import Task
 
 _INDEX = "index"
@@ -43,6 +43,7 @@ async def reencrypt(database: Database, encryption: Encryption) -> int:
     """Encrypt everything under the first secret; see `SQLAlchemyStore.reencrypt`."""
     index_key = await database.write(partial(_renew, encryption=encryption))
     codec = ConvertingCodec(encryption, encryption.opened(index_key))
+    await _reencrypt_records(database, encryption, Rows(codec))
     rewritten, last = 0, ""
     while page := await database.read(partial(_behind, last=last)):
         for last in page:
@@ -59,9 +60,10 @@ def _index_key(connection: Connection) -> str | None:
 
 
 def _begin(connection: Connection, *, index_key: str) -> str:
-    if connection.scalar(select(tasks.c.id).limit(1)) is not None and _index_key(connection) is None:
+    used = any(connection.scalar(select(table.c.id).limit(1)) is not None for table in (tasks, records))
+    if used and _index_key(connection) is None:
         raise ConfigurationError(
-            "the database has tasks that are not encrypted",
+            "what is in the database is not encrypted",
             hint="Stop every process that uses it, and run: python -m awaithumans reencrypt",
         )
     return _kept(connection, index_key)
@@ -148,3 +150,27 @@ def _fresh_task(rows: Rows, codec: ConvertingCodec, stored: RowMapping) -> Row:
     if not is_encrypted(stored["spec"] or ""):
         digests = {name: digest and codec.keyed(digest) for name, digest in digests.items()}
     return {**fresh, **digests}
+
+
+# ── Record by record ──────────────────────────────────────────────────────────
+
+
+async def _reencrypt_records(database: Database, encryption: Encryption, rows: Rows) -> None:
+    last = ("", "")
+    while page := await database.read(partial(_records_behind, last=last)):
+        for last in page:
+            await database.write(partial(_rewrite_record, place=last, encryption=encryption, rows=rows))
+
+
+def _records_behind(connection: Connection, *, last: tuple[str, str]) -> list[tuple[str, str]]:
+    place = tuple_(records.c.kind, records.c.id)
+    page = select(records.c.kind, records.c.id).where(place > tuple_(*last)).order_by(records.c.kind, records.c.id)
+    return [(row.kind, row.id) for row in connection.execute(page.limit(_PAGE))]
+
+
+def _rewrite_record(connection: Connection, *, place: tuple[str, str], encryption: Encryption, rows: Rows) -> None:
+    here = and_(records.c.kind == place[0], records.c.id == place[1])
+    stored = connection.execute(select(records).where(here).with_for_update()).mappings().one_or_none()
+    if stored is not None and not encryption.is_current(stored["document"]):
+        fresh = rows.of_record(rows.record(stored))["document"]
+        connection.execute(update(records).where(here).values(document=fresh))

@@ -153,8 +153,9 @@ class SQLAlchemyStore(_SQLStore[Database]):
 
     With `encryption`, titles, payloads, answers, the trail, recipients and
     receipts are written encrypted, and keys and addresses as keyed digests;
-    parts of display names are then not found. Every process needs the same.
-    A database is encrypted from its first task on, or by `reencrypt`.
+    parts of display names are then not found. So are the documents of records,
+    but not their kinds and ids. Every process needs the same. A database is
+    encrypted from its first task on, or by `reencrypt`.
 
     `listen` is where to hear of changes, if that is not through `bind`: the
     direct address of a PostgreSQL server whose pooler passes on no

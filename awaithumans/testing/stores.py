@@ -11,8 +11,9 @@ class TestMyStore(StoreConformance):
 ```
 
 The tests run on the backends of the fixture `anyio_backend`. A test that fails
-says which promise is broken. `WatchableConformance` and `JoinableConformance`
-are for what a store may add.
+says which promise is broken. `WatchableConformance`, `JoinableConformance` and
+`RecordsConformance` of `awaithumans.testing.records` are for what a store may
+add.
 """
 # ruff: noqa: PLR2004 - these are tests, with literal expectations
 

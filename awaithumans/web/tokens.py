@@ -18,7 +18,7 @@ class Scope(StrEnum):
     """One thing a token allows."""
 
     ASK = "ask"
-    """Create tasks; read, poll, collect and cancel those it asked itself."""
+    """Create tasks; read, poll, collect and cancel those it asked itself; lease."""
     READ = "read"
     """Read and list every task, its audit trail, and the statistics."""
     ANSWER = "answer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from awaithumans.channels import webhook
 from awaithumans.channels.webhook import MAX_RETRY_AFTER_SECONDS, WebhookChannel
@@ -33,11 +34,12 @@ from awaithumans.signing import KeyRing, WebhookKey, verify_signature
 from awaithumans.testing.channels import ChannelConformance, make_notice
 from awaithumans.testing.tasks import NOON, make_spec, make_task
 from awaithumans.types import Actor, Answer, Notice, Task, TaskStatus
-from tests.channels.conftest import HOLD, Receiver
+from tests.channels.conftest import HOLD, Received, Receiver
 
 pytestmark = pytest.mark.anyio
 
 ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in range(3)]
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
 Resolve = Callable[..., None]
 
@@ -173,7 +175,7 @@ class TestWhatIsSent:
         assert request.headers["webhook-id"] == "task-1-closed"
         signature = request.headers["x-awaithumans-signature"]
         assert verify_signature(body=request.body, signature=signature, key=ROOT)
-        assert Webhook(WebhookKey(ROOT).standard_secret).verify(request.body, request.headers)
+        assert Webhook(channel.standard_secret(receiver.url)).verify(request.body, request.headers)
 
     async def test_a_retry_has_the_same_body_and_id_and_its_own_time(self, receiver: Receiver) -> None:
         clock = StoppedClock()
@@ -215,6 +217,96 @@ class TestWhatIsSent:
 
     def test_the_engine_can_see_that_the_key_is_its_own_secret(self) -> None:
         assert KeyRing(ROOT).shares_secret_with(WebhookChannel(ROOT).key)
+
+
+class TestSecretsOfEndpoints:
+    """What is sent is checked as receivers do, by the library for that."""
+
+    async def test_a_receiver_cannot_check_what_is_for_another(
+        self, channel: WebhookChannel, receiver: Receiver
+    ) -> None:
+        ours, theirs = f"http://127.0.0.1:{receiver.port}/ours", f"http://127.0.0.1:{receiver.port}/theirs"
+        await channel.send(closed_notice(f"{ours}?flow=1"))
+        [request] = receiver.received
+        assert accepts(channel.standard_secret(ours), request)
+        assert not accepts(channel.standard_secret(theirs), request)
+
+    @pytest.mark.parametrize(
+        ("url", "endpoint"),
+        [
+            ("https://agent.example/hooks", "https://agent.example/hooks"),
+            ("HTTPS://Agent.Example:443/hooks?flow=1#top", "https://agent.example/hooks"),
+            ("https://agent.example/x/../hooks", "https://agent.example/hooks"),
+            ("http://agent.example/hooks", "http://agent.example/hooks"),
+            ("https://agent.example:8443/hooks", "https://agent.example:8443/hooks"),
+            ("https://agent.example/hooks/", "https://agent.example/hooks/"),
+            ("https://agent.example/Hooks", "https://agent.example/Hooks"),
+            ("https://agent.example/ü", "https://agent.example/%C3%BC"),
+            ("https://agent.example?flow=1", "https://agent.example/"),
+            ("http://[::1]:8443/hooks", "http://[::1]:8443/hooks"),
+        ],
+    )
+    def test_an_endpoint_is_scheme_host_port_and_path(self, url: str, endpoint: str) -> None:
+        assert WebhookChannel(ROOT).standard_secret(url) == WebhookKey(ROOT).standard_secrets(endpoint)[0]
+
+    @pytest.mark.parametrize(
+        ("url", "secret"),
+        [
+            ("https://agent.example/", SECRETS[0]),
+            ("https://agent.example/elsewhere", SECRETS[0]),
+            ("https://agent.example/hooks", SECRETS[1]),
+            ("https://agent.example/hooks/7?flow=1", SECRETS[1]),
+            ("https://agent.example/hooksters", SECRETS[0]),
+        ],
+    )
+    def test_the_host_may_give_secrets_and_the_longest_endpoint_counts(self, url: str, secret: str) -> None:
+        given = {"https://agent.example": SECRETS[0], "https://AGENT.example/hooks": [SECRETS[1], SECRETS[2]]}
+        channel = WebhookChannel(ROOT, endpoint_secrets=given)
+        assert channel.standard_secret(url) == secret
+
+    def test_of_endpoints_without_a_given_secret_it_is_derived(self) -> None:
+        channel = WebhookChannel(ROOT, endpoint_secrets={"https://agent.example": SECRETS[0]})
+        url = "https://agent.example.evil.example/"
+        assert channel.standard_secret(url) == WebhookKey(ROOT).standard_secrets(url)[0]
+
+    @pytest.mark.parametrize("held", SECRETS[:2])
+    async def test_while_a_secret_is_changed_receivers_with_either_accept(self, receiver: Receiver, held: str) -> None:
+        given = {receiver.url: SECRETS[:2]}
+        channel = WebhookChannel(ROOT, allow_private=True, endpoint_secrets=given)
+        await channel.send(closed_notice(receiver.url))
+        await channel.aclose()
+        assert accepts(held, receiver.received[0])
+        assert not accepts(SECRETS[2], receiver.received[0])
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"agent.example": SECRETS[0]},
+            {"https://ana:pw@agent.example": SECRETS[0]},
+            {"https://agent.example/hooks?flow=1": SECRETS[0]},
+            {"https://agent.example": []},
+            {"https://agent.example": "hush"},
+            {"https://agent.example": [SECRETS[0], "whsec_"]},
+        ],
+    )
+    def test_what_is_no_endpoint_or_no_secret_is_refused_at_once(self, given: dict[str, str | Sequence[str]]) -> None:
+        with pytest.raises(ConfigurationError) as caught:
+            WebhookChannel(ROOT, endpoint_secrets=given)
+        assert "pw" not in str(caught.value) or "agent.example" not in given
+        assert "pw" not in str(caught.value)
+        assert SECRETS[0] not in str(caught.value)
+
+    def test_of_what_is_no_address_there_is_no_secret(self) -> None:
+        with pytest.raises(InvalidRoutingError):
+            WebhookChannel(ROOT).standard_secret("agent.example/hooks")
+
+
+def accepts(secret: str, request: Received) -> bool:
+    try:
+        Webhook(secret).verify(request.body, request.headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 class TestWhatCountsAsDelivered:

@@ -36,7 +36,7 @@ from awaithumans.testing.tasks import (
     make_task,
     opening,
 )
-from awaithumans.types import AGENT, Human, KeyScope, Query
+from awaithumans.types import AGENT, Human, KeyScope, Query, Record
 from tests.databases import EACH_DATABASE
 
 OLD, NEW = "an old secret of thirty-two bytes", "a new secret of thirty-two bytes!"
@@ -127,6 +127,7 @@ class TestAtRest:
         for delivery, said in zip((await store.lease(NOON, NOON + SECOND, 2)).deliveries, ("r", "f"), strict=True):
             receipt, failed = ("Canary", None) if said == "r" else (None, "Canary")
             assert await store.settle(delivery, NOON, receipt=receipt, failed=failed)
+        assert await store.records.put(Record(kind="bird", id="1", document={"canary": "Canary"}))
         human = Human(id="canary2", email="canary2@example.com")
         await store.apply(answering(task, by=human, value={"canary": "Canary"}))
         return task.id
@@ -212,6 +213,56 @@ class TestANewSecret:
         assert await both.get(task.id) == task
         assert {one.receipt for one in await both.deliveries(task.id)} == {f"receipt of {e.recipient}" for e in made}
         await both.aclose()
+
+
+def some_records() -> list[Record]:
+    return [Record(kind=kind, id=id_, document={"canary": id_}) for kind in "ab" for id_ in ("1", "2", "3")]
+
+
+async def all_records(store: SQLAlchemyStore) -> list[Record]:
+    return [record for kind in "ab" for record in await store.records.find(kind)]
+
+
+@pytest.mark.anyio
+class TestRecords:
+    """They are encrypted, turned over to a new secret, and bound to their place, as tasks are."""
+
+    async def test_a_new_secret_replaces_the_old_one(
+        self, encrypted: SQLAlchemyStore, used_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("awaithumans.stores.reencryption._PAGE", 2)
+        for record in some_records():
+            assert await encrypted.records.put(record)
+        both = SQLAlchemyStore(used_url, encryption=Encryption([NEW, OLD]))
+        assert await both.reencrypt() == 0, "which counts tasks"
+        alone = SQLAlchemyStore(used_url, encryption=Encryption(NEW))
+        assert await all_records(alone) == await all_records(both) == some_records()
+        written = dump(used_url)
+        await both.reencrypt()
+        assert dump(used_url) == written, "what is current is left alone"
+        await both.aclose()
+        await alone.aclose()
+
+    async def test_turning_encryption_on_needs_a_decision(self, plain: SQLAlchemyStore, used_url: str) -> None:
+        for record in some_records():
+            assert await plain.records.put(record)
+        store = SQLAlchemyStore(used_url, encryption=Encryption(OLD))
+        with pytest.raises(ConfigurationError, match="not encrypted"):
+            await store.records.find("a")
+        await store.reencrypt()
+        assert await all_records(store) == some_records()
+        assert "canary" not in dump(used_url)
+        await store.aclose()
+
+    @pytest.mark.parametrize("column", ["kind", "id"])
+    async def test_a_document_that_was_moved_is_noticed(
+        self, encrypted: SQLAlchemyStore, used_url: str, column: str
+    ) -> None:
+        assert await encrypted.records.put(Record(kind="a", id="1", document={}))
+        with connected(used_url) as connection:
+            connection.execute(update(metadata.tables["awaithumans_records"]).values({column: "2"}))
+        with pytest.raises(EncryptionError, match="belongs elsewhere"):
+            await encrypted.records.get(*("2", "1") if column == "kind" else ("a", "2"))
 
 
 @pytest.mark.anyio

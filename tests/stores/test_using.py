@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,14 +19,14 @@ from sqlalchemy.orm import Session
 
 from awaithumans import BlockingEngine, Engine
 from awaithumans.errors import ConfigurationError, IdempotencyConflictError, TaskNotFoundError
-from awaithumans.protocols import Joinable, Store
+from awaithumans.protocols import Joinable, KeepsRecords, Records, Store
 from awaithumans.stores import sqlalchemy as sqlalchemy_store
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
 from awaithumans.testing.engines import ANA, a_question
 from awaithumans.testing.stores import Begin, JoinableConformance, StoreConformance
-from awaithumans.types import AGENT, Query
+from awaithumans.types import AGENT, Query, Record
 from tests.databases import ASYNC_DRIVERS
 
 pytestmark = pytest.mark.anyio
@@ -173,6 +174,43 @@ class TestWithTheHostsRows:
         assert (await engine.get(task.id), done.response) == (done, YES)
 
 
+class TestRecords:
+    async def test_they_commit_with_the_hosts_rows(self, host: Host, store: SQLAlchemyStore) -> None:
+        record = Record(kind="k", id="1", document={"a": 1})
+        async with host.begin() as connection:
+            joined = records_of(store.using(connection))
+            await host.order(connection, 1)
+            assert await joined.put(record)
+            assert await joined.put(record) is False
+            assert [await joined.get("k", "1"), *await joined.find("k")] == [record, record]
+            assert await store.records.get("k", "1") is None
+        assert await store.records.get("k", "1") == record
+        assert await host.orders() == 1
+
+    async def test_they_roll_back_with_the_hosts_rows(self, host: Host, store: SQLAlchemyStore) -> None:
+        kept, changed = (Record(kind="k", id=id_, document={}) for id_ in "12")
+        for record in (kept, changed):
+            assert await store.records.put(record)
+
+        async def change() -> None:
+            async with host.begin() as connection:
+                joined = records_of(store.using(connection))
+                assert await joined.delete(kept)
+                assert await joined.put(replace(changed, version=2, document={"new": True}))
+                assert await joined.put(Record(kind="k", id="3", document={}))
+                assert len(await joined.find("k")) == 2
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            await change()
+        assert await store.records.find("k") == [kept, changed]
+
+
+def records_of(store: Store) -> Records:
+    assert isinstance(store, KeepsRecords)
+    return store.records
+
+
 class TestAfterwards:
     async def test_people_are_told_after_the_commit_and_at_once(self, host: Host, store: SQLAlchemyStore) -> None:
         channel = RecordingChannel()
@@ -236,7 +274,8 @@ class TestAfterwards:
         engine = Engine(store, background=False)
         async with host.begin() as connection:
             joined = engine.using(connection)
-            refused = (joined.tick, joined.aclose, partial(joined.purge, before=datetime.now(UTC)))
+            lease = partial(joined.lease, "n", holder="a", seconds=30)
+            refused = (joined.tick, joined.aclose, partial(joined.purge, before=datetime.now(UTC)), lease)
             for call in refused:
                 with pytest.raises(ConfigurationError, match="not for inside a transaction"):
                     await call()

@@ -10,9 +10,17 @@ import pytest
 from awaithumans.testing.channels import ChannelConformance, RecordingChannel
 from awaithumans.testing.engines import EngineConformance
 from awaithumans.testing.promises import Promises
+from awaithumans.testing.records import RecordsConformance
 from awaithumans.testing.stores import JoinableConformance, StoreConformance, WatchableConformance
 
-SUITES = (StoreConformance, WatchableConformance, JoinableConformance, ChannelConformance, EngineConformance)
+SUITES = (
+    StoreConformance,
+    WatchableConformance,
+    JoinableConformance,
+    RecordsConformance,
+    ChannelConformance,
+    EngineConformance,
+)
 
 
 def test_a_failure_carries_the_promise_as_a_note() -> None:

@@ -1,4 +1,4 @@
-"""The suite for stores passes a good one, and says of a bad one which promise it breaks."""
+"""The suites for stores and records pass a good one, and say of a bad one which promise it breaks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from awaithumans.testing.records import RecordsConformance
 from awaithumans.testing.stores import StoreConformance
+from tests.testing.broken_records import BROKEN_RECORDS, BrokenRecords
 from tests.testing.broken_stores import BROKEN_STORES, BrokenStore
 
 ROOT = Path(__file__).parents[2]
 SUITES = """
 import pytest
+from awaithumans.records import MemoryRecords
 from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.records import RecordsConformance
 from awaithumans.testing.stores import StoreConformance
+from tests.testing.broken_records import BROKEN_RECORDS
 from tests.testing.broken_stores import BROKEN_STORES
 
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
 
-for store in (MemoryStore, *BROKEN_STORES):
-    fixture = pytest.fixture(name="store")(lambda self, store=store: store())
-    globals()[f"Test{store.__name__}"] = type(f"Test{store.__name__}", (StoreConformance,), {"store": fixture})
+def put_to(suite, name, *kinds):
+    for kind in kinds:
+        test = f"Test{kind.__name__}"
+        fixture = pytest.fixture(name=name)(lambda self, kind=kind: kind())
+        globals()[test] = type(test, (suite,), {name: fixture})
+
+put_to(StoreConformance, "store", MemoryStore, *BROKEN_STORES)
+put_to(RecordsConformance, "records", MemoryRecords, *BROKEN_RECORDS)
 """
 
 
@@ -48,21 +58,23 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     return said
 
 
-def test_a_store_that_keeps_its_promises_passes(said: Mapping[str, str]) -> None:
-    assert said["MemoryStore"] == ""
+@pytest.mark.parametrize("kept", ["MemoryStore", "MemoryRecords"])
+def test_a_store_that_keeps_its_promises_passes(said: Mapping[str, str], kept: str) -> None:
+    assert said[kept] == ""
 
 
-@pytest.mark.parametrize("store", BROKEN_STORES, ids=lambda store: store.__name__)
-def test_a_broken_promise_is_named(said: Mapping[str, str], store: type[BrokenStore]) -> None:
-    assert said[store.__name__], "the suite passes it"
-    assert f"Broken promise of {store.broken}" in said[store.__name__]
+@pytest.mark.parametrize("broken", [*BROKEN_STORES, *BROKEN_RECORDS], ids=lambda broken: broken.__name__)
+def test_a_broken_promise_is_named(said: Mapping[str, str], broken: type[BrokenStore | BrokenRecords]) -> None:
+    assert said[broken.__name__], "the suite passes it"
+    assert f"Broken promise of {broken.broken}" in said[broken.__name__]
 
 
 def test_every_broken_store_is_asked_for_every_promise(said: Mapping[str, str]) -> None:
-    assert len(said) == len(BROKEN_STORES) + 1
+    assert len(said) == len(BROKEN_STORES) + 1 + len(BROKEN_RECORDS) + 1
 
 
-def test_every_promise_has_words() -> None:
-    tests = [test for name, test in inspect.getmembers(StoreConformance) if name.startswith("test_")]
-    assert len(tests) == 80
+@pytest.mark.parametrize(("suite", "number"), [(StoreConformance, 80), (RecordsConformance, 18)])
+def test_every_promise_has_words(suite: type, number: int) -> None:
+    tests = [test for name, test in inspect.getmembers(suite) if name.startswith("test_")]
+    assert len(tests) == number
     assert [test.__name__ for test in tests if not inspect.getdoc(test)] == []

@@ -12,15 +12,18 @@ from tests.web.world import ANA, TOKENS, YES, World, as_person, as_program, body
 pytestmark = pytest.mark.anyio
 
 OK, NO = "ok", "FORBIDDEN"
-DEEDS = ("create", "get", "poll", "list", "audit", "stats", "complete", "cancel", "collect", "delete", "reassign")
+DEEDS = (
+    *("create", "get", "poll", "list", "audit", "stats", "complete", "cancel", "collect", "delete", "reassign"),
+    "lease",
+)
 ALLOWED = {
     "admin": set(DEEDS),
-    "asker": {"create", "get", "poll", "audit", "cancel", "collect"},
-    "other": {"create"},
+    "asker": {"create", "get", "poll", "audit", "cancel", "collect", "lease"},
+    "other": {"create", "lease"},
     "reader": {"get", "poll", "list", "audit", "stats"},
     "answerer": {"complete"},
     "speaker": {"complete"},
-    "tester": {"create"},
+    "tester": {"create", "lease"},
     "operator": {"get", "poll", "audit", "cancel", "collect", "delete", "reassign"},
 }
 
@@ -31,6 +34,7 @@ async def attempt(client: httpx2.AsyncClient, deed: str, task_id: str, headers: 
         "create": ("POST", "/api/tasks", body(idempotency_key="another")),
         "list": ("GET", "/api/tasks", None),
         "stats": ("GET", "/api/stats/tasks", None),
+        "lease": ("POST", "/api/leases", {"name": "thread-1", "holder": "a", "seconds": 30}),
         "get": ("GET", task, None),
         "poll": ("GET", f"{task}/poll?timeout=1", None),
         "audit": ("GET", f"{task}/audit", None),
@@ -55,7 +59,7 @@ async def test_the_table_of_scopes(world: World, client: httpx2.AsyncClient, nam
         assert (response.status_code, response.json()["error"]) == (403, NO)
 
 
-@pytest.mark.parametrize("deed", [deed for deed in DEEDS if deed not in {"create", "list", "stats"}])
+@pytest.mark.parametrize("deed", [deed for deed in DEEDS if deed not in {"create", "list", "stats", "lease"}])
 async def test_without_any_right_an_unknown_task_looks_like_the_format_says(
     client: httpx2.AsyncClient, deed: str
 ) -> None:
@@ -143,6 +147,11 @@ class TestPeople:
         for deed in ("create", "reassign", "cancel", "delete"):
             response = await attempt(client, deed, task_id, await own_page(client, "olga"))
             assert response.status_code < 300, response.text
+
+    async def test_leases_are_for_programs(self, client: httpx2.AsyncClient) -> None:
+        for name in ("ana", "olga"):
+            response = await attempt(client, "lease", "", await own_page(client, name))
+            assert (response.status_code, response.json()["error"]) == (403, NO)
 
     async def test_statistics_are_of_what_they_see(self, world: World, client: httpx2.AsyncClient) -> None:
         await world.ask(client, assign_to={"email": "ana@example.com"})

@@ -190,6 +190,38 @@ async def test_people_claim_and_release_with_a_token_of_their_page(world: World,
     assert (released.status_code, released.json()["assigned_to_email"]) == (200, None)
 
 
+async def test_a_lease_is_held_by_one_and_given_back(client: httpx2.AsyncClient) -> None:
+    async def lease(holder: str, seconds: float) -> tuple[int, object]:
+        asked = {"name": "thread-1", "holder": holder, "seconds": seconds}
+        reply = await client.post("/api/leases", json=asked, headers=ADMIN)
+        return reply.status_code, reply.json()
+
+    yes, no = (200, {"held": True}), (200, {"held": False})
+    assert [await lease("a", 30), await lease("b", 30), await lease("a", 0.5)] == [yes, no, yes]
+    assert [await lease("a", 0), await lease("b", 30)] == [no, yes]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "name"),
+        ({"holder": "h" * 129}, "holder"),
+        ({"seconds": 3601}, "seconds"),
+        ({"seconds": "30"}, "seconds"),
+        ({"seconds": True}, "seconds"),
+        ({"forever": True}, "forever"),
+    ],
+)
+async def test_a_lease_that_cannot_be_names_its_fault(
+    client: httpx2.AsyncClient, wrong: dict[str, object], field: str
+) -> None:
+    asked = {"name": "thread-1", "holder": "a", "seconds": 30, **wrong}
+    reply = await client.post("/api/leases", json=asked, headers=ADMIN)
+    assert reply.status_code == 422
+    assert set(reply.json()["fields"]) == {field}
+
+
 async def test_statistics_count(world: World, client: httpx2.AsyncClient) -> None:
     first = await world.ask(client)
     await world.ask(client, idempotency_key="key-2")
@@ -216,6 +248,13 @@ class Deaf:
             raise DeliveryError("nobody is there", permanent=True)
 
 
+class DeafAgent(Deaf):
+    """A program that does not hear."""
+
+    name = "agent"
+    for_agents = True
+
+
 async def test_what_failed_is_listed_and_redelivered() -> None:
     channel = Deaf()
     world = World(channels=[channel])
@@ -238,6 +277,29 @@ async def test_what_failed_is_listed_and_redelivered() -> None:
             while {one["status"] for one in (await deliveries()).json()} != {"delivered"}:
                 await anyio.sleep(0.01)
         assert [one["recipient"] for one in (await deliveries()).json()] == ["horn:ana", "horn:ben"]
+
+
+@pytest.mark.parametrize(
+    "headers", [as_person("ana"), as_person("olga"), as_program("operator"), as_program("admin")], ids=str
+)
+async def test_nobody_is_shown_more_of_a_callback_than_its_host(headers: dict[str, str]) -> None:
+    """What is behind the host may be all that somebody needs to post there."""
+    world = World(channels=[DeafAgent(), Deaf()])
+    async with world.client() as client:
+        secrets = {"callback_url": "agent:https://hooks.example/s3cret", "notify": ["horn:https://horn.example/s3cret"]}
+        task_id = await world.ask(client, assign_to={"email": "ana@example.com"}, **secrets)
+        path = f"/api/tasks/{task_id}"
+        await client.post(f"{path}/cancel", json={}, headers=as_program("asker"))
+        with anyio.fail_after(10):
+            while len(await world.engine.failures()) < 2:
+                await anyio.sleep(0.01)
+        await client.post(f"{path}/redeliver", headers=as_program("operator"))
+        below = ["", "/poll?timeout=1", "/audit", "/deliveries"]
+        addresses = [*(path + more for more in below), "/api/tasks", "/api/deliveries/failed", "/", f"/tasks/{task_id}"]
+        shown = "".join([(await client.get(address, headers=headers)).text for address in addresses])
+    assert "Approve the refund?" in shown
+    assert "hooks.example/…" in shown
+    assert "s3cret" not in shown
 
 
 @pytest.mark.parametrize("name", ["reader", "asker", "answerer"])
