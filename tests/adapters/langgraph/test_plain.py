@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, interrupt
 from pydantic import BaseModel, field_validator
+from typing_extensions import TypedDict
 
 from awaithumans import SchemaValidationError
 from awaithumans.adapters.langgraph import first_of, plain_questions, tool_reviews
