@@ -14,6 +14,7 @@ from typing import Any, cast
 import anyio
 from langgraph.types import Command, Interrupt, StateSnapshot
 
+from awaithumans.adapters.langgraph.breakpoints import OnBreakpoint
 from awaithumans.adapters.langgraph.interrupts import (
     ANSWERED,
     Ask,
@@ -53,8 +54,6 @@ from awaithumans.types import AGENT, CLOSED_STATUSES, KeyScope, Query, Task, Tas
 from awaithumans.wakeups import Bell
 
 logger = logging.getLogger("awaithumans.adapters.langgraph")
-
-OnBreakpoint = Callable[[StateSnapshot], "Question | None"]
 
 
 @dataclass(slots=True)
