@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import anyio
 import httpx2
@@ -286,7 +287,10 @@ async def test_nobody_is_shown_more_of_a_callback_than_its_host(headers: dict[st
     """What is behind the host may be all that somebody needs to post there."""
     world = World(channels=[DeafAgent(), Deaf()])
     async with world.client() as client:
-        secrets = {"callback_url": "agent:https://hooks.example/s3cret", "notify": ["horn:https://horn.example/s3cret"]}
+        secrets: dict[str, Any] = {
+            "callback_url": "agent:https://hooks.example/s3cret",
+            "notify": ["horn:https://horn.example/s3cret"],
+        }
         task_id = await world.ask(client, assign_to={"email": "ana@example.com"}, **secrets)
         path = f"/api/tasks/{task_id}"
         await client.post(f"{path}/cancel", json={}, headers=as_program("asker"))

@@ -129,7 +129,9 @@ class Driver:
             position = await self._advance(given)
             await self._ask(position)
             await self._hear()
-            if self._declined(position):
+            if declined := self._declined(position):
+                for task in declined.tasks:
+                    await self._collect(task)
                 return position.state
             if any(asked.answered for asked in self._asked.values()):
                 continue
@@ -158,7 +160,8 @@ class Driver:
         try:
             await self._thread.run(step, set_aside=set_aside)
         except Exception:
-            await self._take_over(await self._thread.read())
+            with suppress(Exception):  # what the node raised says more
+                await self._take_over(await self._thread.read())
             raise
         position = await self._thread.read()
         await self._take_over(position)
@@ -229,10 +232,10 @@ class Driver:
         asked = self._asked.get(_breakpoint(position))
         return cast("Step | None", asked.resumption()) if asked and asked.answered else None
 
-    def _declined(self, position: Position) -> bool:
-        """Tell whether people want the graph to stay at its breakpoint."""
+    def _declined(self, position: Position) -> _Asked | None:
+        """Give the question by which people had the graph stay at its breakpoint."""
         asked = self._asked.get(_breakpoint(position))
-        return asked is not None and asked.answered and asked.resumption() is None
+        return asked if asked and asked.answered and asked.resumption() is None else None
 
     # ── Asking ────────────────────────────────────────────────────────────────
 
@@ -250,7 +253,8 @@ class Driver:
             self._refuse_third(asked)
             self._asked[name] = asked
             for index, ask in enumerate(asked.question.asks):
-                asked.tasks.append(asked.created or await self._created(self._named(ask.spec, name, index)))
+                spec = ask.spec if asked.in_node else self._named(ask.spec, name, index)
+                asked.tasks.append(asked.created or await self._created(spec))
                 await self._listen(asked.tasks[index])
 
     async def _questions(self, position: Position) -> list[tuple[str, _Asked]]:
@@ -281,7 +285,8 @@ class Driver:
         return _Asked(Question(asks=(ask,)), parked.after, created, in_node=parked.task_id is not None)
 
     def _named(self, spec: TaskSpec, name: str, index: int) -> TaskSpec:
-        if spec.idempotency_key:
+        """Name a question that has no key of its own by where it is asked, and not by its content alone."""
+        if spec.idempotency_key and spec.key_scope is KeyScope.FOREVER:
             return spec
         key = digest([self._thread.id, name, index, content_of(spec)])[:32]
         return replace(spec, idempotency_key=f"langgraph:{key}", key_scope=KeyScope.CALL)

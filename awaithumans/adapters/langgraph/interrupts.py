@@ -191,7 +191,7 @@ class Ask:
     """One task, and what its outcome means to the graph."""
 
     spec: TaskSpec
-    """What is asked. With an empty `idempotency_key` it is named by thread, interrupt and content."""
+    """What is asked, such as by `build_spec`. Without a key of its own it is named by thread, interrupt and content."""
     read: Callable[[Task], object]
     """Makes a value of a closed task. Raises `SchemaValidationError` for an answer that cannot be used: then it is
     asked once more, with the errors at the fields."""

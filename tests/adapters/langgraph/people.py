@@ -38,5 +38,8 @@ class People:
     async def opened(self) -> Sequence[Task]:
         return await self.engine.find(Query(statuses=OPEN_STATUSES, limit=100))
 
+    async def submit(self, task_id: str, value: dict[str, Any]) -> Task:
+        return await self.engine.submit(task_id, value, by=ANA)
+
     async def all(self) -> list[Task]:
         return sorted(await self.engine.find(Query(limit=100)), key=lambda task: task.created_at)
