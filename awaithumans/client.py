@@ -240,8 +240,8 @@ async def ask_and_wait(
     """
     meanwhile = meanwhile or partial(_waiting, engine)
     first = last = await _closed(engine, spec, response_schema, meanwhile)
-    if misfit := _misfit(first, response_schema):
-        last = await _closed(engine, _once_more(spec, first, misfit), response_schema, meanwhile)
+    if fault := misfit(first, response_schema):
+        last = await _closed(engine, once_more(spec, first, fault), response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
@@ -259,7 +259,8 @@ def _waiting(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None
     return waiting_line(task, engine.page_url(task.id))
 
 
-def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
+def misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
+    """Say why the model refuses a closed task's response; None if it does not."""
     try:
         task.result(response_schema)
     except SchemaValidationError as error:
@@ -269,10 +270,11 @@ def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationErr
     return None
 
 
-def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> TaskSpec:
+def once_more(spec: TaskSpec, first: Task, fault: SchemaValidationError) -> TaskSpec:
     """Make the question that returns an answer the model refused.
 
-    Its key follows from the first task, so it too is asked once only.
+    The answer is filled in, with the errors at its fields. Its key follows
+    from the first task, so it too is asked once only.
     """
     return replace(
         spec,
@@ -281,7 +283,7 @@ def _once_more(spec: TaskSpec, first: Task, misfit: SchemaValidationError) -> Ta
         initial_response=first.response,
         initial_errors={
             scrubbed(place, MAX_TEXT_LENGTH): scrubbed(message, MAX_TEXT_LENGTH)
-            for place, message in list(misfit.fields.items())[:MAX_SHOWN_ERRORS]
+            for place, message in list(fault.fields.items())[:MAX_SHOWN_ERRORS]
         },
     )
 

@@ -26,6 +26,7 @@ AwaitHumansError
 ├── TaskNotFoundError
 ├── AccessError                      who acts may not do this
 │   ├── NotAuthenticatedError
+│   ├── InvalidSignatureError        a webhook that is not genuine
 │   ├── ForbiddenError
 │   └── SelfAnswerError
 └── RemoteError                      a server could not be reached or said no
@@ -406,6 +407,21 @@ class NotAuthenticatedError(AccessError):
 
     def __init__(self, message: str = "authentication is required") -> None:
         super().__init__(message)
+
+
+class InvalidSignatureError(AccessError):
+    """A webhook is not signed with the key that this receiver holds."""
+
+    code = "SIGNATURE_INVALID"
+    anchor = "signature-invalid"
+    status = 401
+    default_hint = (
+        "Answer 401. If it came from your engine, check that both have the same webhook key, "
+        "and that the body is the raw one."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("the webhook's signature is missing or wrong")
 
 
 class ForbiddenError(AccessError):

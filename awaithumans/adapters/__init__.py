@@ -1,0 +1,1 @@
+"""Agents' own ways to wait: in a graph, in a workflow."""
