@@ -105,6 +105,7 @@ class _Questions:
     def __init__(self) -> None:
         self._keys_made = 0
         self._heard_of: set[str] = set()
+        self._asking: set[asyncio.Task[object]] = set()
 
     @classmethod
     def of_this_run(cls) -> _Questions:
@@ -128,6 +129,26 @@ class _Questions:
         return ":".join(("temporal", *map(str, named)))
 
     async def ask(self, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
+        """Ask and wait; if several are cancelled together, end when all are withdrawn.
+
+        For `asyncio.gather` ends with the first of them, and the workflow with it.
+        """
+        asking = cast("asyncio.Task[object]", asyncio.current_task())
+        self._asking.add(asking)
+        try:
+            return await self._ask(spec, response_schema)
+        except BaseException as error:
+            self._asking.discard(asking)
+            if is_cancelled_exception(error):
+                await workflow.wait_condition(self._none_is_being_withdrawn)
+            raise
+        finally:
+            self._asking.discard(asking)
+
+    def _none_is_being_withdrawn(self) -> bool:
+        return not any(asking.cancelling() for asking in self._asking)
+
+    async def _ask(self, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
         """Ask, wait, validate, collect, and return or raise the outcome."""
         first = last = await self._closed(spec)
         if fault := misfit(first, response_schema):
