@@ -37,8 +37,8 @@ DECIDED = "awaithumans_decided"
 KEY_VARIABLE = "AWAITHUMANS_PAYLOAD_KEY"
 MAX_WORKFLOW_ID = 1_000
 
-_ACKNOWLEDGED_WITHIN = 8.0
-_CALL = timedelta(seconds=8)
+_ACKNOWLEDGED_WITHIN = 5.0
+_CALL = timedelta(seconds=5)
 
 
 def signal_name(idempotency_key: str) -> str:
