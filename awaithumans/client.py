@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TypeAlias
 
 import anyio
@@ -39,6 +40,7 @@ from awaithumans.types import (
     ResponseT,
     Task,
     TaskSpec,
+    TaskStatus,
     VerifierConfig,
 )
 from awaithumans.waiting import waiting_line
@@ -83,7 +85,9 @@ async def await_human(
             anew.
         redact_payload: keep the payload out of lists and notices.
         task_metadata: text the host attaches; people see it.
-        callback_url: is told of the outcome by a signed webhook.
+        callback_url: which program is told of the outcome: an http(s) address
+            gets a signed webhook, `<channel>:<target>` a notice through an
+            agent channel of the engine, such as `temporal:refund-42`.
         engine: the engine to ask; without it, and without `server_url`, the
             engine whose `run()` surrounds the call.
         server_url: where another process has the router mounted; without any
@@ -120,7 +124,9 @@ async def await_human(
         task_metadata=task_metadata,
         callback_url=callback_url,
     )
-    async with _chosen(spec, engine, server_url, api_key) as (chosen, meanwhile):
+    async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile):
+        if meanwhile is not None:
+            refuse_lacking(spec)
         return await ask_and_wait(chosen, spec, response_schema, meanwhile)
 
 
@@ -220,6 +226,22 @@ def build_spec(
     return spec
 
 
+async def ask_anew(engine: TaskEngine, spec: TaskSpec, *, response_model: type[BaseModel] | None = None) -> Task:
+    """Ask; again where the key's task has ended without an answer, and that was taken over.
+
+    Then the question is asked under the key `<key>:retry-1`, `:retry-2` and so
+    on, so that a key held for ever does not keep its first outcome for ever.
+    Otherwise like `TaskEngine.create`.
+    """
+    task = await engine.create(spec, response_model=response_model)
+    for retry in count(1):
+        if task.status is TaskStatus.COMPLETED or not task.collected_at:
+            break
+        again = replace(spec, idempotency_key=f"{spec.idempotency_key}:retry-{retry}")
+        task = await engine.create(again, response_model=response_model)
+    return task
+
+
 def derived_key(spec: TaskSpec) -> str:
     """Name a question by its content: 32 hex digits."""
     return digest(content_of(spec))[:32]
@@ -238,10 +260,11 @@ async def ask_and_wait(
     terminal. Nothing is collected before the outcome stands, so that whoever repeats the
     call after a crash finds the same tasks.
     """
-    meanwhile = meanwhile or partial(_waiting, engine)
+    meanwhile = meanwhile or partial(waiting_at, engine)
     first = last = await _closed(engine, spec, response_schema, meanwhile)
-    if fault := misfit(first, response_schema):
-        last = await _closed(engine, once_more(spec, first, fault), response_schema, meanwhile)
+    if misfit := _misfit(first, response_schema):
+        better = once_more(spec, misfit, task_id=first.id, response=first.response)
+        last = await _closed(engine, better, response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
@@ -255,12 +278,12 @@ async def _closed(engine: TaskEngine, spec: TaskSpec, response_schema: type[Base
         return await engine.wait(asked.id)
 
 
-def _waiting(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None]:
+def waiting_at(engine: TaskEngine, task: Task) -> AbstractAsyncContextManager[None]:
+    """Show on a terminal, if there is one, that a task of this engine waits."""
     return waiting_line(task, engine.page_url(task.id))
 
 
-def misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
-    """Say why the model refuses a closed task's response; None if it does not."""
+def _misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationError | None:
     try:
         task.result(response_schema)
     except SchemaValidationError as error:
@@ -270,20 +293,20 @@ def misfit(task: Task, response_schema: type[BaseModel]) -> SchemaValidationErro
     return None
 
 
-def once_more(spec: TaskSpec, first: Task, fault: SchemaValidationError) -> TaskSpec:
+def once_more(spec: TaskSpec, misfit: SchemaValidationError, *, task_id: str, response: JsonObject | None) -> TaskSpec:
     """Make the question that returns an answer the model refused.
 
-    The answer is filled in, with the errors at its fields. Its key follows
-    from the first task, so it too is asked once only.
+    Its key follows from the task that was answered so, hence it too is asked
+    once only.
     """
     return replace(
         spec,
-        idempotency_key=f"{first.id}:again",
+        idempotency_key=f"{task_id}:again",
         key_scope=KeyScope.FOREVER,
-        initial_response=first.response,
+        initial_response=response,
         initial_errors={
             scrubbed(place, MAX_TEXT_LENGTH): scrubbed(message, MAX_TEXT_LENGTH)
-            for place, message in list(fault.fields.items())[:MAX_SHOWN_ERRORS]
+            for place, message in list(misfit.fields.items())[:MAX_SHOWN_ERRORS]
         },
     )
 
@@ -323,9 +346,14 @@ def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
 
 
 @asynccontextmanager
-async def _chosen(
-    spec: TaskSpec, engine: TaskEngine | None, server_url: str | None, api_key: str | None
+async def chosen_engine(
+    engine: TaskEngine | None, server_url: str | None, api_key: str | None
 ) -> AsyncGenerator[tuple[TaskEngine, Meanwhile | None]]:
+    """Give the engine to ask, found in the order that `await_human` names.
+
+    With it, for the engine of the terminal only, what asks there while a task
+    waits; see `refuse_lacking`. Raises `ConfigurationError` if there is none.
+    """
     if engine is not None:
         yield engine, None
     elif server_url is None and (ambient := AMBIENT_ENGINE.get()) is not None:
@@ -334,10 +362,10 @@ async def _chosen(
         async with RemoteEngine(url, api_key or os.environ.get(TOKEN_VARIABLE)) as remote:
             yield remote, None
     else:
-        yield _at_the_terminal(spec)
+        yield _at_the_terminal()
 
 
-def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
+def _at_the_terminal() -> tuple[TaskEngine, Meanwhile]:
     from awaithumans.terminal import asking, find_desk, terminal_engine
 
     desk = find_desk()
@@ -350,11 +378,15 @@ def _at_the_terminal(spec: TaskSpec) -> tuple[TaskEngine, Meanwhile]:
                 "or run this at a terminal: standard input, and standard error or output."
             ),
         )
+    engine = terminal_engine()
+    return engine, partial(asking, desk, engine)
+
+
+def refuse_lacking(spec: TaskSpec) -> None:
+    """Raise `ConfigurationError` if the spec wants what a terminal does not have."""
     given = {"notify": spec.notify, "verifier": spec.verifier, "callback_url": spec.callback_url}
     if lacking := [name for name, value in given.items() if value]:
         raise ConfigurationError(
             f"there is no engine to ask, and at the terminal there is no {' and no '.join(lacking)}",
             hint=f"Pass engine= with what they need, or server_url= and api_key=; or leave out {', '.join(lacking)}.",
         )
-    engine = terminal_engine()
-    return engine, partial(asking, desk, engine)

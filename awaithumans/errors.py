@@ -24,6 +24,7 @@ AwaitHumansError
 │   ├── IdempotencyConflictError
 │   └── TaskGoneError
 ├── TaskNotFoundError
+├── LeaseLostError                   somebody else may do now what the lease was for
 ├── AccessError                      who acts may not do this
 │   ├── NotAuthenticatedError
 │   ├── InvalidSignatureError        a webhook that is not genuine
@@ -32,7 +33,8 @@ AwaitHumansError
 └── RemoteError                      a server could not be reached or said no
     ├── ServerUnreachableError
     ├── TaskCreateError
-    └── PollError
+    ├── PollError
+    └── LeaseError
 """
 
 from __future__ import annotations
@@ -377,6 +379,18 @@ class TaskGoneError(ConflictError):
         super().__init__(f"the key names task {task_id}, which ended as {outcome} and was deleted")
 
 
+class LeaseLostError(AwaitHumansError):
+    """The right to do something was lost while it was being done."""
+
+    code = "LEASE_LOST"
+    anchor = "lease-lost"
+    status = 409
+    default_hint = "Somebody else may be doing it now. Look how it stands before doing it again."
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the lease {_quoted(name)} was lost")
+
+
 class TaskNotFoundError(AwaitHumansError, LookupError):
     """There is no task with this id."""
 
@@ -479,6 +493,16 @@ class PollError(RemoteError):
 
     def __init__(self, task_id: str, status: int, server_body: str) -> None:
         super().__init__(f"polling task {task_id} failed with HTTP {status}", hint=_server_said(server_body))
+
+
+class LeaseError(RemoteError):
+    """The server refused to say who has a lease."""
+
+    code = "LEASE_FAILED"
+    anchor = "lease-failed"
+
+    def __init__(self, name: str, status: int, server_body: str) -> None:
+        super().__init__(f"leasing {_quoted(name)} failed with HTTP {status}", hint=_server_said(server_body))
 
 
 def _quoted(text: str) -> str:

@@ -1,1 +1,5 @@
-"""Agents' own ways to wait: in a graph, in a workflow."""
+"""Where agents live that sleep for days: graphs and workflows.
+
+An adapter sees only `TaskEngine`, so it works in the engine's own process and
+over HTTP.
+"""

@@ -7,10 +7,7 @@ hint does nothing, and a lost one costs time.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import cast
 
 import anyio
 from temporalio.client import (
@@ -22,11 +19,11 @@ from temporalio.client import (
 )
 from temporalio.service import RPCStatusCode
 
-from awaithumans.documents import loads
-from awaithumans.errors import ConfigurationError, InvalidInputError, InvalidRoutingError, InvalidSignatureError
+from awaithumans.errors import InvalidRoutingError
 from awaithumans.protocols import DeliveryError
-from awaithumans.signing import WebhookKey, verify_signature
-from awaithumans.types import Notice
+from awaithumans.receiving import received_outcome
+from awaithumans.signing import WebhookKey
+from awaithumans.types import JsonObject, Notice
 from awaithumans.wire import outcome_to_wire
 
 logger = logging.getLogger("awaithumans.temporal")
@@ -34,7 +31,6 @@ logger = logging.getLogger("awaithumans.temporal")
 DECIDED = "awaithumans_decided"
 """The update that tells a workflow of ours which task is closed."""
 
-KEY_VARIABLE = "AWAITHUMANS_PAYLOAD_KEY"
 MAX_WORKFLOW_ID = 1_000
 
 _ACKNOWLEDGED_WITHIN = 5.0
@@ -109,31 +105,12 @@ async def dispatch_signal(
     cannot be reached: answer with a status from 500 on, and the webhook comes
     again.
     """
-    if not verify_signature(body=body, signature=signature_header, key=_key(webhook_key)):
-        raise InvalidSignatureError
-    outcome = _outcome_in(body)
+    outcome = received_outcome(body, signature_header, webhook_key)
     if not await _tell(temporal_client, workflow_id, outcome):
         logger.warning("task %s: there is no workflow %r to tell", outcome["task_id"], workflow_id)
 
 
-def _key(given: WebhookKey | str | None) -> WebhookKey | str:
-    key = given or os.environ.get(KEY_VARIABLE)
-    if not key:
-        raise ConfigurationError(
-            "there is no key to check webhooks with", hint=f"Pass webhook_key=, or set {KEY_VARIABLE}."
-        )
-    return key
-
-
-def _outcome_in(body: bytes) -> Mapping[str, object]:
-    match loads(body):
-        case {"task_id": str(), "idempotency_key": str()} as outcome:
-            return cast("Mapping[str, object]", outcome)
-        case _:
-            raise InvalidInputError("the webhook tells of no task: it has no task_id or no idempotency_key")
-
-
-async def _tell(client: Client, workflow_id: str, outcome: Mapping[str, object]) -> bool:
+async def _tell(client: Client, workflow_id: str, outcome: JsonObject) -> bool:
     """Tell the workflow, or find it closed; tell whether there is such a workflow."""
     workflow = client.get_workflow_handle(workflow_id)
     try:

@@ -17,8 +17,8 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 from awaithumans.adapters.temporal.activities import CANCEL, COLLECT, CREATE, READ
 from awaithumans.adapters.temporal.failures import error_of, failure_of
 from awaithumans.adapters.temporal.hints import DECIDED, signal_name
-from awaithumans.client import build_spec, misfit, once_more
-from awaithumans.errors import AwaitHumansError
+from awaithumans.client import build_spec, once_more
+from awaithumans.errors import AwaitHumansError, SchemaValidationError
 from awaithumans.types import AssignTo, JsonObject, ResponseT, Task, TaskSpec, VerifierConfig
 from awaithumans.wire import spec_to_wire, task_from_wire
 
@@ -149,27 +149,24 @@ class _Questions:
         return not any(asking.cancelling() for asking in self._asking)
 
     async def _ask(self, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
-        """Ask, wait, validate, collect, and return or raise the outcome."""
-        first = last = await self._closed(spec)
-        if fault := misfit(first, response_schema):
-            last = await self._closed(once_more(spec, first, fault))
-        for task_id in dict.fromkeys((last.id, first.id)):
-            await _collect(task_id)
+        task = await self._decided(spec)
         try:
-            return last.result(response_schema)
-        except AwaitHumansError as error:
-            vars(error).update(task_id=last.id, attempts=last.attempt)
-            raise
+            return _result(task, response_schema)
+        except SchemaValidationError as misfit:
+            better = once_more(spec, misfit, task_id=task.id, response=task.response)
+        return _result(await self._decided(better), response_schema)
 
-    async def _closed(self, spec: TaskSpec) -> Task:
+    async def _decided(self, spec: TaskSpec) -> Task:
         """Ask, and return the task once it is closed; if cancelled, cancel it, too."""
         creating = asyncio.create_task(_create(spec))
         try:
-            return await self._outcome(spec, await asyncio.shield(creating))
+            task = await self._outcome(spec, await asyncio.shield(creating))
         except BaseException as error:
             if is_cancelled_exception(error):
                 await asyncio.shield(_withdraw(creating))
             raise
+        await _collect(task.id)
+        return task
 
     async def _outcome(self, spec: TaskSpec, task: Task) -> Task:
         task_id, asked_at = task.id, workflow.now()
@@ -245,6 +242,14 @@ async def _do(activity: str, argument: object, retries: RetryPolicy) -> JsonObje
     except ActivityError as failure:
         if known := error_of(failure):
             raise known from failure
+        raise
+
+
+def _result(task: Task, response_schema: type[ResponseT]) -> ResponseT:
+    try:
+        return task.result(response_schema)
+    except AwaitHumansError as error:
+        vars(error).update(task_id=task.id, attempts=task.attempt)
         raise
 
 
