@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,13 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+)
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
@@ -20,7 +27,10 @@ from awaithumans import (
     IdempotencyConflictError,
     InvalidRoutingError,
     SchemaValidationError,
+    Task,
     TaskCancelledError,
+    TaskNotFoundError,
+    TaskSpec,
     TaskStatus,
     TaskTimeoutError,
     TimeoutRangeError,
@@ -28,7 +38,7 @@ from awaithumans import (
 )
 from awaithumans.adapters.temporal import AwaitHumansPlugin, error_of
 from awaithumans.adapters.temporal.activities import CANCEL, COLLECT, CREATE, READ
-from tests.adapters.temporal.conftest import ANA, PATIENCE, SECRET, TOKEN, World
+from tests.adapters.temporal.conftest import ANA, PATIENCE, SECRET, TOKEN, World, world_on
 from tests.adapters.temporal.workflows import (
     WORKFLOWS,
     AgainWorkflow,
@@ -314,9 +324,9 @@ class TestHints:
         [task] = await world.open_tasks()
         await world.answer(task)
         await done(handle)
-        kinds = [event.event_type for event in (await handle.fetch_history()).events]
-        assert kinds.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) == 1
-        assert kinds.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 0
+        events = await kinds(handle)
+        assert events.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) == 1
+        assert events.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 0
         assert await handle.execute_update("awaithumans_decided", task.id, id=task.id) is None
 
 
@@ -350,3 +360,57 @@ class TestHistories:
         )
         for handle in handles:
             await replayer.replay_workflow(await handle.fetch_history())
+
+
+class TestAnEngineInTrouble:
+    @pytest.fixture
+    async def world(self, client: Client) -> AsyncIterator[World]:
+        async with world_on(client) as world, world.worker():
+            yield world
+
+    async def test_asking_is_tried_again_and_what_it_failed_with_is_not_quoted(self, world: World, monkeypatch, caplog):
+        create, failures = world.local.create, iter([RuntimeError("to postgresql://user:password@host")])
+
+        async def failing_once(spec: TaskSpec) -> Task:
+            for failure in failures:
+                raise failure
+            return await create(spec)
+
+        monkeypatch.setattr(world.local, "create", failing_once)
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+        [task] = await world.open_tasks()
+        await world.answer(task)
+        assert await done(handle) == ["A-1: True"]
+        written = b"".join(event.SerializeToString() for event in (await handle.fetch_history()).events)
+        assert b"the engine failed with RuntimeError" in written
+        assert b"password" not in written
+        assert "password" in caplog.text, "the worker's log says more"
+
+    async def test_a_question_that_is_just_being_asked_is_cancelled_too(self, world: World, monkeypatch):
+        create, began, go_on = world.local.create, anyio.Event(), anyio.Event()
+
+        async def slow(spec: TaskSpec) -> Task:
+            began.set()
+            await go_on.wait()
+            return await create(spec)
+
+        monkeypatch.setattr(world.local, "create", slow)
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+        await began.wait()
+        await handle.cancel()
+        with anyio.fail_after(PATIENCE):
+            while EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED not in await kinds(handle):
+                await anyio.sleep(0.02)
+        go_on.set()
+        await failure_of(handle)
+        assert [task.status.value for task in await world.tasks()] == ["cancelled"]
+
+    async def test_a_task_that_was_erased_fails_the_workflow(self, world: World):
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+        [task] = await world.open_tasks()
+        await world.local.delete(task.id, by=ANA)
+        assert isinstance(error_of(await failure_of(handle)), TaskNotFoundError | TaskCancelledError)
+
+
+async def kinds(handle: WorkflowHandle[Any, Any]) -> list[int]:
+    return [event.event_type for event in (await handle.fetch_history()).events]
