@@ -149,7 +149,7 @@ class RemoteEngine(TaskEngine):
         return await self._get(task_id, patience=ASK_PATIENCE)
 
     async def _get(self, task_id: str, *, patience: float) -> Task:
-        reply = await self._persistently("GET", f"/tasks/{task_id}", patience=patience)
+        reply = await self._persistently("GET", f"/tasks/{task_id}", patience=patience, foreign=True)
         return self._task(reply, lambda: _unreadable(task_id, reply))
 
     async def _poll(self, task_id: str) -> object:
@@ -350,7 +350,7 @@ def _error_of(document: JsonObject) -> AwaitHumansError | None:
 
 
 def _unreadable(task_id: str, reply: httpx2.Response) -> AwaitHumansError:
-    if reply.status_code == 404:  # noqa: PLR2004
+    if reply.status_code == 404 and not _is_foreign(reply):  # noqa: PLR2004
         return TaskNotFoundError(task_id)
     return PollError(task_id, reply.status_code, reply.text)
 

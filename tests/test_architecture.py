@@ -75,6 +75,7 @@ LIBRARIES = {
     "python_multipart": {"web"},
     "sqlalchemy": {"stores"},
     "starlette": {"web"},
+    "temporalio": {"adapters"},
     "trio": {"background"},
 }
 

@@ -35,6 +35,7 @@ PUBLIC = [
     "IdempotencyConflictError",
     "InvalidInputError",
     "InvalidRoutingError",
+    "InvalidSignatureError",
     "InvalidSchemaError",
     "Joinable",
     "KeepsRecords",

@@ -181,6 +181,20 @@ class TestServersThatAreNotOurs:
                 await engine.wait("0" * 32)
         assert next(replies, None) is None
 
+    async def test_a_proxys_own_404_is_no_word_about_the_task(self, serve):
+        replies = iter([(404, "<h1>no backend</h1>"), (404, "<h1>no backend</h1>")])
+
+        async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                return
+            status, text = next(replies, (404, '{"error": "TASK_NOT_FOUND", "message": "gone"}'))
+            await PlainTextResponse(text, status)(scope, receive, send)
+
+        async with RemoteEngine(serve(proxy), rng=_Hasty()) as engine:
+            with pytest.raises(TaskNotFoundError):
+                await engine.get("0" * 32)
+        assert next(replies, None) is None
+
     async def test_something_else_there(self, serve):
         url = serve(Starlette())
         async with RemoteEngine(url) as engine:

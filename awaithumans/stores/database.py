@@ -55,6 +55,26 @@ _DRIVER_HINTS = {
 }
 
 
+class _InProcess:
+    """What this process has done with databases that work in the process itself.
+
+    After a fork nothing can be done with them: their locks were copied and
+    protect nothing, and one that another thread held is held for ever.
+    """
+
+    def __init__(self) -> None:
+        self.used = False
+        self.broken = False
+        forget_in_forks(self)
+
+    def forget(self) -> None:
+        """Note that this process was forked from one that used them."""
+        self.broken = self.broken or self.used
+
+
+_in_process = _InProcess()
+
+
 class Database:
     """Runs operations on a URL, an `Engine` or an `AsyncEngine`.
 
@@ -71,8 +91,6 @@ class Database:
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
         self._inherited: list[Pool] = []
-        self._used = False
-        self._broken = False
         if self._owned:
             forget_in_forks(self)
 
@@ -80,11 +98,8 @@ class Database:
         """Leave the parent's connections alone, in a process that was forked.
 
         They are kept for ever: closing one would end the parent's session, or
-        drop locks on its SQLite file. Where the database works in the process
-        itself, nothing can be done here any more: its locks were copied, and
-        protect nothing.
+        drop locks on its SQLite file.
         """
-        self._broken = self._dialect.in_process and self._used
         self._inherited.append(self._engine.pool)
         self._engine.dispose(close=False)
 
@@ -157,12 +172,14 @@ class Database:
         raise AssertionError("counting does not end")
 
     def _ensure_whole(self) -> None:
-        if self._broken:
+        if not self._dialect.in_process:
+            return
+        if _in_process.broken:
             raise ConfigurationError(
                 f"{self._dialect.name} was in use when this process was forked, and cannot be used in the fork",
                 hint="Use the engine only after the fork (gunicorn: without --preload, or first in post_worker_init).",
             )
-        self._used = True
+        _in_process.used = True
 
     async def _run(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
         """Run in a thread or in the engine's way; in either, to the end."""

@@ -1,0 +1,80 @@
+"""Our errors as failures of Temporal's, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, cast
+
+from temporalio.exceptions import ApplicationError
+
+from awaithumans.errors import ERRORS_BY_CODE, AwaitHumansError
+
+_FACTS = ("task_id", "attempts", "reason", "fields")
+"""What is told of an error besides its words, where it has it."""
+
+
+def failure_of(error: AwaitHumansError, *, retryable: bool = False) -> ApplicationError:
+    """Make the failure that stands for `error`; `error_of` is its inverse.
+
+    In workflow code it is caught as the error it stands for, and fails the
+    workflow unless it is. Its `type` is the name of the error's class.
+    """
+    both = _both(type(error))  # type: ignore[arg-type]  # a class is hashable
+    failure = both.__new__(both)
+    ApplicationError.__init__(
+        failure, error.message, _document(error), type=type(error).__name__, non_retryable=not retryable
+    )
+    vars(failure).update(vars(error))
+    return failure
+
+
+def error_of(failure: BaseException) -> AwaitHumansError | None:
+    """Find the error of this library that a failure was caused by, if any.
+
+    Give it what Temporal raised, such as a client's `WorkflowFailureError`, or
+    a parent workflow's `ChildWorkflowError`. The error has the class, the
+    message and the hint that it had in the workflow, and as attributes
+    `task_id`, `attempts`, `reason` and `fields`, where they were known.
+    """
+    for cause in _causes(failure):
+        if isinstance(cause, AwaitHumansError):
+            return cause
+        if isinstance(cause, ApplicationError) and (document := _document_in(cause)):
+            return _read(document)
+    return None
+
+
+@cache
+def _both(cls: type[AwaitHumansError]) -> type[ApplicationError]:
+    """Make the class of what is both: an error of ours, and a failure."""
+    if issubclass(cls, ApplicationError):
+        return cls
+    members = {"__doc__": cls.__doc__, "__module__": cls.__module__, "message": ""}
+    return cast(type[ApplicationError], type(cls.__name__, (cls, ApplicationError), members))
+
+
+def _document(error: AwaitHumansError) -> dict[str, object]:
+    facts = {name: value for name, value in vars(error).items() if name in _FACTS and value}
+    return {"code": error.code, "message": error.message, "hint": error.hint, **facts}
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = failure
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _document_in(failure: ApplicationError) -> Mapping[str, Any] | None:
+    match failure.details:
+        case [{"code": str(), "message": str(), "hint": str()} as document]:
+            return cast("Mapping[str, Any]", document)
+        case _:
+            return None
+
+
+def _read(document: Mapping[str, Any]) -> AwaitHumansError:
+    error = ERRORS_BY_CODE.get(document["code"], AwaitHumansError).described(document["message"], document["hint"])
+    vars(error).update({name: document[name] for name in _FACTS if name in document})
+    return error

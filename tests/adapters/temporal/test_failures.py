@@ -1,0 +1,81 @@
+"""Errors of ours as failures of Temporal's, and back."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError, FailureError
+
+from awaithumans import (
+    AwaitHumansError,
+    InvalidInputError,
+    SchemaValidationError,
+    ServerUnreachableError,
+    TaskTimeoutError,
+    VerificationExhaustedError,
+)
+from awaithumans.adapters.temporal import error_of
+from awaithumans.adapters.temporal.failures import failure_of
+from awaithumans.errors import ERRORS_BY_CODE
+
+ERRORS = sorted(ERRORS_BY_CODE.values(), key=lambda cls: cls.__name__)
+
+
+async def sent(error: BaseException) -> BaseException:
+    """Send an error through what Temporal keeps of it."""
+    failure = Failure()
+    await DataConverter.default.encode_failure(error, failure)
+    return await DataConverter.default.decode_failure(Failure.FromString(failure.SerializeToString()))
+
+
+@pytest.mark.anyio
+class TestTheWayThroughAHistory:
+    @pytest.mark.parametrize("cls", ERRORS, ids=lambda cls: cls.__name__)
+    async def test_every_error_comes_back_as_itself(self, cls: type[AwaitHumansError]):
+        error = cls.described("what happened", "what to do")
+        failure = failure_of(error)
+        assert isinstance(failure, cls)
+        assert isinstance(failure, FailureError), "it fails the workflow instead of wedging it"
+        back = error_of(await sent(failure))
+        assert type(back) is cls
+        assert (str(back), back and back.code) == (str(error), error.code)
+
+    async def test_it_brings_its_facts(self):
+        exhausted = failure_of(VerificationExhaustedError("Refund?", 3, reason="too vague"))
+        back = error_of(await sent(exhausted))
+        assert isinstance(back, VerificationExhaustedError)
+        assert (back.attempts, back.reason) == (3, "too vague")
+        unfit = failure_of(SchemaValidationError.of_fields("response", {"amount": "must be positive"}))
+        back = error_of(await sent(unfit))
+        assert isinstance(back, InvalidInputError)
+        assert back.fields == {"amount": "must be positive"}
+
+    async def test_what_it_was_caused_by_stays_out(self):
+        """It may quote an answer, or an address."""
+        error = ServerUnreachableError("https://app.example", "refused")
+        error.__cause__ = ValueError("a secret")
+        assert (await sent(failure_of(error))).__cause__ is None
+
+    async def test_other_failures_are_none_of_ours(self):
+        for other in (
+            ApplicationError("x"),
+            ApplicationError("x", {"code": 1}),
+            ApplicationError("x", {"code": "TIMEOUT_EXCEEDED"}),
+            TimeoutError(),
+            ValueError("x"),
+        ):
+            assert error_of(await sent(other)) is None
+
+    async def test_an_error_of_a_newer_release_is_an_error_still(self):
+        newer = ApplicationError("x", {"code": "NEW", "message": "it is new", "hint": "update"})
+        back = error_of(await sent(newer))
+        assert (type(back), back and back.message) == (AwaitHumansError, "it is new")
+
+
+def test_a_failure_is_made_once():
+    failure = failure_of(TaskTimeoutError("Refund?", 60))
+    assert isinstance(failure, TaskTimeoutError)
+    assert type(failure_of(failure)) is type(failure)
+    assert failure.non_retryable
+    assert not failure_of(TaskTimeoutError("Refund?", 60), retryable=True).non_retryable

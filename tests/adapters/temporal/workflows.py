@@ -1,0 +1,174 @@
+"""Workflows that ask people, as users write them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from typing import Any
+
+    import httpx2
+    from pydantic import BaseModel, model_validator
+
+    from awaithumans import TaskCancelledError, TaskTimeoutError, VerifierConfig
+    from awaithumans.adapters.temporal import await_human
+
+
+class Refund(BaseModel):
+    """What is shown."""
+
+    order: str
+
+
+class Decision(BaseModel):
+    """What is decided; its JSON Schema cannot say that a no needs a reason."""
+
+    approved: bool
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Decision:
+        if not self.approved and not self.note:
+            raise ValueError("say why not")
+        return self
+
+
+async def ask(order: str, **options: Any) -> Decision:
+    """Ask about one order."""
+    defaults: dict[str, Any] = {"timeout_seconds": 3_600}
+    return await await_human(
+        task=f"Refund {order}?",
+        payload_schema=Refund,
+        payload=Refund(order=order),
+        response_schema=Decision,
+        **(defaults | options),
+    )
+
+
+@workflow.defn
+class RefundWorkflow:
+    """Ask about each order, one after another."""
+
+    @workflow.run
+    async def run(self, orders: list[str], options: dict[str, Any]) -> list[str]:
+        if config := options.pop("verifier", None):
+            options["verifier"] = VerifierConfig(**config)
+        return [f"{order}: {(await ask(order, **options)).approved}" for order in orders]
+
+
+@workflow.defn
+class ParallelWorkflow:
+    """Ask about all orders at once."""
+
+    @workflow.run
+    async def run(self, orders: list[str]) -> list[str]:
+        decisions = await asyncio.gather(*(ask(order) for order in orders))
+        return [f"{order}: {one.note}" for order, one in zip(orders, decisions, strict=True)]
+
+
+@workflow.defn
+class CatchingWorkflow:
+    """Go on without an answer."""
+
+    @workflow.run
+    async def run(self, seconds: int) -> str:
+        try:
+            await ask("A-1", timeout_seconds=seconds)
+        except TaskTimeoutError as error:
+            return f"nobody: {error.code}"
+        except TaskCancelledError as error:
+            return f"withdrawn: {error.code}"
+        return "answered"
+
+
+@workflow.defn
+class ImpatientWorkflow:
+    """Give a person some time by a clock of the workflow's own."""
+
+    @workflow.run
+    async def run(self, seconds: float) -> str:
+        try:
+            await asyncio.wait_for(ask("A-1"), seconds)
+        except TimeoutError:
+            return "gone on"
+        return "answered"
+
+
+@workflow.defn
+class AgainWorkflow:
+    """Ask, then continue as new until it asked `rounds` times."""
+
+    @workflow.run
+    async def run(self, rounds: int) -> str:
+        decision = await ask("A-1")
+        if rounds > 1:
+            workflow.continue_as_new(rounds - 1)
+        return decision.note
+
+
+@workflow.defn
+class RetriedWorkflow:
+    """Fail after the first answer, and be retried."""
+
+    @workflow.run
+    async def run(self) -> str:
+        decision = await ask("A-1")
+        if workflow.info().attempt == 1:
+            raise ApplicationError("something else broke")
+        return decision.note
+
+
+@workflow.defn
+class ParentWorkflow:
+    """Have a child ask."""
+
+    @workflow.run
+    async def run(self, orders: list[str]) -> list[str]:
+        return await workflow.execute_child_workflow(
+            RefundWorkflow.run, args=[orders, {}], id=f"{workflow.info().workflow_id}-child"
+        )
+
+
+@activity.defn
+async def post_task(server_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Create a task as a client of the wire format does."""
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+        reply = await http.post(f"{server_url}/api/tasks", json=body)
+        reply.raise_for_status()
+        created: dict[str, Any] = reply.json()
+        return created
+
+
+@workflow.defn
+class WireFormatWorkflow:
+    """Park and resume as the wire format says, without this library."""
+
+    @workflow.run
+    async def run(self, server_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+        told: list[dict[str, Any]] = []
+        workflow.set_signal_handler(f"awaithumans:{body['idempotency_key']}", told.append)
+        await workflow.execute_activity(
+            post_task,
+            args=[server_url, token, body],
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=RetryPolicy(maximum_attempts=3),
+        )
+        await workflow.wait_condition(lambda: bool(told), timeout=timedelta(seconds=body["timeout_seconds"]))
+        return told[0]
+
+
+WORKFLOWS = [
+    RefundWorkflow,
+    ParallelWorkflow,
+    CatchingWorkflow,
+    ImpatientWorkflow,
+    AgainWorkflow,
+    RetriedWorkflow,
+    ParentWorkflow,
+    WireFormatWorkflow,
+]
