@@ -25,6 +25,7 @@ AwaitHumansError
 │   └── TaskGoneError
 ├── TaskNotFoundError
 ├── LeaseLostError                   somebody else may do now what the lease was for
+├── GraphRunError                    a server's run of a graph did not end well
 ├── AccessError                      who acts may not do this
 │   ├── NotAuthenticatedError
 │   ├── InvalidSignatureError        a webhook that is not genuine
@@ -389,6 +390,26 @@ class LeaseLostError(AwaitHumansError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the lease {_quoted(name)} was lost")
+
+
+class GraphRunError(AwaitHumansError):
+    """A run of a graph at its LangGraph API server ended with an error.
+
+    `thread_id`, `run_id` and `run_status` are the server's; `fault` is what it
+    tells of the error, such as `ConnectionError('…')`.
+    """
+
+    code = "GRAPH_RUN"
+    anchor = "graph-run"
+    status = 502
+    default_hint = "The server's log has the traceback. Driving the thread again runs what failed again."
+
+    def __init__(self, thread_id: str, run_id: str, run_status: str, fault: str) -> None:
+        self.thread_id = thread_id
+        self.run_id = run_id
+        self.run_status = run_status
+        self.fault = fault
+        super().__init__(f"run {run_id} of thread {thread_id} ended as {run_status}: {fault}")
 
 
 class TaskNotFoundError(AwaitHumansError, LookupError):

@@ -31,6 +31,7 @@ PUBLIC = [
     "Engine",
     "Entry",
     "ForbiddenError",
+    "GraphRunError",
     "Human",
     "IdempotencyConflictError",
     "InvalidInputError",

@@ -166,7 +166,8 @@ class TestServersThatAreNotOurs:
                     await clock.advance(1)
         assert str(port) in str(refused[0])
 
-    async def test_a_proxys_own_reply_ends_no_wait(self, serve):
+    @pytest.mark.parametrize("verb", ["wait", "get"])
+    async def test_a_proxys_own_reply_is_no_word_about_the_task(self, serve, verb):
         """As from a load balancer while the server behind it restarts."""
         replies = iter([(404, "<h1>no backend</h1>"), (302, ""), (521, "<h1>down</h1>"), (200, "<h1>hello</h1>")])
 
@@ -178,21 +179,7 @@ class TestServersThatAreNotOurs:
 
         async with RemoteEngine(serve(proxy), rng=_Hasty()) as engine:
             with pytest.raises(TaskNotFoundError):
-                await engine.wait("0" * 32)
-        assert next(replies, None) is None
-
-    async def test_a_proxys_own_404_is_no_word_about_the_task(self, serve):
-        replies = iter([(404, "<h1>no backend</h1>"), (404, "<h1>no backend</h1>")])
-
-        async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                return
-            status, text = next(replies, (404, '{"error": "TASK_NOT_FOUND", "message": "gone"}'))
-            await PlainTextResponse(text, status)(scope, receive, send)
-
-        async with RemoteEngine(serve(proxy), rng=_Hasty()) as engine:
-            with pytest.raises(TaskNotFoundError):
-                await engine.get("0" * 32)
+                await getattr(engine, verb)("0" * 32)
         assert next(replies, None) is None
 
     async def test_something_else_there(self, serve):

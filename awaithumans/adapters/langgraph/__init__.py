@@ -12,6 +12,7 @@ from awaithumans.adapters.langgraph.interrupts import Ask, OnInterrupt, Question
 from awaithumans.adapters.langgraph.plain import plain_questions
 from awaithumans.adapters.langgraph.questions import first_of
 from awaithumans.adapters.langgraph.receiving import LangGraphChannel, dispatch_resume, dispatch_resume_sync
+from awaithumans.adapters.langgraph.remote import Swept, drive_remote_loop, sweep_remote_threads
 from awaithumans.adapters.langgraph.threads import Continue
 from awaithumans.adapters.langgraph.tools import tool_reviews
 
@@ -22,6 +23,7 @@ __all__ = [
     "OnBreakpoint",
     "OnInterrupt",
     "Question",
+    "Swept",
     "await_human",
     "await_human_async",
     "breakpoint_questions",
@@ -29,7 +31,9 @@ __all__ = [
     "dispatch_resume_sync",
     "drive_human_loop",
     "drive_human_loop_sync",
+    "drive_remote_loop",
     "first_of",
     "plain_questions",
+    "sweep_remote_threads",
     "tool_reviews",
 ]

@@ -30,6 +30,7 @@ from awaithumans.adapters.langgraph.threads import (
     Graph,
     LocalThread,
     OnChunk,
+    OvertakenError,
     Position,
     Resume,
     Step,
@@ -113,6 +114,8 @@ class Driver:
         self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
         self._bell = Bell()
         self._ran = False
+        self._stopped_at = ""
+        """The checkpoint at which this driver's last run ended."""
         self._resumed: set[str] = set()
         """Tasks whose answers this driver has resumed nodes with."""
         self._given_up: set[str] = set()
@@ -156,14 +159,18 @@ class Driver:
 
     async def _take(self, step: Step, position: Position) -> Position:
         set_aside = await self._set_aside(step, position)
-        self._ran = True
+        ran, self._ran = self._ran, True
         try:
             await self._thread.run(step, set_aside=set_aside)
+        except OvertakenError:
+            self._ran = ran
+            return await self._thread.read()
         except Exception:
             with suppress(Exception):  # what the node raised says more
                 await self._take_over(await self._thread.read())
             raise
         position = await self._thread.read()
+        self._stopped_at = position.checkpoint
         await self._take_over(position)
         if isinstance(step, Resume) and (deaf := step.values.keys() & {_name(one) for one in position.pending}):
             raise RuntimeError(f"LangGraph did not resume the interrupts {', '.join(sorted(deaf))}")
@@ -224,8 +231,8 @@ class Driver:
 
     def _continuation(self, position: Position, given: object) -> Step | None:
         """Go on after a run that was cut off; at a breakpoint, only if told to."""
-        at_breakpoint = self._ran or position.before or position.behind
-        if not at_breakpoint:
+        stopped_here = position.checkpoint == self._stopped_at
+        if not (stopped_here or position.before or position.behind):
             return Continue()
         if self._on_breakpoint is None:
             return None if self._ran or given is not None else Continue()
@@ -359,7 +366,7 @@ class Driver:
         for asked in self._asked.values():
             for index, ask in enumerate(asked.question.asks):
                 outcome = self._outcomes.get(asked.tasks[index].id)
-                if index in asked.values or not isinstance(outcome, Task) or outcome.status not in ask.outcomes:
+                if index in asked.values or not isinstance(outcome, Task) or not _is_taken(ask, outcome):
                     continue
                 try:
                     asked.values[index] = ask.read(outcome)
@@ -378,13 +385,17 @@ class Driver:
                 outcome = self._outcomes.get(task.id)
                 if isinstance(outcome, AwaitHumansError):
                     raise outcome
-                if outcome is not None and outcome.status not in ask.outcomes:
+                if outcome is not None and not _is_taken(ask, outcome):
                     await self._collect(outcome)
                     raise outcome.outcome_error or AssertionError(f"task {outcome.id} has no outcome")
 
     async def _collect(self, task: Task) -> None:
         with anyio.CancelScope(shield=True), suppress(TaskNotFoundError):  # deleted: nothing is left to collect
             await self._engine.collect(task.id)
+
+
+def _is_taken(ask: Ask, outcome: Task) -> bool:
+    return outcome.status in ask.outcomes and outcome.response_redacted_at is None
 
 
 def _resumption(ready: Mapping[str, _Asked]) -> Step:

@@ -27,7 +27,7 @@ INPUT: Final = "awaithumans_input"
 _STRICT_RESUME: Final = "__pregel_strict_resume"
 """Has LangGraph refuse a resume whose interrupt does not wait; releases that do not know it ignore it."""
 
-_OUTCOME_ERROR: Final = re.compile(r"^\W?(TaskTimeoutError|TaskCancelledError|VerificationExhaustedError)\b")
+OUTCOME_ERROR: Final = re.compile(r"^\W?(TaskTimeoutError|TaskCancelledError|VerificationExhaustedError)\b")
 """What LangGraph keeps of an error that a node raised begins so, for those."""
 
 
@@ -86,6 +86,10 @@ class Continue:
 Step: TypeAlias = Begin | Resume | Continue
 
 
+class OvertakenError(Exception):
+    """Somebody else runs the thread, or has run it; nothing was run."""
+
+
 class Thread(Protocol):
     """One thread of a graph, here or on a server."""
 
@@ -102,6 +106,7 @@ class Thread(Protocol):
         """Run on to where the graph stops; what its nodes raise is raised.
 
         `set_aside` names tasks whose outcomes the nodes are to ask again about.
+        Raises `OvertakenError` if the thread no longer stands where it was read.
         """
         ...
 
@@ -163,7 +168,7 @@ class LocalThread:
             input=await self._input_of(state),
             pending=_distinct(task for task in state.tasks if task.result is None),
             failed=bool(failed),
-            failed_at=_distinct(task for task in failed if _OUTCOME_ERROR.search(str(task.error))),
+            failed_at=_distinct(task for task in failed if OUTCOME_ERROR.search(str(task.error))),
             next=tuple(task.name for task in state.tasks),
             before=() if begun else _named(state.next, self.graph.interrupt_before_nodes),
             behind=() if begun else await self._behind(state),

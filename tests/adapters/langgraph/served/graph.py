@@ -1,0 +1,108 @@
+"""Graphs for a LangGraph API server, which imports this file in a process of its own.
+
+Each run of a node leaves a line in a file of its thread, in the server's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, TypedDict
+
+from langgraph.config import get_config
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import interrupt
+
+from awaithumans import TaskCancelledError
+from awaithumans.adapters.langgraph import await_human
+from tests.adapters.langgraph.graphs import State, question
+
+MARKS = Path(os.environ.get("MARKS", "."))
+
+
+class Context(TypedDict, total=False):
+    shop: str
+
+
+def mark(node: str) -> Path:
+    path = MARKS / str(get_config()["configurable"]["thread_id"])
+    with path.open("a") as file:
+        file.write(f"{node}\n")
+    return path
+
+
+def asking(name: str, *orders: str, caught: tuple[type[Exception], ...] = ()) -> Any:
+    def node(state: State) -> State:
+        mark(name)
+        said = []
+        for order in orders or (state["order"],):
+            try:
+                decision = await_human(**question(order))
+                said.append(f"{order}: {decision.approved} {decision.note}".strip())
+            except caught as error:
+                said.append(f"{order}: {type(error).__name__}")
+        return {"log": said}
+
+    return node
+
+
+def saying(name: str) -> Any:
+    def node(state: State) -> State:
+        mark(name)
+        return {"log": [name]}
+
+    return node
+
+
+def until_mended(name: str) -> Any:
+    """Make a node that fails until there is a file of the thread's name and `.mended`."""
+
+    def node(state: State) -> State:
+        if not mark(name).with_suffix(".mended").exists():
+            raise ConnectionError("the bank is away")
+        return {"log": [name]}
+
+    return node
+
+
+def until_opened(state: State) -> State:
+    """Wait for a file of the thread's name and `.opened`."""
+    gate = mark("gate").with_suffix(".opened")
+    while not gate.exists():
+        time.sleep(0.05)
+    return {"log": ["opened"]}
+
+
+def other(state: State) -> State:
+    return {"log": [interrupt("a bare one")]}
+
+
+def shop(state: State, runtime: Runtime[Context]) -> State:
+    name = (runtime.context or {}).get("shop", "no shop")
+    return {"log": [f"{name}: {await_human(**question('A')).approved}"]}
+
+
+def graph(*steps: dict[str, Any], context: Any = None, **options: Any) -> Any:
+    """Make a graph of steps; the nodes of a step run at the same time."""
+    builder = StateGraph(State, context_schema=context)
+    before = [START]
+    for step in steps:
+        for name, node in step.items():
+            builder.add_node(name, node)
+            for earlier in before:
+                builder.add_edge(earlier, name)
+        before = list(step)
+    return builder.compile(**options)
+
+
+one = graph({"ask": asking("ask")}, {"then": saying("then")})
+two = graph({"ask": asking("ask", "A", "A")})
+branches = graph({name: asking(name, name) for name in "ABC"})
+mixed = graph({"ask": asking("ask", "A"), "other": other})
+catching = graph({"ask": asking("ask", "A", "B", caught=(TaskCancelledError,))})
+failing = graph({"ask": asking("ask", "A")}, {"charge": until_mended("charge")})
+gated = graph({"gate": until_opened}, {"ask": asking("ask", "A")})
+stopping = graph({"ask": asking("ask", "A")}, {"last": saying("last")}, interrupt_before=["last"])
+contextual = graph({"shop": shop}, context=Context)
