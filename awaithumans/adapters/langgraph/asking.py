@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 from langgraph.config import get_config
+from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
 from pydantic import BaseModel, ValidationError
 
@@ -147,16 +149,10 @@ def _is_left_to_others(spec: TaskSpec, engine: TaskEngine | None, server_url: st
 def _answer_of_others(spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
     """Park until the question is answered, by an answer to just this question."""
     set_aside = frozenset(cast("list[str]", _configurable().get(SET_ASIDE, [])))
-    content, asked, after = content_digest(spec), spec, list[str]()
+    run, content, asked, after = _Run.of_node(), content_digest(spec), spec, list[str]()
     while True:
-        outcome = read_resume(interrupt(to_create(asked, after), response_schema=RESUME_SCHEMA))
-        if outcome is None:
-            logger.warning("a graph was resumed with something that is no task's outcome; it asks again")
-            continue
+        outcome = run.outcome_of(content, partial(to_create, asked, tuple(after)))
         after.append(outcome.task_id)
-        if outcome.content != content:
-            logger.warning("task %s: its node asks something else by now, so it asks again", outcome.task_id)
-            continue
         if outcome.task_id in set_aside:
             continue
         try:
@@ -206,22 +202,78 @@ def _key_of_this_call(spec: TaskSpec) -> str:
     configurable = _configurable()
     content = content_digest(spec)
     place = (configurable.get("thread_id"), configurable.get("checkpoint_ns"), content)
-    return f"langgraph:{digest([*place, _earlier(content)])[:32]}"
+    return f"langgraph:{digest([*place, _Run.of_node().earlier(content)])[:32]}"
 
 
-def _earlier(content: str) -> int:
-    """Count the equal questions that this run of the node has asked before."""
-    run = _configurable()["__pregel_scratchpad"]
-    _, asked = _runs.setdefault(id(run), (run, Counter()))
-    while len(_runs) > _MAX_RUNS:
-        _runs.popitem(last=False)
-    asked[content] += 1
-    return asked[content] - 1
+# ── One run of a node ─────────────────────────────────────────────────────────
+
+
+class _Run:
+    """What the calls in one run of a node share; they may be in several threads.
+
+    LangGraph hands out what a node was resumed with by the order of the calls.
+    Tools that run at the same time call in any order, so each takes what
+    answers its own content.
+    """
+
+    def __init__(self, resumed_with: list[object], pinned: object) -> None:
+        self._lock = threading.Lock()
+        self._outcomes = [outcome for value in resumed_with if (outcome := read_resume(value))]
+        self._taken: set[str] = set()
+        self._asked: Counter[str] = Counter()
+        self._pinned = pinned
+
+    @classmethod
+    def of_node(cls) -> _Run:
+        """Give that of the node which is running."""
+        scratchpad = _configurable()["__pregel_scratchpad"]
+        counter = scratchpad.interrupt_counter  # one for each run; as long as it is held, no other has its id
+        with _runs_lock:
+            run = _runs.setdefault(id(counter), cls(list(scratchpad.resume), counter))
+            _runs.move_to_end(id(counter))
+            while len(_runs) > _MAX_RUNS:
+                _runs.popitem(last=False)
+        return run
+
+    def earlier(self, content: str) -> int:
+        """Count the equal questions asked before."""
+        with self._lock:
+            self._asked[content] += 1
+            return self._asked[content] - 1
+
+    def outcome_of(self, content: str, shown: Callable[[list[str]], object]) -> Outcome:
+        """Give the next outcome for this content; park, showing the question, if there is none."""
+        found = self._take(content)
+        while True:
+            try:
+                value = interrupt(shown(self._strays()), response_schema=RESUME_SCHEMA)
+            except GraphInterrupt:
+                if found is None:
+                    raise
+                return found
+            found = found or self._take(content, value)
+            if found is not None:
+                return found
+            logger.warning("a graph was resumed with what answers no question that it asks; it asks again")
+
+    def _take(self, content: str, value: object = None) -> Outcome | None:
+        with self._lock:
+            if (new := read_resume(value)) and new.task_id not in {one.task_id for one in self._outcomes}:
+                self._outcomes.append(new)
+            for outcome in self._outcomes:
+                if outcome.content == content and outcome.task_id not in self._taken:
+                    self._taken.add(outcome.task_id)
+                    return outcome
+        return None
+
+    def _strays(self) -> list[str]:
+        with self._lock:
+            return [outcome.task_id for outcome in self._outcomes if outcome.task_id not in self._taken]
 
 
 _MAX_RUNS = 10_000
-_runs: OrderedDict[int, tuple[object, Counter[str]]] = OrderedDict()
-"""The latest runs of nodes, which live as long as they are in here, so that no other has their id."""
+_runs: OrderedDict[int, _Run] = OrderedDict()
+_runs_lock = threading.Lock()
 
 
 def _configurable() -> dict[str, Any]:

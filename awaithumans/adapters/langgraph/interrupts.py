@@ -2,14 +2,15 @@
 
 Both are JSON. A node shows
 
-    {"awaithumans": {"v": 1, "spec": <create body>, "after": [<task id>, …]}}
+    {"awaithumans": {"v": 1, "spec": <create body>, "after": [<task id>, …], "stray": [<task id>, …]}}
 
 and, where it has created the task itself, the keys `task_id`,
 `idempotency_key`, `task`, `payload` and `callback_url` beside it. `spec` is
 the body of `POST /tasks`, without `idempotency_key` if the question has none
 of its own; `after` are tasks whose outcomes this question was not content
-with. A node is resumed with the body of the webhook that tells the outcome,
-and `content`, the digest of what was asked.
+with, and `stray` those that answered something else. A node is resumed with
+the body of the webhook that tells the outcome, and `content`, the digest of
+what was asked.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from awaithumans.admission import content_of
 from awaithumans.documents import digest
 from awaithumans.errors import (
     ConfigurationError,
+    InvalidInputError,
     TaskCancelledError,
     TaskTimeoutError,
     VerificationExhaustedError,
@@ -61,14 +63,16 @@ class Parked:
     """What is asked; with an empty key, if it has none of its own. None if only the task's id is known."""
     after: tuple[str, ...] = ()
     """Tasks whose outcomes the question was not content with."""
+    stray: tuple[str, ...] = ()
+    """Tasks whose outcomes the node was resumed with, and which answer something that it does not ask any more."""
     task_id: str | None = None
     """The task that the node has created itself."""
 
 
-def to_create(spec: TaskSpec, after: Sequence[str]) -> dict[str, object]:
+def to_create(spec: TaskSpec, after: Sequence[str] = (), stray: Sequence[str] = ()) -> dict[str, object]:
     """Write the interrupt of a node that leaves creating the task to others."""
     body = {name: value for name, value in spec_to_wire(spec).items() if value not in (None, "")}
-    return {MARK: {"v": VERSION, "spec": body, "after": list(after)}}
+    return {MARK: {"v": VERSION, "spec": body, "after": list(after), "stray": list(stray)}}
 
 
 def created(task: Task, spec: TaskSpec) -> dict[str, object]:
@@ -79,7 +83,7 @@ def created(task: Task, spec: TaskSpec) -> dict[str, object]:
         "task": spec.task,
         "payload": spec.payload,
         "callback_url": spec.callback_url,
-        **to_create(spec, ()),
+        **to_create(spec),
     }
 
 
@@ -108,11 +112,16 @@ def _read_mark(mark: Mapping[str, object], task_id: str | None) -> Parked:
             f"the graph was parked by a release that writes version {mark.get('v')!r} of the interrupt",
             hint="Update awaithumans where the graph is driven.",
         )
-    body = {"idempotency_key": _NO_KEY, **cast("Mapping[str, object]", mark["spec"])}
-    spec = spec_from_wire(body, requested_by="")
-    if spec.idempotency_key == _NO_KEY:
-        spec = replace(spec, idempotency_key="")
-    return Parked(spec=spec, after=tuple(cast("Sequence[str]", mark.get("after", ()))), task_id=task_id)
+    asked, after, stray = mark.get("spec"), mark.get("after", []), mark.get("stray", [])
+    if not (isinstance(asked, Mapping) and isinstance(after, list) and isinstance(stray, list)):
+        raise InvalidInputError("an interrupt of this library is broken: it has no spec, or no lists of tasks")
+    spec = spec_from_wire({"idempotency_key": _NO_KEY, **cast("Mapping[str, object]", asked)}, requested_by="")
+    return Parked(
+        spec=replace(spec, idempotency_key="") if spec.idempotency_key == _NO_KEY else spec,
+        after=tuple(map(str, cast("list[object]", after))),
+        stray=tuple(map(str, cast("list[object]", stray))),
+        task_id=task_id,
+    )
 
 
 _NO_KEY = "\0"

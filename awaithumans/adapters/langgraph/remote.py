@@ -103,7 +103,8 @@ class RemoteThread:
             input=await self._input_of(state),
             pending=pending,
             failed=bool(failed),
-            failed_at=_interrupts([task for task in failed if OUTCOME_ERROR.search(str(task["error"]))]),
+            failed_at=_interrupts(failed),
+            outcome_at=_interrupts([task for task in failed if OUTCOME_ERROR.search(str(task["error"]))]),
             next=next_nodes,
             before=next_nodes if stopped else (),
         )

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 
 from anyio import from_thread, to_thread
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, PregelTask, StateSnapshot
 
@@ -47,7 +48,9 @@ class Position:
     failed: bool = False
     """A node has failed or was cut off in this step: now, or before it was parked again."""
     failed_at: tuple[Interrupt, ...] = ()
-    """The interrupts of nodes that failed by raising another outcome than an answer."""
+    """The interrupts of the nodes that have."""
+    outcome_at: tuple[Interrupt, ...] = ()
+    """Those of them where what was raised is another outcome than an answer."""
     next: tuple[str, ...] = ()
     """The nodes of the step that comes next or is under way; empty when the turn is finished.
 
@@ -55,7 +58,7 @@ class Position:
     before the step itself is saved, leaves a turn that is not finished.
     """
     before: tuple[str, ...] = ()
-    """Those of them that the graph has a breakpoint before, if none of them has begun."""
+    """Those of them that the graph has a breakpoint before, or in a subgraph, if none of them has begun."""
     behind: tuple[str, ...] = ()
     """The nodes of the step before that the graph has a breakpoint behind, if the next step has not begun."""
 
@@ -137,7 +140,7 @@ class LocalThread:
         """Check what cannot work."""
         configurable = cast("Mapping[str, object]", self.config.get("configurable", {}))
         thread_id = configurable.get("thread_id")
-        if not thread_id:
+        if thread_id is None or thread_id == "":
             raise ConfigurationError(
                 "the graph's config names no thread", hint='Pass config={"configurable": {"thread_id": "…"}}.'
             )
@@ -168,9 +171,10 @@ class LocalThread:
             input=await self._input_of(state),
             pending=_distinct(task for task in state.tasks if task.result is None),
             failed=bool(failed),
-            failed_at=_distinct(task for task in failed if OUTCOME_ERROR.search(str(task.error))),
+            failed_at=_distinct(failed),
+            outcome_at=_distinct(task for task in failed if OUTCOME_ERROR.search(str(task.error))),
             next=tuple(task.name for task in state.tasks),
-            before=() if begun else _named(state.next, self.graph.interrupt_before_nodes),
+            before=() if begun else self._before(state),
             behind=() if begun else await self._behind(state),
         )
 
@@ -186,9 +190,8 @@ class LocalThread:
             await self._stream(_given(step), config)
 
     def digest(self, value: object) -> str:
-        """Name an input by how the checkpointer would write it."""
-        kind, written = self._graph.checkpointer.serde.dumps_typed(value)
-        return hashlib.sha256(kind.encode() + b"\0" + written).hexdigest()
+        """Name an input by how a checkpoint has it, whatever the order of keys and sets."""
+        return hashlib.sha256(_written(value)).hexdigest()
 
     # ── Reading ───────────────────────────────────────────────────────────────
 
@@ -228,11 +231,25 @@ class LocalThread:
         found = self._graph.aget_state_history(self._reading, filter=only, limit=1)
         return [state async for state in found]
 
+    def _before(self, state: StateSnapshot) -> tuple[str, ...]:
+        inner = {
+            name.partition("|")[0]
+            for name, subgraph in self._graph.get_subgraphs(recurse=True)
+            if subgraph.interrupt_before_nodes or subgraph.interrupt_after_nodes
+        }
+        marked = _named(state.next, self.graph.interrupt_before_nodes)
+        return tuple(node for node in state.next if node in marked or node in inner)
+
     async def _behind(self, state: StateSnapshot) -> tuple[str, ...]:
-        if not self.graph.interrupt_after_nodes or not state.next or state.parent_config is None:
+        """Name the nodes of the last step, before whatever was edited since."""
+        if not self.graph.interrupt_after_nodes or not state.next:
             return ()
-        earlier = await self._state(state.parent_config)
-        return _named(earlier.next, self.graph.interrupt_after_nodes)
+        while state.parent_config is not None:
+            edited = cast("Mapping[str, Any]", state.metadata or {}).get("source") in {"update", "fork"}
+            state = await self._state(state.parent_config)
+            if not edited:
+                return _named(tuple(task.name for task in state.tasks), self.graph.interrupt_after_nodes)
+        return ()
 
     # ── Running ───────────────────────────────────────────────────────────────
 
@@ -252,6 +269,28 @@ class LocalThread:
             from_thread.check_cancelled()
             if self.on_chunk:
                 self.on_chunk(chunk)
+
+
+def _written(value: object) -> bytes:
+    kind, written = JsonPlusSerializer().dumps_typed(_ordered(value))
+    return kind.encode() + b"\0" + written
+
+
+def _ordered(value: object) -> object:
+    match value:
+        case dict():
+            pairs = cast("dict[object, object]", value).items()
+            return sorted(([_ordered(key), _ordered(part)] for key, part in pairs), key=_written_pair)
+        case set() | frozenset():
+            return sorted(map(_ordered, cast("set[object]", value)), key=_written)
+        case list() | tuple():
+            return [_ordered(part) for part in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _written_pair(pair: list[object]) -> bytes:
+    return _written(pair[0])
 
 
 def _given(step: Step) -> Any:
