@@ -68,6 +68,7 @@ LIBRARIES = {
     "hypothesis": {"testing"},
     "jinja2": {"web"},
     "jsonschema_rs": {"schemas"},
+    "langchain_core": {"adapters"},
     "langgraph": {"adapters"},
     "opentelemetry": {"otel"},
     "pytest": {"testing"},
