@@ -196,7 +196,7 @@ async def _dispatch(thread: LocalThread, task_id: str, choose: Any) -> asyncio.T
             task = await engine.get(task_id)
         except TaskNotFoundError:
             return None
-    if not task.closed or task.collected_at or _waiting_for(task, await thread.read()) is None:
+    if not task.closed or not _goes_on(task, await thread.read()):
         return None
     return _kept(_resume(thread, task, choose), f"task {task_id}")
 
@@ -228,16 +228,17 @@ def _log_failure(run: asyncio.Task[Any]) -> None:
 
 
 async def resume_thread(thread: Thread, engine: TaskEngine, task: Task) -> Position | None:
-    """Run the thread on from where it waits for this closed task.
+    """Run the thread on from where it waits for this closed task, or was cut off.
 
-    Returns where it stops next; None, with nothing done, if it does not wait
-    for the task. Of any number of callers, one runs it at a time.
+    Returns where it stops next; None, with nothing done, if it waits for
+    something else, or has ended. Of any number of callers, one runs it at a
+    time.
     """
     async with holding(engine, f"langgraph:{thread.id}"):
         position = await thread.read()
-        if task.collected_at or _waiting_for(task, position) is None:
+        if not _goes_on(task, position):
             return None
-        if position.failed:
+        if position.failed or not position.pending:
             position = await _run(thread, Continue(), engine, task)
         if one := _waiting_for(task, position):
             position = await _run(thread, Resume(values={one.id: to_resume(task, None)}), engine, task)
@@ -252,6 +253,13 @@ async def _run(thread: Thread, step: Step, engine: TaskEngine, task: Task) -> Po
             await engine.collect(task.id)
         raise
     return await thread.read()
+
+
+def _goes_on(task: Task, position: Position) -> bool:
+    """Tell whether the thread runs on now: with the task's outcome, or with what it was cut off at behind it."""
+    at_breakpoint = position.before or position.behind
+    cut_off = position.next and not (position.pending or position.failed_at or at_breakpoint)
+    return task.collected_at is None and (bool(cut_off) or _waiting_for(task, position) is not None)
 
 
 def _waiting_for(task: Task, position: Position) -> Interrupt | None:
