@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Final, cast
@@ -88,19 +88,26 @@ def _shown(value: object, task: str | Callable[[object], str] | None) -> tuple[s
     """Give the question, and what is shown beside it."""
     if task is not None:
         return task(value) if callable(task) else task, _payload(value)
-    if isinstance(value, str):
-        return _fitting(value) or _NO_QUESTION, {} if _fitting(value) == value else _payload(value)
-    asked: Mapping[object, object] = dict(cast("Mapping[object, object]", value)) if isinstance(value, Mapping) else {}
-    for key in QUESTION_KEYS:
-        if isinstance(text := asked.get(key), str) and _fitting(text):
-            rest = {name: part for name, part in asked.items() if name != key or _fitting(text) != text}
-            return _fitting(text), _payload(rest)
-    return _NO_QUESTION, _payload(cast("object", value))
+    for key, part in _questions_in(value):
+        if isinstance(part, str) and part.strip():
+            text = scrubbed(part, MAX_TASK_LENGTH)
+            return text, _payload(_without(value, key) if text == part else value)
+    return _NO_QUESTION, _payload(value)
 
 
-def _fitting(text: str) -> str:
-    """Give what a task's text can hold; nothing of a blank one."""
-    return scrubbed(text, MAX_TASK_LENGTH) if text.strip() else ""
+def _questions_in(value: object) -> Iterator[tuple[str | None, object]]:
+    """Yield what may be the question, and the key it stands under."""
+    if isinstance(value, Mapping):
+        given = cast("Mapping[object, object]", value)
+        yield from ((key, given.get(key)) for key in QUESTION_KEYS)
+    else:
+        yield None, value
+
+
+def _without(value: object, key: str | None) -> dict[object, object]:
+    if key is None:
+        return {}
+    return {name: part for name, part in cast("Mapping[object, object]", value).items() if name != key}
 
 
 def _payload(value: object) -> JsonObject:

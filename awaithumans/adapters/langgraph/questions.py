@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from awaithumans.adapters.langgraph.interrupts import OnInterrupt, Question
 from awaithumans.client import build_spec
 from awaithumans.documents import MAX_INTEGER_DIGITS, canonical, scrubbed
-from awaithumans.forms import Typed, parse, render_fields
+from awaithumans.forms import FormDefinition, Submission, Typed, parse, render_fields
 from awaithumans.types import AssignTo, JsonObject, TaskSpec, VerifierConfig
 
 _MAX_NESTING = 32
@@ -149,10 +149,13 @@ def free_names(names: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
 
 def untouched(spec: TaskSpec) -> JsonObject:
     """Give the answer that a form makes when it is sent as it was drawn."""
-    start = spec.initial_response or {}
-    drawn = render_fields(spec.form, spec.response_schema, start, {})
-    typed = {control.name: Typed(control.values) for control in drawn}
-    return parse(spec.form, spec.response_schema, typed, start).value
+    return as_drawn(spec.form, spec.response_schema, spec.initial_response or {}).value
+
+
+def as_drawn(form: FormDefinition | JsonObject | None, schema: JsonObject, start: JsonObject) -> Submission:
+    """Send a form that starts with `start` as it was drawn."""
+    drawn = render_fields(form, schema, start, {})
+    return parse(form, schema, {control.name: Typed(control.values) for control in drawn}, start)
 
 
 def same(first: JsonObject, second: JsonObject, name: str) -> bool:

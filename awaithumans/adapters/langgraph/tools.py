@@ -25,8 +25,8 @@ from langgraph.types import Interrupt
 from awaithumans import schemas
 from awaithumans.adapters.langgraph.arguments import ANY, Arguments, Tools, arguments_of
 from awaithumans.adapters.langgraph.interrupts import ANSWERED, Ask, OnInterrupt, Question
-from awaithumans.adapters.langgraph.questions import free_names, is_json, readable, same, template, untouched
-from awaithumans.documents import scrubbed
+from awaithumans.adapters.langgraph.questions import as_drawn, free_names, is_json, readable, same, template, untouched
+from awaithumans.documents import canonical, scrubbed
 from awaithumans.errors import InvalidSchemaError, SchemaValidationError
 from awaithumans.forms import (
     FormDefinition,
@@ -51,6 +51,7 @@ _MESSAGES: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("respond",): ("Answer", "Goes with Respond; the agent gets it as the tool's answer."),
     ("reject", "respond"): ("Message", "Goes with Reject, as the reason, and with Respond, as the tool's answer."),
 }
+_ARGS: Final = "edited_action.args."
 _MAX_BRIEF = 60
 _MAX_CALL = 300
 
@@ -279,7 +280,7 @@ def _response_schema(call: _Call, editor: _Editor) -> dict[str, object]:
 
 
 def _chosen(decision: str) -> JsonObject:
-    return {"properties": {"decision": {"const": decision}}}
+    return {"properties": {"decision": {"const": decision}}, "required": ["decision"]}
 
 
 def _rules(call: _Call, editor: _Editor, left_alone: JsonObject) -> Iterator[tuple[str, JsonObject]]:
@@ -313,6 +314,8 @@ class _Editor:
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     """What the fields are called."""
     fields: tuple[FormField, ...] = ()
+    unreadable: frozenset[str] = frozenset()
+    """The fields that cannot show what was proposed so that it is read again."""
 
     @property
     def properties(self) -> dict[str, object]:
@@ -333,6 +336,7 @@ class _Editor:
         except InvalidSchemaError:
             faults = dict[str, str]()
         misfits = {path.partition(".")[0] for path in faults}
+        misfits |= {name for name, named in self.names.items() if named in self.unreadable}
         return {name: value for name, value in self.proposed.items() if is_json(value) and name not in misfits}
 
     @property
@@ -351,7 +355,7 @@ class _Editor:
         """
         required = cast("list[str]", self.schema.get("required", []))
         blank = {name for name in self.start if name not in left_alone}
-        return [self.names[name] for name in required if self.names[name] not in blank and not self._may_be_null(name)]
+        return [self.names[name] for name in required if self.names[name] not in blank and not self.may_be_null(name)]
 
     def edited(self, answer: JsonObject, left_alone: JsonObject) -> dict[str, object]:
         """Give the arguments after an edit; what was left alone is what was proposed."""
@@ -362,7 +366,7 @@ class _Editor:
                 result |= {name: fitting[name]} if name in fitting else {}
             elif named in answer:
                 result[name] = answer[named]
-            elif name in cast("list[str]", self.schema.get("required", [])) and self._may_be_null(name):
+            elif name in cast("list[str]", self.schema.get("required", [])) and self.may_be_null(name):
                 result[name] = None
         return cast("dict[str, object]", result["arguments"]) if self.whole else result
 
@@ -373,7 +377,8 @@ class _Editor:
         split = [(path.partition("."), fault) for path, fault in faults.items()]
         return {self.names.get(name, name) + dot + rest: fault for (name, dot, rest), fault in split}
 
-    def _may_be_null(self, name: str) -> bool:
+    def may_be_null(self, name: str) -> bool:
+        """Tell whether null fits an argument."""
         part = _object(self.schema.get("properties")).get(name)
         try:
             return not schemas.validate({**self.definitions, **_object(part)}, None)
@@ -417,7 +422,11 @@ def _typed_editor(call: _Call) -> _Editor | None:
         return None
     if form is None:
         return editor if not declared else None
-    return replace(editor, fields=_headed(_drawn(each, editor) for each in check_form(form).fields))
+    asking = check_form(form).fields
+    drawn = FormDefinition(fields=tuple(_drawn(each, editor) for each in asking))
+    faults = as_drawn(drawn, _response_schema(call, editor), editor.start).errors
+    editor = replace(editor, unreadable=frozenset(path.partition(".")[0] for path in faults))
+    return replace(editor, fields=_headed(_drawn(each, editor) for each in asking))
 
 
 def _refers_to_itself(schema: JsonObject) -> bool:
@@ -439,9 +448,9 @@ def _headed(fields: Any) -> tuple[FormField, ...]:
 
 
 def _drawn(one: FormField, editor: _Editor) -> FormField:
-    """Rename a field; it must be filled in where it starts so."""
+    """Rename a field; it must be filled in where it starts so, unless that means null."""
     named = editor.names[one.name]
-    filled = editor.start.get(named) not in (None, "")
+    filled = editor.start.get(named) not in (None, "") and not editor.may_be_null(one.name)
     return one.model_copy(update={"name": named, "required": one.required and filled})
 
 
@@ -456,7 +465,7 @@ def _decision(call: _Call, editor: _Editor, spec: TaskSpec, task: Task) -> dict[
     _refuse(schemas.validate(spec.response_schema, answer))
     decision = _decided(call, editor, answer, untouched(spec))
     if call.enforced is not None:
-        _refuse(_faults_enforced(call.enforced, decision))
+        _refuse(_faults_to_langgraph(call.enforced, decision, editor))
     return decision
 
 
@@ -474,19 +483,21 @@ def _decided(call: _Call, editor: _Editor, answer: JsonObject, left_alone: JsonO
 
 
 def _edit(call: _Call, editor: _Editor, answer: JsonObject, left_alone: JsonObject) -> dict[str, object]:
-    unchanged = all(same(answer, left_alone, name) for name in editor.names.values())
-    if unchanged and "approve" in call.allowed:
-        return {"type": "approve"}
     args = editor.edited(answer, left_alone)
+    if "approve" in call.allowed and canonical(args) == canonical(readable(call.args)):
+        return {"type": "approve"}
     _refuse(editor.places(call.arguments.faults(args)))
     return {"type": "edit", "edited_action": {"name": call.name, "args": args}}
 
 
-def _faults_enforced(schema: JsonObject, decision: JsonObject) -> Mapping[str, str]:
+def _faults_to_langgraph(schema: JsonObject, decision: JsonObject, editor: _Editor) -> Mapping[str, str]:
+    """Say what LangGraph would refuse, at the fields that it was edited in."""
     try:
-        return schemas.validate(schema, decision)
+        faults = schemas.validate(schema, decision)
     except InvalidSchemaError:
         return {}
+    edited = {path.removeprefix(_ARGS): fault for path, fault in faults.items() if path.startswith(_ARGS)}
+    return {path: fault for path, fault in faults.items() if not path.startswith(_ARGS)} | editor.places(edited)
 
 
 def _refuse(faults: Mapping[str, str]) -> None:

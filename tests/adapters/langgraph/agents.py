@@ -52,7 +52,8 @@ class Agent:
 
     @property
     def interrupts(self) -> Sequence[Interrupt]:
-        return self.graph.get_state(THREAD).interrupts
+        found: Sequence[Interrupt] = self.graph.get_state(THREAD).interrupts
+        return found
 
     @property
     def interrupt(self) -> Interrupt:

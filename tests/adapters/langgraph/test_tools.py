@@ -49,13 +49,13 @@ class Item(BaseModel):
 def refund(  # noqa: PLR0917 - as agents have them
     order: str,
     amount: float,
+    runtime: ToolRuntime,
     times: int = 1,
     speed: Literal["fast", "slow"] = "slow",
     note: str | None = None,
     items: list[Item] | None = None,
     state: Annotated[Any, InjectedState] = None,
     call_id: Annotated[str, InjectedToolCallId] = "",
-    runtime: ToolRuntime | None = None,
 ) -> str:
     """Pay back."""
     called.append({"order": order, "amount": amount, "times": times, "speed": speed, "note": note, "items": items})
@@ -269,10 +269,10 @@ async def test_what_only_the_tools_own_model_can_tell_is_refused_before_the_grap
 async def test_an_edit_that_langgraph_would_refuse_is_refused_before():
     """A host may tell other arguments than the agent's tool has; in per_call mode that shows."""
     agent = refunding("per_call")
-    question = question_of(reviews(tools={"refund": {"properties": {"order": {"type": "string"}}}}), agent.interrupt)
+    question = question_of(reviews(tools={"refund": {"properties": {"amount": {}}}}), agent.interrupt)
     with pytest.raises(SchemaValidationError) as refused:
-        await answered(question, {"decision": "edit", "order": "A-2"})
-    assert "amount" in str(refused.value)
+        await answered(question, {"decision": "edit", "amount": "lots"})
+    assert refused.value.fields == {"amount": "must be a number"}
     assert agent.waiting
 
 
@@ -363,7 +363,7 @@ async def test_the_arguments_of_an_unknown_tool_are_edited_as_json():
     assert called == [{**PLAIN, "amount": 12.25}]
 
 
-async def test_a_call_without_an_id_of_the_tool_in_per_call_mode_needs_no_tools():
+async def test_in_per_call_mode_the_arguments_are_known_without_the_tools():
     spec = question_of(reviews(tools=()), refunding("per_call").interrupt).asks[0].spec
     assert fields_of(spec)["amount"].widget == "number"
     assert not {"state", "call_id", "runtime"} & {*fields_of(spec)}
@@ -608,7 +608,7 @@ def typed_in(question: Any, args: dict[str, Any]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(proposed=SOME, wanted=SOME)
 async def test_any_arguments_pass_from_the_form_to_the_tool_as_they_are(
     mode: str, proposed: dict[str, Any], wanted: dict[str, Any]
@@ -627,7 +627,7 @@ async def test_any_arguments_pass_from_the_form_to_the_tool_as_they_are(
     }
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(proposed=st.dictionaries(st.sampled_from([*everything.args]), NUMBER | TEXT | st.none() | st.lists(TEXT)))
 async def test_any_call_can_be_approved_or_rejected_by_a_form_that_is_sent_as_it_was_drawn(proposed: dict[str, Any]):
     value = {
