@@ -41,7 +41,6 @@ from awaithumans.blocking import run_blocking
 from awaithumans.client import Meanwhile, ask_anew, chosen_engine, once_more, refuse_lacking, waiting_at
 from awaithumans.documents import digest
 from awaithumans.errors import (
-    AwaitHumansError,
     ConfigurationError,
     ConflictError,
     SchemaValidationError,
@@ -110,7 +109,7 @@ class Driver:
         self._raise_in_node = raise_in_node
         self._wait = wait
         self._asked: dict[str, _Asked] = {}
-        self._outcomes: dict[str, Task | AwaitHumansError] = {}
+        self._outcomes: dict[str, Task | Exception] = {}
         self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
         self._bell = Bell()
         self._ran = False
@@ -340,7 +339,7 @@ class Driver:
                 async with self._meanwhile(task):
                     task = await self._engine.wait(task.id)
             self._outcomes[task.id] = task
-        except AwaitHumansError as error:
+        except Exception as error:  # noqa: BLE001 - raised by the drive, not by the group that watches
             self._outcomes[task.id] = error
         self._bell.ring()
 
@@ -372,7 +371,7 @@ class Driver:
         for asked in self._asked.values():
             for ask, task in zip(asked.question.asks, asked.tasks, strict=True):
                 outcome = self._outcomes.get(task.id)
-                if isinstance(outcome, AwaitHumansError):
+                if isinstance(outcome, Exception):
                     raise outcome
                 if outcome is not None and outcome.status not in ask.outcomes:
                     await self._collect(outcome)

@@ -159,4 +159,4 @@ def look(order: str) -> dict[str, Any]:
 def progress(state: StateSnapshot) -> dict[str, Any]:
     """Tell where the graph is, and where its question is answered."""
     links = [engine.page_url(one.value["task_id"]) for one in state.interrupts]
-    return {"done": not state.next, "decision": state.values.get("decision"), "link": links[0] if links else None}
+    return {"done": not state.tasks, "decision": state.values.get("decision"), "link": links[0] if links else None}

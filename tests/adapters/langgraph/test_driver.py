@@ -13,6 +13,7 @@ from langgraph.types import Command
 from awaithumans import Engine, SchemaValidationError, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.errors import ConfigurationError
+from awaithumans.testing.humans import Humans, UnexpectedQuestionError
 from awaithumans.types import AGENT
 from tests.adapters.langgraph.driving import driving
 from tests.adapters.langgraph.graphs import Graphs, State, question, thread
@@ -199,6 +200,13 @@ async def test_an_answer_that_the_model_refuses_is_asked_for_once_more(graphs: G
         await people.asked(1, total=3)
         await people.answer(note="fine")
         assert (await driven.result()).values["log"] == ["A: True fine"]
+
+
+async def test_what_fails_while_it_waits_comes_out_as_it_is(graphs: Graphs):
+    graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
+    with pytest.raises(UnexpectedQuestionError), Humans():  # noqa: PT012 - its own check fails, too
+        with pytest.raises(UnexpectedQuestionError):
+            await drive_human_loop(graph, input_state={}, config=thread())
 
 
 # ── Nobody gets an answer to something else ───────────────────────────────────
