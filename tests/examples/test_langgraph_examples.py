@@ -151,7 +151,8 @@ def kick_off(server: Running, order: str) -> str:
 
 
 def refund(server: Running, order: str) -> dict[str, Any]:
-    return httpx2.get(f"{server.url}/refunds/{order}", timeout=30).json()
+    found: dict[str, Any] = httpx2.get(f"{server.url}/refunds/{order}", timeout=30).json()
+    return found
 
 
 def outcome(server: Running, order: str) -> str:
@@ -160,7 +161,7 @@ def outcome(server: Running, order: str) -> str:
     while not (found := refund(server, order))["done"]:
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
-    return found["decision"]
+    return str(found["decision"])
 
 
 def kill(server: Running, folder: Path) -> None:
@@ -176,7 +177,7 @@ def checkpoints(folder: Path, thread: str) -> int:
     """Count the steps that a graph has saved."""
     with closing(sqlite3.connect(folder / "graphs.db")) as graphs:
         [[count]] = graphs.execute("SELECT count(*) FROM checkpoints WHERE thread_id = ?", [thread])
-        return count
+        return int(count)
 
 
 def wait_for_a_step(folder: Path, thread: str, behind: int) -> None:
