@@ -246,6 +246,8 @@ class OutcomeError(AwaitHumansError):
     """The task closed without an answer that the agent can use."""
 
     status = 409
+    task_id: str | None = None
+    """Which task, where it is known."""
 
 
 class TaskTimeoutError(OutcomeError, TimeoutError):

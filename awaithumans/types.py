@@ -21,7 +21,7 @@ from awaithumans.errors import (
 )
 
 if TYPE_CHECKING:
-    from awaithumans.errors import AwaitHumansError
+    from awaithumans.errors import AwaitHumansError, OutcomeError
 
 JsonObject: TypeAlias = Mapping[str, object]
 """A JSON object: string keys, and values that `json.dumps` can write."""
@@ -363,8 +363,14 @@ class Task:
         return self.answer.value if self.answer else None
 
     @property
-    def outcome_error(self) -> AwaitHumansError | None:
+    def outcome_error(self) -> OutcomeError | None:
         """Give the error that a closed task without a response stands for."""
+        if error := self._outcome_error:
+            error.task_id = self.id
+        return error
+
+    @property
+    def _outcome_error(self) -> OutcomeError | None:
         match self.status:
             case TaskStatus.COMPLETED if self.response_redacted_at:
                 return ResponseRedactedError(self.id)

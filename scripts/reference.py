@@ -63,8 +63,9 @@ class Reference:
         self.package = griffe.load(PACKAGE, search_paths=[ROOT], docstring_parser="google", allow_inspection=False)
         self.index = [self._read(**page) for page in tomllib.loads(PAGES.read_text())["pages"]]
         self.places = dict(self._places())
-        self.named = {path: path for path in self.places}
-        self.named |= {path.removeprefix(f"{self._module(path)}."): path for path in self.places}
+        self.named = {path: [path] for path in self.places}
+        for path in self.places:
+            self.named.setdefault(path.removeprefix(f"{self._module(path)}."), []).append(path)
 
     def _read(self, file: str, title: str, about: str, names: Mapping[str, str]) -> Page:
         sections = {module: [self.find(f"{module}.{name}") for name in names[module].split()] for module in names}
@@ -91,7 +92,12 @@ class Reference:
         with suppress(griffe.NameResolutionError):
             if not entry.resolve(name.partition(".")[0]).startswith(PACKAGE):
                 return None
-        return self.named.get(name, self.named.get(name.rpartition(".")[0]))
+        found = self.named.get(name, self.named.get(name.rpartition(".")[0], []))
+        nearby = [path for path in found if self._file(path) == self._file(entry.path)]
+        return next(iter(nearby or found), None)
+
+    def _file(self, path: str) -> str:
+        return self.places.get(path, "").partition("#")[0]
 
     # ── Pages ─────────────────────────────────────────────────────────────────
 

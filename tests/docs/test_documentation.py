@@ -124,7 +124,7 @@ def known(words: list[str]) -> bool:  # noqa: PLR0911 - one for each kind of com
         case ["python" | "python3", program, *_]:
             return (ROOT / program).is_file()
         case ["uvicorn" | "hypercorn" | "gunicorn", application, *_]:
-            program = application.partition(":")[0].removeprefix("docs.examples.")
+            program = application.partition(":")[0].removeprefix("docs.examples.").replace(".", "/")
             return (ROOT / "docs" / "examples" / f"{program}.py").is_file()
         case _:
             return words[:2] == ["git", "clone"] or words[0] in {"cd", "export"}

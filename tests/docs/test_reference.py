@@ -16,7 +16,7 @@ import awaithumans
 from scripts.reference import FOLDER, ROOT, Reference, anchor, methods
 
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = sorted((ROOT / "docs" / "examples").glob("*.py"))
+PROGRAMS = sorted((ROOT / "docs" / "examples").rglob("*.py"))
 FILES = sorted({path.name for path in FOLDER.glob("*.md")} | {page.file for page in Reference().index})
 
 HIDDEN = re.compile(r"<!--.*?-->", re.DOTALL)

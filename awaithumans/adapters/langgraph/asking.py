@@ -251,6 +251,8 @@ class _Run:
                 if found is None:
                     raise
                 return found
+            finally:
+                _keep_resumes()
             found = found or self._take(content, value)
             if found is not None:
                 return found
@@ -269,6 +271,17 @@ class _Run:
     def _strays(self) -> list[str]:
         with self._lock:
             return [outcome.task_id for outcome in self._outcomes if outcome.task_id not in self._taken]
+
+
+def _keep_resumes() -> None:
+    """Have all that the node was resumed with be saved.
+
+    Of calls in several threads, the last one decides what is, and LangGraph
+    leaves out what stands behind that call's place.
+    """
+    configurable = _configurable()
+    if resumed_with := configurable["__pregel_scratchpad"].resume:
+        configurable["__pregel_send"]([("__resume__", list(resumed_with))])
 
 
 _MAX_RUNS = 10_000

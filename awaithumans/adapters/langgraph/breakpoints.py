@@ -17,11 +17,11 @@ from awaithumans.errors import ConfigurationError
 from awaithumans.forms import FormDefinition, FormField, long_text, section, switch
 from awaithumans.types import MAX_TASK_LENGTH, AssignTo, JsonObject, Task, TaskSpec, VerifierConfig
 
-OnBreakpoint: TypeAlias = Callable[[StateSnapshot], "Question | None"]
+OnBreakpoint: TypeAlias = Callable[[StateSnapshot], "Question | Continue | None"]
 """Tells what people are asked where a graph stops at a breakpoint.
 
-The question is resumed with `Continue`, or with None to stay there. None
-instead of a question leaves it to the caller.
+The question is resumed with `Continue`, or with None to stay there. `Continue`
+instead of a question goes on at once; None leaves it to the caller.
 """
 
 

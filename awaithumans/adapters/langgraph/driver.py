@@ -43,9 +43,9 @@ from awaithumans.blocking import run_blocking
 from awaithumans.client import Meanwhile, ask_anew, chosen_engine, once_more, refuse_lacking, waiting_at
 from awaithumans.documents import digest
 from awaithumans.errors import (
-    AwaitHumansError,
     ConfigurationError,
     ConflictError,
+    OutcomeError,
     SchemaValidationError,
     TaskNotFoundError,
 )
@@ -56,6 +56,13 @@ from awaithumans.wakeups import Bell
 
 logger = logging.getLogger("awaithumans.adapters.langgraph")
 
+FIRST_LOOK = 30.0
+LONGEST_LOOK = 3_600.0
+"""Seconds after which a waiting driver looks whether somebody else went on with the thread; growing."""
+MAX_STRAYS = 5
+"""How many answers of one drive may be to other questions than the node asks."""
+MAX_NAMED = 400
+
 
 @dataclass(slots=True)
 class _Asked:
@@ -63,6 +70,7 @@ class _Asked:
 
     question: Question
     after: tuple[str, ...] = ()
+    stray: tuple[str, ...] = ()
     created: Task | None = None
     """The task, where a node has created it and shows nothing else."""
     in_node: bool = False
@@ -70,6 +78,8 @@ class _Asked:
     tasks: list[Task] = field(default_factory=list[Task])
     """The latest of each of `asks`, in their order."""
     values: dict[int, object] = field(default_factory=dict[int, object])
+    corrected: list[Task] = field(default_factory=list[Task])
+    """Those that were answered with what cannot be used."""
 
     @property
     def content(self) -> str:
@@ -110,7 +120,7 @@ class Driver:
         self._raise_in_node = raise_in_node
         self._wait = wait
         self._asked: dict[str, _Asked] = {}
-        self._outcomes: dict[str, Task | AwaitHumansError] = {}
+        self._outcomes: dict[str, Task | Exception] = {}
         self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
         self._bell = Bell()
         self._ran = False
@@ -128,9 +138,9 @@ class Driver:
                 return await self._drive(given)
 
     async def _drive(self, given: object) -> Any:
+        pause = FIRST_LOOK
         while True:
             position = await self._advance(given)
-            await self._ask(position)
             await self._hear()
             if declined := self._declined(position):
                 for task in declined.tasks:
@@ -141,20 +151,26 @@ class Driver:
             await self._raise_failed()
             if not (self._wait and self._asked):
                 return position.state
-            await self._bell.rung()
+            with anyio.move_on_after(pause):
+                await self._bell.rung()
+            pause = min(pause * 2, LONGEST_LOOK)
             await self._hear()
 
     # ── Running the graph ─────────────────────────────────────────────────────
 
     async def _advance(self, given: object) -> Position:
-        """Run whatever can run now; nobody else runs the thread meanwhile."""
+        """Run whatever can run now, and ask what then waits; nobody else does either meanwhile."""
         position = await self._thread.read()
-        if self._next_step(position, given) is None:
+        questions = await self._questions(position)
+        if self._next_step(position, given, questions) is None and self._all_asked(questions):
             return position
-        async with holding(self._engine, f"langgraph:{self._thread.id}"):
+        async with holding(self._engine, lease_name(self._thread)):
             position = await self._thread.read()
-            while (step := self._next_step(position, given)) is not None:
+            questions = await self._questions(position)
+            while (step := self._next_step(position, given, questions)) is not None:
                 position = await self._take(step, position)
+                questions = await self._questions(position)
+            await self._ask(questions)
         return position
 
     async def _take(self, step: Step, position: Position) -> Position:
@@ -165,13 +181,21 @@ class Driver:
         except OvertakenError:
             self._ran = ran
             return await self._thread.read()
-        except Exception:
+        except Exception as error:
             with suppress(Exception):  # what the node raised says more
-                await self._take_over(await self._thread.read())
+                after = await self._thread.read()
+                await self._take_over(after)
+                if isinstance(error, OutcomeError):
+                    await collect_raised(self._engine, after, error)
             raise
         position = await self._thread.read()
         self._stopped_at = position.checkpoint
         await self._take_over(position)
+        if position.failed and position.next and not position.pending:
+            raise ConfigurationError(
+                f"a question of {', '.join(position.next)} was lost: LangGraph keeps no interrupt of an error handler",
+                hint="Have the error handler go to a node, by Command(goto=…), and ask there.",
+            )
         if isinstance(step, Resume) and (deaf := step.values.keys() & {_name(one) for one in position.pending}):
             raise RuntimeError(f"LangGraph did not resume the interrupts {', '.join(sorted(deaf))}")
         return position
@@ -179,7 +203,7 @@ class Driver:
     async def _set_aside(self, step: Step, position: Position) -> list[str]:
         """Name the outcomes that nodes are to ask again about, instead of raising them again."""
         if not self._ran:
-            for one in position.failed_at:
+            for one in position.outcome_at if self._raise_in_node else position.failed_at:
                 self._given_up |= await self._without_answer(one)
         given_up = self._given_up.union(*(asked.after for _, asked in await self._own(position)))
         if isinstance(step, Resume):
@@ -191,22 +215,36 @@ class Driver:
         waiting = {_name(one) for one in position.pending} | {_breakpoint(position)}
         for name in [name for name, asked in self._asked.items() if asked.answered and name not in waiting]:
             asked = self._asked.pop(name)
-            for task in asked.tasks:
+            for task in (*asked.tasks, *asked.corrected):
                 self._resumed.add(task.id)
                 if not asked.in_node or position.failed:
                     await self._collect(task)
 
-    def _next_step(self, position: Position, given: object) -> Step | None:
+    def _next_step(self, position: Position, given: object, questions: Mapping[str, _Asked]) -> Step | None:
         if not position.started:
             return self._beginning(given)
+        if not self._ran and given is not None and self._thread.digest(given) != position.input:
+            return self._next_turn(position, given)
         if position.failed and not self._ran:
             return Continue()
-        pending = {_name(one) for one in position.pending}
-        if ready := {name: asked for name, asked in self._asked.items() if asked.answered and name in pending}:
+        if ready := self._ready(position, questions):
             return _resumption(ready)
         if position.next and not position.pending:
-            return self._continuation(position, given)
-        return self._next_turn(position, given)
+            return self._continuation(position)
+        return None
+
+    def _ready(self, position: Position, questions: Mapping[str, _Asked]) -> dict[str, _Asked]:
+        """Give what is answered and asked still, with the same content."""
+        pending = {_name(one) for one in position.pending} & questions.keys()
+        return {
+            name: asked
+            for name, asked in self._asked.items()
+            if asked.answered and name in pending and asked.content == questions[name].content
+        }
+
+    def _all_asked(self, questions: Mapping[str, _Asked]) -> bool:
+        contents = {name: asked.content for name, asked in questions.items()}
+        return contents == {name: asked.content for name, asked in self._asked.items()}
 
     def _beginning(self, given: object) -> Step:
         if given is None:
@@ -216,10 +254,8 @@ class Driver:
             )
         return Begin(input=given, digest=self._thread.digest(given))
 
-    def _next_turn(self, position: Position, given: object) -> Step | None:
-        """Begin another turn, if there is a new input and the last turn is over."""
-        if self._ran or given is None or self._thread.digest(given) == position.input:
-            return None
+    def _next_turn(self, position: Position, given: object) -> Step:
+        """Begin another turn, if the last one is over."""
         if position.next:
             raise ConfigurationError(
                 f"thread {self._thread.id} has not finished with another input, at {', '.join(position.next)}",
@@ -229,15 +265,18 @@ class Driver:
 
     # ── Breakpoints ───────────────────────────────────────────────────────────
 
-    def _continuation(self, position: Position, given: object) -> Step | None:
+    def _continuation(self, position: Position) -> Step | None:
         """Go on after a run that was cut off; at a breakpoint, only if told to."""
-        stopped_here = position.checkpoint == self._stopped_at
-        if not (stopped_here or position.before or position.behind):
+        if not self._at_breakpoint(position):
             return Continue()
-        if self._on_breakpoint is None:
-            return None if self._ran or given is not None else Continue()
+        if self._on_breakpoint and isinstance(told := self._on_breakpoint(position.state), Continue):
+            return told
         asked = self._asked.get(_breakpoint(position))
         return cast("Step | None", asked.resumption()) if asked and asked.answered else None
+
+    def _at_breakpoint(self, position: Position) -> bool:
+        stopped_here = position.checkpoint == self._stopped_at
+        return bool(stopped_here or position.before or position.behind)
 
     def _declined(self, position: Position) -> _Asked | None:
         """Give the question by which people had the graph stay at its breakpoint."""
@@ -246,10 +285,10 @@ class Driver:
 
     # ── Asking ────────────────────────────────────────────────────────────────
 
-    async def _ask(self, position: Position) -> None:
+    async def _ask(self, questions: Mapping[str, _Asked]) -> None:
         """Ask what waits and has not been asked; withdraw what waits no more."""
-        questions = dict(await self._questions(position))
         for name in [name for name in self._asked if name not in questions]:
+            logger.info("thread %s: somebody else went on with what was asked here", self._thread.id)
             await self._withdraw(self._asked.pop(name))
         for name, asked in questions.items():
             known = self._asked.get(name)
@@ -264,15 +303,17 @@ class Driver:
                 asked.tasks.append(asked.created or await self._created(spec))
                 await self._listen(asked.tasks[index])
 
-    async def _questions(self, position: Position) -> list[tuple[str, _Asked]]:
-        found = await self._own(position)
-        own = {name for name, _ in found}
+    async def _questions(self, position: Position) -> dict[str, _Asked]:
+        """Tell what is to be asked where the thread stands, by interrupt or breakpoint."""
+        found = dict(await self._own(position))
         for one in position.pending:
-            if _name(one) not in own and self._on_interrupt and (question := self._on_interrupt(one)):
-                found.append((_name(one), _Asked(question)))
-        stopped = position.next and not position.pending
-        if stopped and self._on_breakpoint and (question := self._on_breakpoint(position.state)):
-            found.append((_breakpoint(position), _Asked(question)))
+            if _name(one) not in found and self._on_interrupt and (question := self._on_interrupt(one)):
+                found[_name(one)] = _Asked(question)
+        stopped = position.next and not position.pending and self._at_breakpoint(position)
+        if stopped and self._on_breakpoint:
+            told = self._on_breakpoint(position.state)
+            if isinstance(told, Question):
+                found[_breakpoint(position)] = _Asked(told)
         return found
 
     async def _own(self, position: Position) -> list[tuple[str, _Asked]]:
@@ -289,7 +330,8 @@ class Driver:
             read=partial(to_resume, spec=parked.spec),
             outcomes=CLOSED_STATUSES if self._raise_in_node else ANSWERED,
         )
-        return _Asked(Question(asks=(ask,)), parked.after, created, in_node=parked.task_id is not None)
+        in_node = parked.task_id is not None
+        return _Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
 
     def _named(self, spec: TaskSpec, name: str, index: int) -> TaskSpec:
         """Name a question that has no key of its own by where it is asked, and not by its content alone."""
@@ -306,12 +348,12 @@ class Driver:
         return await ask_anew(self._engine, spec)
 
     def _refuse_third(self, asked: _Asked) -> None:
-        """Raise where a node was answered twice by this driver, and still is not content."""
-        if sum(task_id in self._resumed for task_id in asked.after) <= 1:
-            return
+        """Raise where a node was answered again and again by this driver, and still is not content."""
         spec = asked.question.asks[0].spec
-        if spec.initial_errors:
+        if spec.initial_errors and len(self._resumed.intersection(asked.after)) > 1:
             raise SchemaValidationError.of_fields("response", spec.initial_errors)
+        if len(self._resumed.intersection(asked.stray)) < MAX_STRAYS:
+            return
         raise ConfigurationError(
             f"the question {spec.task[:200]!r} is another one each time its node runs, so no answer fits",
             hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning.",
@@ -351,7 +393,7 @@ class Driver:
                 async with self._meanwhile(task):
                     task = await self._engine.wait(task.id)
             self._outcomes[task.id] = task
-        except AwaitHumansError as error:
+        except Exception as error:  # noqa: BLE001 - raised by the drive, not by the group that watches
             self._outcomes[task.id] = error
         self._bell.ring()
 
@@ -364,26 +406,35 @@ class Driver:
     async def _hear(self) -> None:
         """Take what has been answered for a value; ask again about what cannot be used."""
         for asked in self._asked.values():
-            for index, ask in enumerate(asked.question.asks):
-                outcome = self._outcomes.get(asked.tasks[index].id)
-                if index in asked.values or not isinstance(outcome, Task) or not _is_taken(ask, outcome):
-                    continue
-                try:
-                    asked.values[index] = ask.read(outcome)
-                except SchemaValidationError as misfit:
-                    if asked.tasks[index].spec.initial_errors:
-                        await self._collect(outcome)
-                        raise
-                    better = once_more(ask.spec, misfit, task_id=outcome.id, response=outcome.response)
-                    asked.tasks[index] = await self._created(better)
-                    await self._listen(asked.tasks[index])
+            for index in range(len(asked.question.asks)):
+                while index not in asked.values and await self._hear_one(asked, index):
+                    pass
+
+    async def _hear_one(self, asked: _Asked, index: int) -> bool:
+        """Read one outcome, if there is one; tell whether that took the question a step further."""
+        ask, outcome = asked.question.asks[index], self._outcomes.get(asked.tasks[index].id)
+        if not isinstance(outcome, Task) or not _is_taken(ask, outcome):
+            return False
+        try:
+            asked.values[index] = ask.read(outcome)
+        except SchemaValidationError as misfit:
+            again = bool(asked.corrected) and not outcome.collected_at
+            asked.corrected.append(outcome)
+            if again:
+                for task in asked.corrected:
+                    await self._collect(task)
+                raise
+            better = once_more(ask.spec, misfit, task_id=outcome.id, response=outcome.response)
+            asked.tasks[index] = await self._created(better)
+            await self._listen(asked.tasks[index])
+        return True
 
     async def _raise_failed(self) -> None:
         """Raise the first outcome that the graph cannot go on with."""
         for asked in self._asked.values():
             for ask, task in zip(asked.question.asks, asked.tasks, strict=True):
                 outcome = self._outcomes.get(task.id)
-                if isinstance(outcome, AwaitHumansError):
+                if isinstance(outcome, Exception):
                     raise outcome
                 if outcome is not None and not _is_taken(ask, outcome):
                     await self._collect(outcome)
@@ -405,9 +456,28 @@ def _resumption(ready: Mapping[str, _Asked]) -> Step:
         value = asked.resumption()
         if not isinstance(value, Command):
             values[name] = value
+        elif cast("object", value.goto) or value.graph:  # pyright: ignore[reportUnknownMemberType]
+            raise ConfigurationError("a question resumes with Command(resume=…, update=…), and cannot say where to go")
         elif not values:
             return Resume(values={name: value.resume}, update=value.update)
     return Resume(values=values)
+
+
+async def collect_raised(engine: TaskEngine, position: Position, error: OutcomeError) -> None:
+    """Collect what nodes that create their tasks have raised, so that they ask anew when they run again."""
+    parked = [read_parked(one.value) for one in position.outcome_at]
+    raised = {error.task_id, *(one.task_id for one in parked if one)} - {None}
+    for task_id in raised:
+        with anyio.CancelScope(shield=True), suppress(TaskNotFoundError):
+            task = await engine.get(str(task_id))
+            if task.closed and task.status not in ANSWERED:
+                await engine.collect(task.id)
+
+
+def lease_name(thread: Thread) -> str:
+    """Name the right to run a thread."""
+    short = len(thread.id) <= MAX_NAMED and thread.id.isprintable()
+    return f"langgraph:{thread.id if short else digest(thread.id)}"
 
 
 def _name(one: Interrupt) -> str:

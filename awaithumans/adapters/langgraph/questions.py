@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -78,7 +79,9 @@ def readable(value: object, depth: int = 0) -> object:
         case Mapping():
             parts = cast("Mapping[object, object]", value)
             return {_text(key): readable(part, depth + 1) for key, part in parts.items()}
-        case list() | tuple() | set() | frozenset():
+        case set() | frozenset():
+            return sorted((readable(part, depth + 1) for part in cast("Iterable[object]", value)), key=canonical)
+        case list() | tuple():
             return [readable(part, depth + 1) for part in cast("Iterable[object]", value)]
         case _:
             return readable(_told(value), depth + 1)
@@ -108,7 +111,12 @@ def _told(value: object) -> object:
         case _ if is_dataclass(value) and not isinstance(value, type):
             return {each.name: getattr(value, each.name) for each in fields(value)}
         case _:
-            return _text(value)
+            text = _text(value)
+            return f"<{type(value).__name__}>" if _ADDRESS.search(text) else text
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+", re.IGNORECASE)
+"""How an object without words of its own shows where it is, which is another place each time."""
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, cast
 
-import anyio
 from langgraph.types import Interrupt, StateSnapshot
 
+from awaithumans.adapters.langgraph.driver import collect_raised, lease_name
 from awaithumans.adapters.langgraph.interrupts import read_parked, to_resume
 from awaithumans.adapters.langgraph.threads import Continue, Graph, LocalThread, Position, Resume, Step, Thread
 from awaithumans.ambient import AMBIENT_ENGINE
@@ -26,13 +26,15 @@ from awaithumans.leases import holding
 from awaithumans.protocols import DeliveryError, TaskEngine
 from awaithumans.receiving import received_outcome
 from awaithumans.signing import WebhookKey
-from awaithumans.types import Notice, Task
+from awaithumans.types import Notice, Task, TaskStatus
 
 logger = logging.getLogger("awaithumans.adapters.langgraph")
 
 SEND_WITHIN = 15.0
 """Seconds for which a delivery looks on while the graph runs."""
 LOOK_AGAIN_AFTER = 15.0
+EARLY_ATTEMPTS = 5
+"""How often a delivery comes again that was, perhaps, faster than the node which asked."""
 
 
 # ── In the engine's process ───────────────────────────────────────────────────
@@ -83,6 +85,14 @@ class LangGraphChannel:
             raise DeliveryError("the graph is still running", retry_after=LOOK_AGAIN_AFTER)
         del self._runs[notice.id]
         self._judge(run, notice.task)
+        if run.result() is None and notice.attempt <= EARLY_ATTEMPTS and await self._may_be_early(notice):
+            raise DeliveryError("the graph does not wait for the task, perhaps not yet")
+
+    async def _may_be_early(self, notice: Notice) -> bool:
+        """Tell whether the node that asked may still be running, before it is parked."""
+        graph, thread_id = self._named(notice.target)
+        position = await LocalThread(graph, _thread_config(thread_id, None), self._context).read()
+        return bool(not position.started or position.next)
 
     async def aclose(self) -> None:
         """Cut off the graphs that run; their callbacks are delivered again."""
@@ -104,7 +114,7 @@ class LangGraphChannel:
         error = run.exception()
         if error is not None:
             logger.error("task %s: its graph failed", task.id, exc_info=error)
-            final = isinstance(error, OutcomeError)
+            final = isinstance(error, OutcomeError) and task.status is not TaskStatus.COMPLETED
             raise DeliveryError(f"the graph failed: {type(error).__name__}", permanent=final) from error
 
     def _named(self, target: str) -> tuple[Graph, str]:
@@ -196,7 +206,7 @@ async def _dispatch(thread: LocalThread, task_id: str, choose: Any) -> asyncio.T
             task = await engine.get(task_id)
         except TaskNotFoundError:
             return None
-    if not task.closed or task.collected_at or _waiting_for(task, await thread.read()) is None:
+    if not task.closed or not _goes_on(task, await thread.read()):
         return None
     return _kept(_resume(thread, task, choose), f"task {task_id}")
 
@@ -228,30 +238,37 @@ def _log_failure(run: asyncio.Task[Any]) -> None:
 
 
 async def resume_thread(thread: Thread, engine: TaskEngine, task: Task) -> Position | None:
-    """Run the thread on from where it waits for this closed task.
+    """Run the thread on from where it waits for this closed task, or was cut off.
 
-    Returns where it stops next; None, with nothing done, if it does not wait
-    for the task. Of any number of callers, one runs it at a time.
+    Returns where it stops next; None, with nothing done, if it waits for
+    something else, or has ended. Of any number of callers, one runs it at a
+    time.
     """
-    async with holding(engine, f"langgraph:{thread.id}"):
+    async with holding(engine, lease_name(thread)):
         position = await thread.read()
-        if task.collected_at or _waiting_for(task, position) is None:
+        if not _goes_on(task, position):
             return None
-        if position.failed:
-            position = await _run(thread, Continue(), engine, task)
+        if position.failed or not position.pending:
+            position = await _run(thread, Continue(), engine)
         if one := _waiting_for(task, position):
-            position = await _run(thread, Resume(values={one.id: to_resume(task, None)}), engine, task)
+            position = await _run(thread, Resume(values={one.id: to_resume(task, None)}), engine)
         return position
 
 
-async def _run(thread: Thread, step: Step, engine: TaskEngine, task: Task) -> Position:
+async def _run(thread: Thread, step: Step, engine: TaskEngine) -> Position:
     try:
         await thread.run(step)
-    except OutcomeError:
-        with anyio.CancelScope(shield=True):  # the node let it through: when it runs again, it asks anew
-            await engine.collect(task.id)
+    except OutcomeError as error:
+        await collect_raised(engine, await thread.read(), error)
         raise
     return await thread.read()
+
+
+def _goes_on(task: Task, position: Position) -> bool:
+    """Tell whether the thread runs on now: with the task's outcome, or with what it was cut off at behind it."""
+    at_breakpoint = position.before or position.behind
+    cut_off = position.next and not (position.pending or position.outcome_at or at_breakpoint)
+    return task.collected_at is None and (bool(cut_off) or _waiting_for(task, position) is not None)
 
 
 def _waiting_for(task: Task, position: Position) -> Interrupt | None:

@@ -342,7 +342,7 @@ async def drive_remote_loop(
     )
 
 
-def _at_breakpoint(on_breakpoint: OnBreakpoint, state: ThreadState) -> Question | None:
+def _at_breakpoint(on_breakpoint: OnBreakpoint, state: ThreadState) -> Question | Continue | None:
     """Show a state as LangGraph does, so that the same function serves for both."""
     snapshot = StateSnapshot(
         values=cast("dict[str, Any]", state["values"]),

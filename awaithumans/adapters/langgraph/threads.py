@@ -272,7 +272,7 @@ class LocalThread:
 
 
 def _written(value: object) -> bytes:
-    kind, written = JsonPlusSerializer().dumps_typed(_ordered(value))
+    kind, written = JsonPlusSerializer(pickle_fallback=True).dumps_typed(_ordered(value))
     return kind.encode() + b"\0" + written
 
 

@@ -14,6 +14,7 @@ from awaithumans import SchemaValidationError, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import TaskEngine
+from awaithumans.testing.humans import Humans, UnexpectedQuestionError
 from awaithumans.types import AGENT
 from tests.adapters.langgraph.driving import driving
 from tests.adapters.langgraph.graphs import Graphs, State, question, thread
@@ -216,6 +217,12 @@ async def test_an_answer_that_the_model_refuses_is_asked_for_once_more(
         assert (await driven.result()).values["log"] == ["A: True fine"]
 
 
+async def test_what_fails_while_it_waits_comes_out_as_it_is(graphs: Graphs):
+    graph = graphs.compiled({"ask": graphs.asking("ask", "A")})
+    with pytest.raises(UnexpectedQuestionError), Humans():
+        await drive_human_loop(graph, input_state={}, config=thread())
+
+
 # ── Nobody gets an answer to something else ───────────────────────────────────
 
 
@@ -247,7 +254,7 @@ async def test_a_question_that_never_stays_the_same_is_the_developers_error(
 
     graph = graphs.compiled({"ask": ask})
     async with driving(partial(drive_human_loop, graph, config=thread(), engine=engine, input_state={})) as [driven]:
-        for total in (1, 2):
+        for total in range(1, 6):
             await people.asked(1, total=total)
             await people.answer()
         with pytest.raises(ConfigurationError, match="earlier node"):

@@ -18,6 +18,7 @@ from langgraph.types import Command, interrupt
 from awaithumans import Engine, TaskCancelledError
 from awaithumans.adapters.langgraph import (
     Ask,
+    Continue,
     Question,
     breakpoint_questions,
     drive_human_loop,
@@ -136,9 +137,11 @@ def stopping(request: pytest.FixtureRequest, graphs: Graphs) -> Any:
 
 async def test_a_breakpoint_is_left_to_the_caller(stopping: Any, graphs: Graphs, engine: Engine):
     drive = partial(drive_human_loop, stopping, config=thread(), engine=engine)
-    for _ in range(2):
-        assert (await drive(input_state={})).next == ("pay",), "the same call, as after a crash, does not go on"
-    assert (await drive()).values["log"] == ["plan", "pay", "tell"], "without an input it does"
+    inputs: list[Any] = [{}, {}, None, None]
+    for given in inputs:
+        assert (await drive(input_state=given)).next == ("pay",), "nobody said that it may go on"
+    state = await drive(on_breakpoint=lambda state: Continue())
+    assert state.values["log"] == ["plan", "pay", "tell"]
     assert graphs.runs == {"plan": 1, "pay": 1, "tell": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from functools import partial
@@ -287,6 +288,53 @@ async def test_a_graph_that_fails_is_run_again(graphs: Graphs):
             while not (await graph.aget_state(thread())).values.get("log"):
                 await anyio.sleep(0.01)
     assert len(await people.all()) == 1
+
+
+async def test_a_later_node_that_fails_is_run_again_too(graphs: Graphs):
+    def pay(state: State) -> State:
+        graphs.runs["pay"] += 1
+        if graphs.runs["pay"] == 1:
+            raise ConnectionError("the bank is away")
+        return {"log": ["paid"]}
+
+    nodes = {"ask": graphs.asking("ask", "A"), "pay": pay}
+    graph = graphs.compiled(nodes, ("__start__", "ask"), ("ask", "pay"))
+    engine = Engine(MemoryStore(), channels=[LangGraphChannel(graph)])
+    graphs.fields |= {"engine": engine, "callback_url": "langgraph:t"}
+    async with engine.run():
+        await graph.ainvoke({}, thread())
+        await People(engine).answer()
+        with anyio.fail_after(10):
+            while (await graph.aget_state(thread())).next:
+                await anyio.sleep(0.01)
+    assert (await graph.aget_state(thread())).values["log"] == ["A: True", "paid"]
+    assert graphs.runs == {"ask": 2, "pay": 2}
+
+
+async def test_a_run_that_was_cut_off_behind_the_answer_goes_on(graphs: Graphs, people: People, engine: Engine):
+    hangs = anyio.Event()
+
+    async def pay(state: State) -> State:
+        graphs.runs["pay"] += 1
+        if graphs.runs["pay"] == 1:
+            hangs.set()
+            await anyio.sleep_forever()
+        return {"log": ["paid"]}
+
+    graphs.fields["engine"] = engine
+    nodes = {"ask": graphs.asking("ask", "A"), "pay": pay}
+    graph = graphs.compiled(nodes, ("__start__", "ask"), ("ask", "pay"))
+    await graph.ainvoke({}, thread())
+    task = await people.answer()
+    run = await dispatch_resume(graph=graph, thread_id="t", engine=engine, **webhook(task))
+    assert run
+    with anyio.fail_after(10):
+        await hangs.wait()
+    run.cancel()
+    await asyncio.wait([run])
+    states = [await resumed(graph, engine, task) for _ in range(2)]
+    assert [state and state.values["log"] for state in states] == [["A: True", "paid"], None]
+    assert graphs.runs == {"ask": 2, "pay": 2}
 
 
 @pytest.mark.parametrize("target", ["nowhere/t", "t", "shop/", "/t"])
