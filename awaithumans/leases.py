@@ -32,6 +32,8 @@ SWEPT_AT_ONCE = 10
 
 HELD_SECONDS = 30.0
 RENEWED_EVERY = HELD_SECONDS / 3
+RENEWED_WITHIN = 4.0
+"""Seconds after which a renewal without a reply is tried anew."""
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 GIVEN_BACK_WITHIN = 5.0
@@ -175,12 +177,14 @@ class _Held:
     async def _renew(self) -> None:
         while True:
             await sleep(self._clock, LONGEST_PAUSE if self.fault else RENEWED_EVERY)
-            with self._clock.move_on_after(RENEWED_EVERY):
+            self.fault = TimeoutError("the engine did not reply")
+            with self._clock.move_on_after(RENEWED_WITHIN):
                 try:
                     await self._lease()
                 except Exception as fault:  # noqa: BLE001 - whatever it is, the lease has not lapsed yet
-                    logger.warning("the lease %r could not be renewed (%r); trying again", self._name, fault)
                     self.fault = fault
+            if self.fault:
+                logger.warning("the lease %r could not be renewed (%r); trying again", self._name, self.fault)
 
     async def _lease(self) -> bool:
         """Ask for it; whenever it was granted, it counts from before the call."""

@@ -12,7 +12,6 @@ from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
-from weakref import WeakKeyDictionary
 
 import anyio
 from anyio.lowlevel import current_token
@@ -29,7 +28,6 @@ from awaithumans.errors import (
     PollError,
     ServerUnreachableError,
     TaskCreateError,
-    TaskNotFoundError,
 )
 from awaithumans.leases import ensure_lease
 from awaithumans.protocols import Clock, TaskEngine
@@ -110,7 +108,7 @@ class RemoteEngine(TaskEngine):
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self._wait_patience = wait_patience
         self._telemetry: Telemetry = telemetry or ambient_telemetry()
-        self._clients: WeakKeyDictionary[object, httpx2.AsyncClient] = WeakKeyDictionary()
+        self._clients: dict[object, httpx2.AsyncClient] = {}
         """One for each event loop, since connections belong to theirs."""
 
     async def __aenter__(self) -> Self:
@@ -207,7 +205,7 @@ class RemoteEngine(TaskEngine):
 
     async def collect(self, task_id: str) -> Task:
         """Say that the outcome has been taken over; harmless when repeated."""
-        reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=ASK_PATIENCE)
+        reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=ASK_PATIENCE, foreign=True)
         return self._task(reply, lambda: _unreadable(task_id, reply))
 
     async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
@@ -277,6 +275,9 @@ class RemoteEngine(TaskEngine):
             return client
         import httpx2
 
+        for loop in [one for one in self._clients if getattr(one, "is_closed", bool)()]:
+            del self._clients[loop]  # its connections ended with it
+
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)  # a wait holds one
         client = httpx2.AsyncClient(headers=self._headers, timeout=READ_TIMEOUT, verify=_tls(), limits=limits)
         self._clients[here] = client
@@ -322,7 +323,7 @@ def _status_error() -> type[Exception]:
 def _is_foreign(reply: httpx2.Response) -> bool:
     """Tell whether something in between replied, and not the API."""
     document = _json_object(reply)
-    return document is None or not (reply.is_success or "error" in document or "detail" in document)
+    return document is None or not (reply.is_success or str(document.get("error")) in ERRORS_BY_CODE)
 
 
 def _transport_errors() -> type[Exception]:
@@ -350,8 +351,6 @@ def _error_of(document: JsonObject) -> AwaitHumansError | None:
 
 
 def _unreadable(task_id: str, reply: httpx2.Response) -> AwaitHumansError:
-    if reply.status_code == 404 and not _is_foreign(reply):  # noqa: PLR2004
-        return TaskNotFoundError(task_id)
     return PollError(task_id, reply.status_code, reply.text)
 
 

@@ -14,7 +14,6 @@ from temporalio.exceptions import ApplicationError
 
 from awaithumans.adapters.temporal.failures import failure_of
 from awaithumans.errors import (
-    AwaitHumansError,
     ConflictError,
     InvalidInputError,
     TaskAlreadyTerminalError,
@@ -134,8 +133,8 @@ def _failing_plainly() -> Generator[None]:
     """Keep out of the history what errors of others may quote: addresses, contents, secrets."""
     try:
         yield
-    except AwaitHumansError as error:
-        raise failure_of(error, retryable=not isinstance(error, _HOPELESS)) from None
+    except _HOPELESS as error:
+        raise failure_of(error, retryable=False) from None
     except Exception as error:
         logger.exception("the engine failed in activity %s", activity.info().activity_type)
         kind = type(error).__name__

@@ -139,9 +139,12 @@ class _Questions:
             return await self._ask(spec, response_schema)
         except BaseException as error:
             self._asking.discard(asking)
-            if is_cancelled_exception(error):
-                await workflow.wait_condition(self._none_is_being_withdrawn)
-            raise
+            if not is_cancelled_exception(error):
+                raise
+            await workflow.wait_condition(self._none_is_being_withdrawn)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise asyncio.CancelledError from error  # an activity that was cancelled with the call
         finally:
             self._asking.discard(asking)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.testing import ActivityEnvironment
 
 from awaithumans import (
     AwaitHumansError,
     InvalidInputError,
+    RemoteEngine,
     SchemaValidationError,
     ServerUnreachableError,
     TaskTimeoutError,
     VerificationExhaustedError,
 )
-from awaithumans.adapters.temporal import error_of
+from awaithumans.adapters.temporal import HumanActivities, error_of
 from awaithumans.adapters.temporal.failures import failure_of
 from awaithumans.errors import ERRORS_BY_CODE
 
@@ -79,3 +83,20 @@ def test_a_failure_is_made_once():
     assert type(failure_of(failure)) is type(failure)
     assert failure.non_retryable
     assert not failure_of(TaskTimeoutError("Refund?", 60), retryable=True).non_retryable
+
+
+class Away(RemoteEngine):
+    """A server that cannot be reached, whose address nobody is to read in a history."""
+
+    async def get(self, task_id: str) -> NoReturn:
+        raise ServerUnreachableError(self.server_url, ConnectionError("refused by hunter2"))
+
+
+@pytest.mark.anyio
+async def test_a_history_gets_neither_address_nor_secret():
+    activities = HumanActivities(Away("http://svc:hunter2@humans.internal:8080"))
+    with pytest.raises(ApplicationError) as failed:
+        await ActivityEnvironment().run(activities.read, "0" * 32)
+    assert "ServerUnreachableError" in str(failed.value)
+    assert "hunter2" not in str(vars(failed.value)) + str(failed.value)
+    assert not failed.value.non_retryable
