@@ -546,7 +546,9 @@ async def drive_human_loop(
     graph then stays parked, and driving it again asks again. Raises
     `ConfigurationError` for a graph without a checkpointer, a config without
     a thread, and a thread that has not finished with another input. What a
-    node raises, comes out as it is.
+    node raises, comes out as it is. Raises `LeaseLostError` where the engine
+    could not be asked for half a minute while the graph ran: somebody else may
+    run it then.
     """
     thread = LocalThread(graph, config, context, stream_mode, on_chunk)
     return cast(
