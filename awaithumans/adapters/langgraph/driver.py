@@ -170,7 +170,7 @@ class Driver:
             while (step := self._next_step(position, given, questions)) is not None:
                 position = await self._take(step, position)
                 questions = await self._questions(position)
-            await self._ask(questions)
+        await self._ask(questions)
         return position
 
     async def _take(self, step: Step, position: Position) -> Position:

@@ -318,7 +318,8 @@ async def test_a_breakpoint_is_left_to_the_caller_and_never_swept(
         assert (await driven.result())["next"] == ["last"]
     assert (await drive(input_state={}))["next"] == ["last"]
     assert await sweep_remote_threads(client, engine=people.engine, metadata={"graph_id": "stopping"}) == []
-    assert (await drive())["values"]["log"] == ["A: True", "last"], "without an input, the caller says go on"
+    assert (await drive())["next"] == ["last"], "nobody said that it may go on"
+    assert (await drive(on_breakpoint=lambda state: Continue()))["values"]["log"] == ["A: True", "last"]
 
 
 async def test_people_may_be_asked_at_a_breakpoint(drive: Any, people: People):
