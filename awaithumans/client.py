@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -155,7 +155,7 @@ def await_human_sync(
     Besides, raises `ConfigurationError` on the thread of the event loop that
     runs the engine: it would wait for itself.
     """
-    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    engine = surrounding_engine(engine, server_url)
     call = partial(
         await_human,
         task=task,
@@ -233,13 +233,17 @@ async def ask_anew(engine: TaskEngine, spec: TaskSpec, *, response_model: type[B
     on, so that a key held for ever does not keep its first outcome for ever.
     Otherwise like `TaskEngine.create`.
     """
-    task = await engine.create(spec, response_model=response_model)
-    for retry in count(1):
+    for key in retry_keys(spec.idempotency_key):
+        task = await engine.create(replace(spec, idempotency_key=key), response_model=response_model)
         if task.status is TaskStatus.COMPLETED or not task.collected_at:
-            break
-        again = replace(spec, idempotency_key=f"{spec.idempotency_key}:retry-{retry}")
-        task = await engine.create(again, response_model=response_model)
-    return task
+            return task
+    raise AssertionError("keys do not end")
+
+
+def retry_keys(key: str) -> Iterator[str]:
+    """Give the keys that `ask_anew` asks under, in its order; without end."""
+    yield key
+    yield from (f"{key}:retry-{retry}" for retry in count(1))
 
 
 def derived_key(spec: TaskSpec) -> str:
@@ -343,6 +347,14 @@ def _assignment(assign_to: AssignTo | None) -> JsonObject | None:
 
 
 # ── Finding the engine ────────────────────────────────────────────────────────
+
+
+def surrounding_engine(engine: TaskEngine | None, server_url: str | None) -> TaskEngine | None:
+    """Return the engine that is given or surrounds the caller; None where a server, or nothing, is to be asked.
+
+    For blocking calls, which go on in another thread, where nothing surrounds them.
+    """
+    return engine or (None if server_url else AMBIENT_ENGINE.get())
 
 
 @asynccontextmanager

@@ -365,24 +365,13 @@ class Task:
     @property
     def outcome_error(self) -> OutcomeError | None:
         """Give the error that a closed task without a response stands for."""
-        if error := self._outcome_error:
+        reason = self.verdict.reason if self.verdict else ""
+        error = outcome_error_of(self.status, self.spec, attempt=self.attempt, reason=reason)
+        if self.response_redacted_at and self.status is TaskStatus.COMPLETED:
+            error = ResponseRedactedError(self.id)
+        if error:
             error.task_id = self.id
         return error
-
-    @property
-    def _outcome_error(self) -> OutcomeError | None:
-        match self.status:
-            case TaskStatus.COMPLETED if self.response_redacted_at:
-                return ResponseRedactedError(self.id)
-            case TaskStatus.TIMED_OUT:
-                return TaskTimeoutError(self.spec.task, self.spec.timeout_seconds)
-            case TaskStatus.CANCELLED:
-                return TaskCancelledError(self.spec.task)
-            case TaskStatus.VERIFICATION_EXHAUSTED:
-                reason = self.verdict.reason if self.verdict else ""
-                return VerificationExhaustedError(self.spec.task, self.attempt, reason=reason)
-            case _:
-                return None
 
     def result(self, schema: type[ResponseT]) -> ResponseT:
         """Return the typed response, or raise the outcome's error.
@@ -396,10 +385,31 @@ class Task:
             raise ValueError(f"task {self.id} is still {self.status}")
         if error := self.outcome_error:
             raise error
-        try:
-            return schema.model_validate_json(json.dumps(self.response))
-        except ValidationError as fault:
-            raise SchemaValidationError.of_model("response", fault) from fault
+        return typed_response(self.response, schema)
+
+
+def outcome_error_of(status: TaskStatus, spec: TaskSpec, *, attempt: int, reason: str) -> OutcomeError | None:
+    """Give the error that a status stands for; None for those that stand for none.
+
+    `attempt` counts the answers that were judged, `reason` is why the last was refused.
+    """
+    match status:
+        case TaskStatus.TIMED_OUT:
+            return TaskTimeoutError(spec.task, spec.timeout_seconds)
+        case TaskStatus.CANCELLED:
+            return TaskCancelledError(spec.task)
+        case TaskStatus.VERIFICATION_EXHAUSTED:
+            return VerificationExhaustedError(spec.task, attempt, reason=reason)
+        case _:
+            return None
+
+
+def typed_response(response: JsonObject | None, schema: type[ResponseT]) -> ResponseT:
+    """Read a response as an instance of `schema`. Raises `SchemaValidationError`."""
+    try:
+        return schema.model_validate_json(json.dumps(response))
+    except ValidationError as fault:
+        raise SchemaValidationError.of_model("response", fault) from fault
 
 
 # ── Commands: what can be done to a task ──────────────────────────────────────

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections import Counter, OrderedDict
@@ -14,7 +13,7 @@ from typing import Any, Final, cast
 from langgraph.config import get_config
 from langgraph.errors import GraphInterrupt
 from langgraph.types import interrupt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from awaithumans.adapters.langgraph.interrupts import (
     RESUME_SCHEMA,
@@ -24,9 +23,8 @@ from awaithumans.adapters.langgraph.interrupts import (
     read_resume,
     to_create,
 )
-from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
-from awaithumans.client import ask_anew, build_spec, chosen_engine, once_more, refuse_lacking
+from awaithumans.client import ask_anew, build_spec, chosen_engine, once_more, refuse_lacking, surrounding_engine
 from awaithumans.documents import digest
 from awaithumans.errors import SchemaValidationError
 from awaithumans.protocols import TaskEngine
@@ -91,7 +89,7 @@ def await_human(
     )
     if _is_left_to_others(spec, engine, server_url):
         return _answer_of_others(spec, response_schema)
-    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    engine = surrounding_engine(engine, server_url)
     return run_blocking(partial(_answer_asked_here, spec, response_schema, engine, server_url, api_key), engine)
 
 
@@ -156,19 +154,11 @@ def _answer_of_others(spec: TaskSpec, response_schema: type[ResponseT]) -> Respo
         if outcome.task_id in set_aside:
             continue
         try:
-            return _result(outcome, spec, response_schema)
+            return outcome.result(spec, response_schema)
         except SchemaValidationError as misfit:
             asked = once_more(spec, misfit, task_id=outcome.task_id, response=outcome.response)
             if not spec.idempotency_key:
                 asked = replace(asked, idempotency_key="", key_scope=spec.key_scope)
-
-
-def _result(outcome: Outcome, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
-    outcome.raise_for(spec)
-    try:
-        return response_schema.model_validate_json(json.dumps(outcome.response))
-    except ValidationError as fault:
-        raise SchemaValidationError.of_model("response", fault) from fault
 
 
 # ── The node creates the task ─────────────────────────────────────────────────

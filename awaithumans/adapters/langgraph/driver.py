@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
 from math import inf
 from typing import Any, cast
 
@@ -37,10 +36,18 @@ from awaithumans.adapters.langgraph.threads import (
     Thread,
 )
 from awaithumans.admission import content_of
-from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.beside import beside
 from awaithumans.blocking import run_blocking
-from awaithumans.client import Meanwhile, ask_anew, chosen_engine, once_more, refuse_lacking, waiting_at
+from awaithumans.client import (
+    Meanwhile,
+    ask_anew,
+    chosen_engine,
+    once_more,
+    refuse_lacking,
+    retry_keys,
+    surrounding_engine,
+    waiting_at,
+)
 from awaithumans.documents import digest
 from awaithumans.errors import (
     ConfigurationError,
@@ -159,7 +166,7 @@ class Driver:
     # ── Running the graph ─────────────────────────────────────────────────────
 
     async def _advance(self, given: object) -> Position:
-        """Run whatever can run now, and ask what then waits; nobody else does either meanwhile."""
+        """Run whatever can run now, while nobody else runs the thread; then ask what waits."""
         position = await self._thread.read()
         questions = await self._questions(position)
         if self._next_step(position, given, questions) is None and self._all_asked(questions):
@@ -196,7 +203,7 @@ class Driver:
                 f"a question of {', '.join(position.next)} was lost: LangGraph keeps no interrupt of an error handler",
                 hint="Have the error handler go to a node, by Command(goto=…), and ask there.",
             )
-        if isinstance(step, Resume) and (deaf := step.values.keys() & {_name(one) for one in position.pending}):
+        if isinstance(step, Resume) and (deaf := step.values.keys() & {one.id for one in position.pending}):
             raise RuntimeError(f"LangGraph did not resume the interrupts {', '.join(sorted(deaf))}")
         return position
 
@@ -205,14 +212,15 @@ class Driver:
         if not self._ran:
             for one in position.outcome_at if self._raise_in_node else position.failed_at:
                 self._given_up |= await self._without_answer(one)
-        given_up = self._given_up.union(*(asked.after for _, asked in await self._own(position)))
+        parked = [read_parked(one.value) for one in position.pending]
+        given_up = self._given_up.union(*(one.after for one in parked if one))
         if isinstance(step, Resume):
             given_up -= {task.id for name in step.values for task in self._asked[name].tasks}
         return sorted(given_up)
 
     async def _take_over(self, position: Position) -> None:
         """Collect what the graph has saved the answers of."""
-        waiting = {_name(one) for one in position.pending} | {_breakpoint(position)}
+        waiting = {one.id for one in position.pending} | {_breakpoint(position)}
         for name in [name for name, asked in self._asked.items() if asked.answered and name not in waiting]:
             asked = self._asked.pop(name)
             for task in (*asked.tasks, *asked.corrected):
@@ -235,7 +243,7 @@ class Driver:
 
     def _ready(self, position: Position, questions: Mapping[str, _Asked]) -> dict[str, _Asked]:
         """Give what is answered and asked still, with the same content."""
-        pending = {_name(one) for one in position.pending} & questions.keys()
+        pending = {one.id for one in position.pending} & questions.keys()
         return {
             name: asked
             for name, asked in self._asked.items()
@@ -296,7 +304,7 @@ class Driver:
                 continue
             if known is not None:
                 await self._withdraw(known)
-            self._refuse_third(asked)
+            self._refuse_endless(asked)
             self._asked[name] = asked
             for index, ask in enumerate(asked.question.asks):
                 spec = ask.spec if asked.in_node else self._named(ask.spec, name, index)
@@ -305,20 +313,18 @@ class Driver:
 
     async def _questions(self, position: Position) -> dict[str, _Asked]:
         """Tell what is to be asked where the thread stands, by interrupt or breakpoint."""
-        found = dict(await self._own(position))
+        found: dict[str, _Asked] = {}
         for one in position.pending:
-            if _name(one) not in found and self._on_interrupt and (question := self._on_interrupt(one)):
-                found[_name(one)] = _Asked(question)
+            if parked := read_parked(one.value):
+                found[one.id] = await self._own_question(parked)
+            elif self._on_interrupt and (question := self._on_interrupt(one)):
+                found[one.id] = _Asked(question)
         stopped = position.next and not position.pending and self._at_breakpoint(position)
         if stopped and self._on_breakpoint:
             told = self._on_breakpoint(position.state)
             if isinstance(told, Question):
                 found[_breakpoint(position)] = _Asked(told)
         return found
-
-    async def _own(self, position: Position) -> list[tuple[str, _Asked]]:
-        read = [(one, read_parked(one.value)) for one in position.pending]
-        return [(_name(one), await self._own_question(parked)) for one, parked in read if parked]
 
     async def _own_question(self, parked: Parked) -> _Asked:
         created = None
@@ -347,7 +353,7 @@ class Driver:
             refuse_lacking(spec)
         return await ask_anew(self._engine, spec)
 
-    def _refuse_third(self, asked: _Asked) -> None:
+    def _refuse_endless(self, asked: _Asked) -> None:
         """Raise where a node was answered again and again by this driver, and still is not content."""
         spec = asked.question.asks[0].spec
         if spec.initial_errors and len(self._resumed.intersection(asked.after)) > 1:
@@ -371,9 +377,8 @@ class Driver:
         parked = read_parked(failed_at.value)
         if parked is None or parked.spec is None or parked.task_id is not None:
             return set()
-        spec, found = self._named(parked.spec, _name(failed_at), 0), set[str]()
-        for retry in count():
-            key = f"{spec.idempotency_key}:retry-{retry}" if retry else spec.idempotency_key
+        spec, found = self._named(parked.spec, failed_at.id, 0), set[str]()
+        for key in retry_keys(spec.idempotency_key):
             tasks = await self._engine.find(Query(idempotency_key=key))
             found |= {task.id for task in tasks if task.closed and task.status not in ANSWERED}
             if not tasks:
@@ -389,10 +394,8 @@ class Driver:
 
     async def _watch(self, task: Task) -> None:
         try:
-            if not task.closed:
-                async with self._meanwhile(task):
-                    task = await self._engine.wait(task.id)
-            self._outcomes[task.id] = task
+            async with self._meanwhile(task):
+                self._outcomes[task.id] = await self._engine.wait(task.id)
         except Exception as error:  # noqa: BLE001 - raised by the drive, not by the group that watches
             self._outcomes[task.id] = error
         self._bell.ring()
@@ -478,10 +481,6 @@ def lease_name(thread: Thread) -> str:
     """Name the right to run a thread."""
     short = len(thread.id) <= MAX_NAMED and thread.id.isprintable()
     return f"langgraph:{thread.id if short else digest(thread.id)}"
-
-
-def _name(one: Interrupt) -> str:
-    return one.id
 
 
 def _breakpoint(position: Position) -> str:
@@ -593,7 +592,7 @@ def drive_human_loop_sync(
     it would wait for itself.
     """
     thread = LocalThread(graph, config, context, stream_mode, on_chunk, blocking=True)
-    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    engine = surrounding_engine(engine, server_url)
     drive = partial(
         drive_thread,
         thread,

@@ -26,11 +26,16 @@ from awaithumans.documents import digest
 from awaithumans.errors import (
     ConfigurationError,
     InvalidInputError,
-    TaskCancelledError,
-    TaskTimeoutError,
-    VerificationExhaustedError,
 )
-from awaithumans.types import JsonObject, Task, TaskSpec, TaskStatus
+from awaithumans.types import (
+    JsonObject,
+    ResponseT,
+    Task,
+    TaskSpec,
+    TaskStatus,
+    outcome_error_of,
+    typed_response,
+)
 from awaithumans.wire import outcome_to_wire, spec_from_wire, spec_to_wire
 
 MARK: Final = "awaithumans"
@@ -141,17 +146,11 @@ class Outcome:
     reason: str
     content: str | None
 
-    def raise_for(self, spec: TaskSpec) -> None:
-        """Raise the error that the outcome stands for, unless it is an answer."""
-        match self.status:
-            case TaskStatus.TIMED_OUT:
-                raise TaskTimeoutError(spec.task, spec.timeout_seconds)
-            case TaskStatus.CANCELLED:
-                raise TaskCancelledError(spec.task)
-            case TaskStatus.VERIFICATION_EXHAUSTED:
-                raise VerificationExhaustedError(spec.task, self.attempt, reason=self.reason)
-            case _:
-                return
+    def result(self, spec: TaskSpec, schema: type[ResponseT]) -> ResponseT:
+        """Return the typed response to `spec`, or raise what the outcome stands for; see `Task.result`."""
+        if error := outcome_error_of(self.status, spec, attempt=self.attempt, reason=self.reason):
+            raise error
+        return typed_response(self.response, schema)
 
 
 def content_digest(spec: TaskSpec) -> str:

@@ -13,9 +13,8 @@ from langgraph.types import Interrupt, StateSnapshot
 from awaithumans.adapters.langgraph.driver import collect_raised, lease_name
 from awaithumans.adapters.langgraph.interrupts import read_parked, to_resume
 from awaithumans.adapters.langgraph.threads import Continue, Graph, LocalThread, Position, Resume, Step, Thread
-from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
-from awaithumans.client import chosen_engine
+from awaithumans.client import chosen_engine, surrounding_engine
 from awaithumans.errors import (
     ConfigurationError,
     InvalidRoutingError,
@@ -195,7 +194,7 @@ def dispatch_resume_sync(
     """
     task_id = str(received_outcome(body, signature_header, webhook_key)["task_id"])
     thread = LocalThread(graph, _thread_config(thread_id, config), context, blocking=True)
-    engine = engine or (None if server_url else AMBIENT_ENGINE.get())
+    engine = surrounding_engine(engine, server_url)
     dispatch = partial(_dispatch, thread, task_id, partial(chosen_engine, engine, server_url, api_key))
     return run_blocking(dispatch, engine) is not None
 

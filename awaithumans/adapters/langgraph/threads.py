@@ -182,7 +182,7 @@ class LocalThread:
         """Run on to where the graph stops."""
         config = self._config(
             {_STRICT_RESUME: True, SET_ASIDE: list(set_aside)},
-            {INPUT: step.digest} if isinstance(step, Begin) else {INPUT: (await self.read()).input},
+            {INPUT: step.digest if isinstance(step, Begin) else await self._input_of(await self._state(self._reading))},
         )
         if self.blocking:
             await to_thread.run_sync(partial(self._stream_in_thread, _given(step), config))
@@ -271,8 +271,11 @@ class LocalThread:
                 self.on_chunk(chunk)
 
 
+_SERDE: Final = JsonPlusSerializer(pickle_fallback=True)
+
+
 def _written(value: object) -> bytes:
-    kind, written = JsonPlusSerializer(pickle_fallback=True).dumps_typed(_ordered(value))
+    kind, written = _SERDE.dumps_typed(_ordered(value))
     return kind.encode() + b"\0" + written
 
 
