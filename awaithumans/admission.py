@@ -9,7 +9,7 @@ from awaithumans.documents import canonical, ensure_json, ensure_object
 from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
 from awaithumans.forms import check_form
 from awaithumans.protocols import Channel, Verifier
-from awaithumans.routing import MAX_RECIPIENTS, Recipient, callback_recipient, is_for_agents
+from awaithumans.routing import EVERYBODY, MAX_RECIPIENTS, Recipient, callback_recipient, entry_of, is_for_agents
 from awaithumans.types import (
     MAX_KEY_LENGTH,
     MAX_TASK_LENGTH,
@@ -103,8 +103,10 @@ def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
         raise InvalidRoutingError("notify", f"has more than {MAX_RECIPIENTS} entries")
     for entry in spec.notify:
         _admit_text("notify", entry, MAX_TEXT_LENGTH)
-        recipient = Recipient.parse(entry)
-        _channel("notify", recipient.channel, channels).check(recipient.target)
+        recipient = entry_of(entry)
+        channel = _channel("notify", recipient.channel, channels)
+        if recipient.target != EVERYBODY:
+            channel.check(recipient.target)
     if spec.callback_url is not None:
         _admit_callback(spec.callback_url, channels)
 

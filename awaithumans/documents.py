@@ -346,6 +346,7 @@ def _read_state(document: dict[str, object]) -> dict[str, object]:
         if name in document:
             document[name] = _moment(document[name])
     document["status"] = TaskStatus(cast("str", document["status"]))
+    document["recipients"] = tuple(cast("list[str]", document.get("recipients", [])))
     document["addressees"] = tuple(map(_human, cast("list[object]", document.get("addressees", []))))
     document["answers"] = tuple(map(_answer, cast("list[object]", document.get("answers", []))))
     if assignee := document.get("assignee"):

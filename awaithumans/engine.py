@@ -33,7 +33,7 @@ from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.leases import Leases
 from awaithumans.protocols import Channel, Clock, Directory, Joinable, KeepsRecords, Store, TaskEngine, Verifier
 from awaithumans.records import MemoryRecords
-from awaithumans.routing import AddressDirectory
+from awaithumans.routing import AddressDirectory, addresses_of, entry_of, recipients_of
 from awaithumans.runner import Runner
 from awaithumans.signing import KeyRing
 from awaithumans.statistics import Statistics, statistics
@@ -51,6 +51,7 @@ from awaithumans.types import (
     Human,
     JsonObject,
     Query,
+    Reassign,
     Submit,
     Task,
     TaskSpec,
@@ -144,7 +145,9 @@ class Engine(TaskEngine):
             verifiers=self.verifiers,
             transition=self._transition,
             misfits=self.misfits,
+            directory=self.directory,
             page_url=self.page_url,
+            link=self._link_if_theirs,
             rng=rng or random.Random(),  # noqa: S311 - jitter
             telemetry=self.telemetry,
         )
@@ -309,11 +312,13 @@ class Engine(TaskEngine):
         admit(spec, channels=self.channels, verifiers=self.verifiers)
         await self._background.ensure()
         content = content_of(spec)
+        people = await self.resolve(spec.assign_to) if spec.assign_to else ()
         change = lifecycle.open_task(
             spec,
             task_id=self._new_id(),
             fingerprint=self.keys.fingerprint(content),
-            addressees=await self.resolve(spec.assign_to) if spec.assign_to else (),
+            addressees=people,
+            recipients=recipients_of(spec.notify, people, self.channels),
             by=by,
             now=self.clock.now(),
         )
@@ -423,17 +428,24 @@ class Engine(TaskEngine):
         """Return the address of the task's page; None without `public_url`."""
         return f"{self.public_url}/tasks/{task_id}" if self.public_url else None
 
-    def link(self, task: Task, human: Human) -> str:
+    def link(self, task: Task, human: Human, *, via: str = "web") -> str:
         """Make a capability link: this task, for this person, until answered.
 
         Whoever holds the link may see and answer this one task as `human`,
         once, while it is open and still addressed to them. Send it to that
-        person alone. Raises `ConfigurationError` without `secret` or
-        `public_url`.
+        person alone. `via` is the door that the trail names, such as `email`.
+        Raises `ConfigurationError` without `secret` or `public_url`.
         """
         if self.public_url is None:
             raise ConfigurationError("a link needs an address", hint="Pass Engine(public_url=...).")
-        return f"{self.public_url}/l/{self.keys.link_token(task.id, human.email or human.id, task.attempt)}"
+        return f"{self.public_url}/l/{self.keys.link_token(task.id, human.email or human.id, task.attempt, via)}"
+
+    def _link_if_theirs(self, task: Task, human: Human, via: str) -> str | None:
+        """Make a link where one can be made, and would be good."""
+        guest = replace(human, operator=False)
+        if task.closed or self.public_url is None or not self.keys.keyed or not lifecycle.may_answer(task, guest):
+            return None
+        return self.link(task, human, via=via)
 
     def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` does not answer the task; empty if it does."""
@@ -533,12 +545,19 @@ class Engine(TaskEngine):
 
     def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
         deed.concerns(task)
+        if isinstance(command, Reassign):
+            command = replace(command, notify=(*command.notify, *self._reaching(task, command.to)))
         change = lifecycle.act(task, command, now)
         if not isinstance(command, Submit) or change is None or change.refusal:
             return change
         if faults := self.misfits(task, command.value):
             raise SchemaValidationError.of_fields("response", faults)
         return change
+
+    def _reaching(self, task: Task, people: Sequence[Human]) -> list[str]:
+        """Name the people where the channels reach them that the task uses."""
+        used = {entry.prefix: entry for entry in map(entry_of, (*task.spec.notify, *task.recipients))}
+        return [address for entry in used.values() for address in addresses_of(entry, people, self.channels)]
 
     async def _publish(self, change: Change) -> None:
         if self._held is None:

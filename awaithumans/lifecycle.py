@@ -49,9 +49,19 @@ GRACE = timedelta(minutes=15)
 
 
 def open_task(
-    spec: TaskSpec, *, task_id: str, fingerprint: str, addressees: Sequence[Human], by: Actor, now: datetime
+    spec: TaskSpec,
+    *,
+    task_id: str,
+    fingerprint: str,
+    addressees: Sequence[Human],
+    by: Actor,
+    now: datetime,
+    recipients: Sequence[str] | None = None,
 ) -> Change:
-    """Make the first version of a task, its timer and its first notices."""
+    """Make the first version of a task, its timer and its first notices.
+
+    `recipients` are told; by default the entries of the spec's `notify`.
+    """
     task = Task(
         id=task_id,
         spec=spec,
@@ -62,6 +72,7 @@ def open_task(
         version=0,
         addressees=tuple(addressees),
         assignee=_only(addressees),
+        recipients=tuple(dict.fromkeys(spec.notify if recipients is None else recipients)),
     )
     effects = (_expiry(task, task.deadline, generation=1), *_tell(task, "opened", now))
     return _next(task, now, "created", by, effects=effects)
@@ -233,7 +244,8 @@ def _release(task: Task, by: Actor, now: datetime) -> Change | None:
         return None
     if not (_is(by, task.assignee) or _commands(by)):
         raise TaskAlreadyClaimedError(task.id, task.assignee.label)
-    return _next(task, now, "released", by, assignee=None, claimed_at=None)
+    effects = _tell(task, "released", now, generation=task.version + 1)
+    return _next(task, now, "released", by, effects=effects, assignee=None, claimed_at=None)
 
 
 def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
@@ -242,16 +254,20 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
     if not command.to:
         raise InvalidRoutingError("to", "names nobody", hint="Name the people who are to answer.")
     _refuse_unless_pending(task)
-    data = {"to": [human.id for human in command.to]}
+    joining = tuple(one for one in dict.fromkeys(command.notify) if one not in task.recipients)
+    effects = _tell(task, "reassigned", now, generation=task.version + 1)
+    effects += _tell(replace(task, recipients=joining), "opened", now)
     return _next(
         task,
         now,
         "reassigned",
         command.by,
-        data=data,
+        data={"to": [human.id for human in command.to]},
+        effects=effects,
         addressees=command.to,
         assignee=_only(command.to),
         claimed_at=None,
+        recipients=task.recipients + joining,
     )
 
 
@@ -368,13 +384,14 @@ def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list
             event=event,
             generation=generation,
         )
-        for recipient in _recipients(task.spec, event)
+        for recipient in _recipients(task, event)
     ]
 
 
-def _recipients(spec: TaskSpec, event: str) -> list[str]:
-    callback = [callback_recipient(spec.callback_url)] if spec.callback_url and event == "closed" else []
-    return list(dict.fromkeys([*spec.notify, *callback]))
+def _recipients(task: Task, event: str) -> list[str]:
+    callback_url = task.spec.callback_url if event == "closed" else None
+    callback = [callback_recipient(callback_url)] if callback_url else []
+    return list(dict.fromkeys([*task.recipients, *callback]))
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:

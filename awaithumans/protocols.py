@@ -21,6 +21,7 @@ from awaithumans.types import (
     Delivery,
     Entry,
     Human,
+    Inbound,
     JsonObject,
     Leased,
     Notice,
@@ -28,6 +29,7 @@ from awaithumans.types import (
     Reassign,
     Record,
     Release,
+    Reply,
     Submit,
     Task,
     TaskSpec,
@@ -283,8 +285,13 @@ class Channel(Protocol):
     One that talks to programs says so with an attribute `for_agents = True`:
     it hears only that a task is closed, and `callback_url` may name it.
 
+    One that reaches people where the directory knows them has a
+    `def address_of(self, human: Human) -> str | None`: the target that is this
+    person, or None. Then `notify` may name the channel alone.
+
     One that needs the engine has a `def bind(self, engine)`, called by each
-    `Engine` that is made with it.
+    `Engine` that is made with it. One to which something can be sent is also
+    `Receiving`.
 
     One that keeps connections has an `async def aclose()`, too. Delivery is at least
     once: `Notice.id` is equal for every attempt at one message. Raise
@@ -308,6 +315,18 @@ class Channel(Protocol):
 
         Raises `DeliveryError`.
         """
+        ...
+
+
+@runtime_checkable
+class Receiving(Protocol):
+    """A channel with addresses of its own, below `{mount}/api/channels/{name}`.
+
+    Anybody can send anything there: the channel itself finds out who it is.
+    """
+
+    async def receive(self, request: Inbound) -> Reply:
+        """Answer one request. What is raised is answered as the API answers it."""
         ...
 
 

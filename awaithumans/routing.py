@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from awaithumans.errors import InvalidRoutingError, MarketplaceNotAvailableError
@@ -33,6 +33,11 @@ class Recipient:
     identity: str | None
     target: str
 
+    @property
+    def prefix(self) -> str:
+        """Give what stands before the colon."""
+        return f"{self.channel}+{self.identity}" if self.identity else self.channel
+
     @classmethod
     def parse(cls, text: str, field: str = "notify") -> Recipient:
         """Read an entry of `field`. Raises `InvalidRoutingError`."""
@@ -46,11 +51,54 @@ class Recipient:
             )
         return cls(channel=channel, identity=identity or None, target=target.strip())
 
+    def __str__(self) -> str:
+        """Write it as it stands in `notify`."""
+        return f"{self.prefix}:{self.target}"
+
 
 _HOW_TO_WRITE = {
-    "notify": "Write each entry as channel:target, for example email:ana@example.com.",
+    "notify": "Write each entry as channel:target, for example email:ana@example.com, or a channel alone.",
     "callback_url": "Write an address like https://agent.example/callback, or agent-channel:target.",
 }
+
+
+EVERYBODY = "*"
+"""The target that a `notify` entry without one has: everybody whom the task is addressed to."""
+
+
+def entry_of(text: str) -> Recipient:
+    """Read an entry of `notify`; one without a target has `EVERYBODY`. Raises `InvalidRoutingError`."""
+    return Recipient.parse(text if ":" in text else f"{text}:{EVERYBODY}")
+
+
+def recipients_of(notify: Iterable[str], people: Sequence[Human], channels: Mapping[str, Channel]) -> list[str]:
+    """Name everybody who is told, as `<channel>:<target>`.
+
+    An entry without a target stands for each of `people` whom its channel
+    reaches. Raises `InvalidRoutingError` if that is none of them.
+    """
+    told: list[str] = []
+    for text in notify:
+        entry = entry_of(text)
+        reached = addresses_of(entry, people, channels) if entry.target == EVERYBODY else [text]
+        if not reached:
+            raise InvalidRoutingError(
+                "notify",
+                f"{text[:200]!r} reaches nobody whom the task is addressed to",
+                hint=f"Address the task to people whom {entry.channel} reaches, or write {entry.channel}:<target>.",
+            )
+        told += reached
+    if len(told) > MAX_RECIPIENTS:
+        raise InvalidRoutingError("notify", f"would tell {len(told)} recipients, more than {MAX_RECIPIENTS}")
+    return list(dict.fromkeys(told))
+
+
+def addresses_of(entry: Recipient, people: Iterable[Human], channels: Mapping[str, Channel]) -> list[str]:
+    """Name those of `people` whom a channel reaches where the directory knows them."""
+    address_of: Callable[[Human], str | None] | None = getattr(channels.get(entry.channel), "address_of", None)
+    if address_of is None:
+        return []
+    return [str(replace(entry, target=target)) for human in people if (target := address_of(human))]
 
 
 def channel_of(recipient: str) -> str:

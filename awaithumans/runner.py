@@ -21,13 +21,14 @@ import anyio
 from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
-from awaithumans.protocols import Channel, Clock, DeliveryError, Store, Verifier
+from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier
 from awaithumans.routing import Recipient, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Delivery,
     Effect,
     EffectKind,
+    Human,
     JsonObject,
     Leased,
     Notice,
@@ -80,7 +81,9 @@ class Runner:
         verifiers: Mapping[str, Verifier],
         transition: Transition,
         misfits: Callable[[Task, JsonObject], Mapping[str, str]],
+        directory: Directory,
         page_url: Callable[[str], str | None],
+        link: Callable[[Task, Human, str], str | None],
         rng: random.Random,
         telemetry: Telemetry,
     ) -> None:
@@ -90,7 +93,9 @@ class Runner:
         self._verifiers = verifiers
         self._transition = transition
         self._misfits = misfits
+        self._directory = directory
         self._page_url = page_url
+        self._link = link
         self._rng = rng
         self._telemetry = telemetry
         self._shifts: set[_Shift] = set()
@@ -225,6 +230,7 @@ class Runner:
         channel = self._channels[recipient.channel]
         if effect.event != "closed" and is_for_agents(channel):
             return delivery.receipt
+        person = None if is_for_agents(channel) else await self._directory.find(recipient.target)
         notice = Notice(
             id=effect.id,
             event=effect.event,
@@ -233,6 +239,8 @@ class Runner:
             identity=recipient.identity,
             task=_without_secrets(task),
             url=self._page_url(task.id),
+            person=person,
+            link=self._link(task, person, recipient.channel) if person else None,
             receipt=delivery.receipt,
             attempt=delivery.attempts,
         )

@@ -40,6 +40,8 @@ class Link:
     task_id: str
     address: str
     attempt: int
+    via: str
+    """The channel that brought it, or `web`."""
 
 
 class KeyRing:
@@ -121,13 +123,13 @@ class KeyRing:
         key = self.keys("fingerprint").get(key_id)
         return key is not None and _equal(hexdigest, _mac(key, _canonical(content)).hex())
 
-    def link_token(self, task_id: str, address: str, attempt: int) -> str:
-        """Make the token of a capability link; letter case does not count.
+    def link_token(self, task_id: str, address: str, attempt: int, via: str = "web") -> str:
+        """Make the token of a capability link; letter case of the address does not count.
 
         Equal arguments give an equal token. The address can be read from it.
         Raises `ConfigurationError` on a ring without secrets.
         """
-        body = json.dumps([task_id, address.lower(), attempt], separators=(",", ":")).encode()
+        body = json.dumps([task_id, address.lower(), attempt, via], separators=(",", ":")).encode()
         token = self._seal("link", body)
         if len(token) > MAX_LINK_LENGTH:
             raise InvalidInputError("task id and address are too long for a link")
@@ -142,8 +144,8 @@ class KeyRing:
         body = self._open("link", token) if len(token) <= MAX_LINK_LENGTH else None
         if body is None:
             return None
-        task_id, address, attempt = cast("tuple[str, str, int]", json.loads(body))
-        return Link(task_id=task_id, address=address, attempt=attempt)
+        task_id, address, attempt, via = cast("tuple[str, str, int, str]", json.loads(body))
+        return Link(task_id=task_id, address=address, attempt=attempt, via=via)
 
     def form_token(self, person_id: str, mount: str) -> str:
         """Make the hidden token of a form, for one person and mount point.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -81,6 +81,8 @@ class Human:
     display_name: str | None = None
     """The name that pages and audit trails show."""
     slack_user_id: str | None = None
+    slack_team_id: str | None = None
+    """The Slack workspace that `slack_user_id` is of; None where the host has only one."""
     roles: tuple[str, ...] = ()
     """What a `RoleAssignment` can name."""
     access_level: str | None = None
@@ -245,7 +247,7 @@ class TaskSpec:
     assign_to: JsonObject | None = None
     """Whom to ask, as `assign_to` is on the wire; nobody in particular if None."""
     notify: tuple[str, ...] = ()
-    """Who is told, each as `<channel>:<target>`."""
+    """Who is told, each as `<channel>:<target>`; a `<channel>` alone tells everybody whom the task is addressed to."""
     verifier: VerifierConfig | None = None
     """A second look at every answer before it counts."""
     redact_payload: bool = False
@@ -319,6 +321,8 @@ class Task:
     """The people it was addressed to; empty means anybody the host lets in."""
     assignee: Human | None = None
     """The one who has it."""
+    recipients: tuple[str, ...] = ()
+    """Everybody who is told of it, as `<channel>:<target>`; those whom it is handed on to join them."""
     claimed_at: datetime | None = None
     answers: tuple[Answer, ...] = ()
     """Oldest first, refused ones included."""
@@ -445,6 +449,8 @@ class Reassign:
 
     to: tuple[Human, ...]
     by: Actor
+    notify: tuple[str, ...] = ()
+    """Who is told of the task from now on, as `<channel>:<target>`; the engine adds where it reaches `to`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -687,7 +693,7 @@ class Notice:
     id: str
     """The same for every retry, for message ids and de-duplication."""
     event: str
-    """`opened`, `rejected`, `claimed`, `reminder` or `closed`."""
+    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `rejected` or `closed`."""
     channel: str
     target: str
     """The recipient, as the channel's own grammar has it."""
@@ -696,11 +702,42 @@ class Notice:
     identity: str | None = None
     """The sender to use, where the channel has several."""
     url: str | None = None
-    """Opens the task's page; None where the engine has no public address."""
+    """Opens the task's page, behind the host's log-in; None where the engine has no public address."""
+    person: Human | None = None
+    """Whom the directory finds under `target`, if anybody."""
+    link: str | None = None
+    """Lets `person` answer without a log-in, once; None where there is nothing for them to answer. Whoever has it is
+    taken for `person`: it is for a message that nobody else can read."""
     receipt: str | None = None
     """What the channel gave back last for this task and recipient."""
     attempt: int = 1
     """Which try this is, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """What somebody sent to a channel's own addresses, below `{mount}/api/channels/{name}`."""
+
+    method: str
+    """`GET` or `POST`."""
+    path: str
+    """The rest of the address, such as `/interactions`."""
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By lower-cased name."""
+    body: bytes = b""
+    """As it came; signatures are over these bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a channel answers with."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes = b""
+    afterwards: Callable[[], Awaitable[None]] | None = None
+    """Is done once the reply is sent. It may be lost with the process: nothing that matters belongs here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from awaithumans.testing.engines import ANA, Advance, Decision, EngineConformanc
 from awaithumans.types import (
     AGENT,
     Actor,
+    Human,
     KeyScope,
     Query,
     Submit,
@@ -149,6 +150,40 @@ class TestDelivery:
         assert second.receipt is not None
         assert first.url == f"https://app.example/humans/tasks/{task.id}"
         assert first.id != second.id
+
+    async def test_a_channel_alone_tells_those_asked_and_those_it_is_handed_on_to(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        to_two = {"emails": ["ana@example.com", "ben@example.com"]}
+        task = await engine.create(a_question(notify=("test",), assign_to=to_two))
+        await engine.tick()
+        await engine.reassign(task.id, [Human(id="cleo@example.com")], by=AGENT)
+        await engine.tick()
+        assert [(notice.event, notice.target) for notice in channel.sent] == [
+            ("opened", "ana@example.com"),
+            ("opened", "ben@example.com"),
+            ("reassigned", "ana@example.com"),
+            ("reassigned", "ben@example.com"),
+            ("opened", "cleo@example.com"),
+        ]
+
+    async def test_whom_a_notice_reaches_gets_a_link_for_as_long_as_they_may_answer(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(
+            MemoryStore(), channels=[channel], clock=clock, secret="s" * 32, public_url="https://app.example/humans"
+        )
+        to_ana = {"email": "ana@example.com"}
+        notify = ("test:ana@example.com", "test:ben@example.com", "test:#room")
+        task = await engine.create(a_question(notify=notify, assign_to=to_ana))
+        await engine.tick()
+        ana, ben, room = channel.sent
+        assert ana.person
+        assert ana.link == engine.link(task, ana.person, via="test")
+        assert ben.person
+        assert (ben.link, room.person, room.link) == (None, None, None)
+        await engine.submit(task.id, YES, by=ANA)
+        await engine.tick()
+        assert [notice.link for notice in channel.sent[3:]] == [None, None, None]
 
     async def test_retries_and_never_lets_closed_overtake_opened(self, clock):
         channel = RecordingChannel(failures=[DeliveryError("busy", retry_after=100)])

@@ -253,6 +253,27 @@ class TestClaiming:
             after(claimed, Release(by=person(BEN)))
         assert after(claimed, Release(by=person(ANA))).assignee is None
 
+    def test_claiming_and_releasing_are_told_to_everybody(self):
+        claimed = lifecycle.act(opened(ANA, BEN, notify=("email:a", "slack:#b")), Claim(by=person(ANA)), NOON)
+        assert claimed is not None
+        released = lifecycle.act(claimed.task, Release(by=person(ANA)), NOON)
+        assert released is not None
+        told = [(effect.event, effect.recipient) for effect in (*claimed.effects, *released.effects)]
+        assert told == [(event, to) for event in ("claimed", "released") for to in ("email:a", "slack:#b")]
+
+    def test_handing_on_tells_those_who_knew_and_opens_it_for_those_who_join(self):
+        task = opened(ANA, notify=("email:ana",))
+        handed = Reassign(to=(BEN,), by=person(BOSS), notify=("email:ana", "email:ben", "email:ben"))
+        change = lifecycle.act(task, handed, NOON)
+        assert change is not None
+        assert [(effect.event, effect.recipient) for effect in change.effects] == [
+            ("reassigned", "email:ana"),
+            ("opened", "email:ben"),
+        ]
+        closed = lifecycle.act(change.task, Submit(value=YES, by=person(BEN)), NOON)
+        assert closed is not None
+        assert [effect.recipient for effect in closed.effects] == ["email:ana", "email:ben"]
+
     def test_reassigning_is_for_operators(self):
         task = opened(ANA)
         with pytest.raises(ForbiddenError):

@@ -116,14 +116,16 @@ class TestFingerprint:
 
 class TestLink:
     def test_it_grants_one_task_to_one_address_for_one_attempt(self) -> None:
-        token = KeyRing(NEW).link_token("task-1", "Ana@Example.com", 2)
-        assert KeyRing(NEW).read_link(token) == Link(task_id="task-1", address="ana@example.com", attempt=2)
+        token = KeyRing(NEW).link_token("task-1", "Ana@Example.com", 2, "email")
+        assert KeyRing(NEW).read_link(token) == Link(
+            task_id="task-1", address="ana@example.com", attempt=2, via="email"
+        )
 
-    @given(st.text(max_size=50), st.text(max_size=50), st.integers(0, 1_000))
-    def test_any_text_survives(self, task_id: str, address: str, attempt: int) -> None:
+    @given(st.text(max_size=50), st.text(max_size=50), st.integers(0, 1_000), st.text(max_size=20))
+    def test_any_text_survives(self, task_id: str, address: str, attempt: int, via: str) -> None:
         ring = KeyRing(NEW)
-        token = ring.link_token(task_id, address, attempt)
-        assert ring.read_link(token) == Link(task_id=task_id, address=address.lower(), attempt=attempt)
+        token = ring.link_token(task_id, address, attempt, via)
+        assert ring.read_link(token) == Link(task_id=task_id, address=address.lower(), attempt=attempt, via=via)
         assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
     def test_a_typical_one_fits_in_a_line_of_mail(self) -> None:

@@ -45,6 +45,7 @@ from awaithumans.forms.helpers import (
     video,
 )
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
+from awaithumans.forms.quick import QuickAnswer, quick_answers
 from awaithumans.forms.render import Choice, Control, render_fields
 from awaithumans.forms.submission import Submission, parse
 from awaithumans.forms.values import Typed
@@ -57,6 +58,7 @@ __all__ = [
     "FormField",
     "FormFieldBase",
     "PictureOption",
+    "QuickAnswer",
     "SelectOption",
     "Submission",
     "TableColumn",
@@ -85,6 +87,7 @@ __all__ = [
     "pdf_viewer",
     "phone",
     "picture_choice",
+    "quick_answers",
     "ranking",
     "render_fields",
     "rich_text",

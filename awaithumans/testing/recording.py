@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import anyio.lowlevel
 
 from awaithumans.errors import InvalidRoutingError
-from awaithumans.types import Notice
+from awaithumans.types import Human, Notice
 
 
 class RecordingChannel:
@@ -33,6 +33,10 @@ class RecordingChannel:
         """Refuse an empty target, and one that begins with a space."""
         if not target or target.startswith(" "):
             raise InvalidRoutingError("notify", f"{target!r} is not a target of this channel")
+
+    def address_of(self, human: Human) -> str:
+        """Reach everybody by the host's id."""
+        return human.id
 
     async def send(self, notice: Notice) -> str | None:
         """Keep the notice, or raise the next failure."""

@@ -26,7 +26,12 @@ async def read_json(request: Request, limit: int) -> object:
     kind = _content_type(request)
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise MediaTypeError("application/json")
-    return loads(b"".join([chunk async for chunk in _limited(request, limit)]))
+    return loads(await read_bytes(request, limit))
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """Return the body as it came. Raises `BodyTooLargeError`."""
+    return b"".join([chunk async for chunk in _limited(request, limit)])
 
 
 async def read_optional_json(request: Request, limit: int) -> object:
@@ -34,7 +39,7 @@ async def read_optional_json(request: Request, limit: int) -> object:
 
     Raises `BodyTooLargeError` or `InvalidInputError`.
     """
-    body = b"".join([chunk async for chunk in _limited(request, limit)])
+    body = await read_bytes(request, limit)
     return loads(body) if body else {}
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
+from awaithumans.forms import QuickAnswer, quick_answers
 from awaithumans.lifecycle import may_answer
 from awaithumans.types import Actor, Human, Task, TaskStatus
 from awaithumans.web import csrf
@@ -63,7 +64,7 @@ class Links:
 
     async def _show(self, request: Request) -> Response:
         """Show the task and its form, or what became of it."""
-        task, human = await self._granted(request)
+        task, human, _ = await self._granted(request)
         if task.closed and not _answered_by(task, human):
             raise _ended(task)
         if task.status is TaskStatus.SUBMITTED and not _answered_by(task, human):
@@ -71,16 +72,17 @@ class Links:
         if task.closed or task.status is TaskStatus.SUBMITTED:
             review = Review(task=task, human=human, now=self._engine.clock.now())
             return rendered(request, "done.html", {"name": self._name, "human": human, "review": review, "home": False})
-        return self._page(request, task, human, *prefilled(task))
+        quick = _quick_answer(task, request.query_params.get("answer"))
+        return self._page(request, task, human, *prefilled(task), quick=quick)
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person the link was made for."""
         submitted = dict(await read_form(request, self._limit))
         csrf.ensure_same_origin(request, self._engine.public_url)
         token = "".join(submitted.pop(csrf.FIELD, []))
-        task, human = await self._granted(request)
+        task, human, via = await self._granted(request)
         csrf.ensure_token(self._engine.keys, token, _visitor(human), mount_of(request))
-        actor = Actor.of(human, auth="link", via="web")
+        actor = Actor.of(human, auth="link", via=via)
         try:
             with permitted_wait(request, self._verdict_seconds) as seconds:
                 task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=seconds)
@@ -91,10 +93,10 @@ class Links:
             if task.closed:
                 raise _ended(task) from None
             raise
-        return redirected(url(request, f"/l/{self._token(request, task, human)}"))
+        return redirected(url(request, f"/l/{self._token(request, task, human, via)}"))
 
-    async def _granted(self, request: Request) -> tuple[Task, Human]:
-        """Return what the link still grants. Raises what a page can say."""
+    async def _granted(self, request: Request) -> tuple[Task, Human, str]:
+        """Return what the link still grants, and what brought it. Raises what a page can say."""
         link = self._engine.keys.read_link(request.path_params["token"])
         if link is None:
             raise LinkUnknownError("this link is not valid")
@@ -111,12 +113,13 @@ class Links:
                 "this link was for an earlier answer",
                 hint="An answer was refused, and a newer message has the link to try again.",
             )
-        return task, guest
+        return task, guest, link.via
 
-    def _token(self, request: Request, task: Task, human: Human) -> str:
+    def _token(self, request: Request, task: Task, human: Human, via: str) -> str:
         """Return the link to go on with: after a refused answer, the next one's."""
-        given: str = request.path_params["token"]
-        return self._engine.keys.link_token(task.id, human.email or human.id, task.attempt) if task.refused else given
+        if task.refused:
+            return self._engine.keys.link_token(task.id, human.email or human.id, task.attempt, via)
+        return str(request.path_params["token"])
 
     def _page(
         self,
@@ -127,6 +130,7 @@ class Links:
         errors: Mapping[str, str],
         *,
         status: int = 200,
+        quick: QuickAnswer | None = None,
     ) -> Response:
         context = {
             "name": self._name,
@@ -136,8 +140,15 @@ class Links:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._engine.keys.form_token(_visitor(human), mount_of(request)),
             "by_link": True,
+            "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True)
+
+
+def _quick_answer(task: Task, text: str | None) -> QuickAnswer | None:
+    """Return the answer that a button in a message stands for; it is given once the page is sent."""
+    answers = quick_answers(task.spec.form, task.spec.response_schema)
+    return next((answer for answer in answers if answer.text == text), None)
 
 
 def _visitor(human: Human) -> str:

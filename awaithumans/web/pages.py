@@ -13,7 +13,7 @@ from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, For
 from awaithumans.lifecycle import may_see
 from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Actor, Cancel, Claim, Command, Human, Query, Release, Task
 from awaithumans.web import csrf, queries
-from awaithumans.web.access import Access
+from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
 from awaithumans.web.rendering import redirected, rendered
@@ -105,6 +105,7 @@ class Pages:
             "/tasks/{task_id}/claim": {"POST": self._claim},
             "/tasks/{task_id}/release": {"POST": self._release},
             "/tasks/{task_id}/cancel": {"POST": self._cancel},
+            "/tasks/{task_id}/redeliver": {"POST": self._redeliver},
         }
 
     async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
@@ -178,6 +179,14 @@ class Pages:
         """Withdraw the question."""
         return await self._act(request, lambda actor, reason: Cancel(by=actor, reason=reason))
 
+    async def _redeliver(self, request: Request) -> Response:
+        """Tell those again who could not be told."""
+        human, _ = await self._posted(request)
+        task = await self._seen_by(request, human)
+        ensure(human.operator, "only an operator may have messages sent again")
+        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"))
+        return redirected(url(request, f"/tasks/{task.id}"))
+
     # ── Parts ─────────────────────────────────────────────────────────────────
 
     async def _person(self, request: Request) -> Human:
@@ -238,6 +247,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
+            "quick": None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)
 

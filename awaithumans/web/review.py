@@ -41,6 +41,7 @@ ACTION_WORDS = {
     "redacted": "erased the answer",
     "deadline_extended": "allowed more time for the check",
     "notification_failed": "could not tell a recipient",
+    "redelivery_requested": "had the message sent again",
 }
 
 

@@ -17,6 +17,7 @@ from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
 from awaithumans.web.assets import static_file
 from awaithumans.web.envelope import json_error
+from awaithumans.web.inbound import ChannelDoor
 from awaithumans.web.links import Links
 from awaithumans.web.mount import located, mount_of
 from awaithumans.web.pages import Pages, error_page
@@ -61,7 +62,8 @@ class Router:
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(engine, access, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
-        routes = _routes(api.routes(), api.on_error, prefix="/api")
+        door = ChannelDoor(engine, max_body_bytes=max_body_bytes)
+        routes = _routes({**api.routes(), **door.routes()}, api.on_error, prefix="/api")
         if engine.keys.keyed:
             pages = Pages(engine, access, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
             links = Links(engine, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)

@@ -200,3 +200,44 @@ async def test_nobody_learns_the_address_of_a_link(world: World, client: httpx2.
     assert (await client.get("/l/x")).headers["Referrer-Policy"] == "no-referrer"
     assert (await client.get(link)).headers["Cache-Control"] == "no-store"
     assert HOST not in (await client.get(link)).text
+
+
+# ── Answers on a button ───────────────────────────────────────────────────────
+
+ONE_CHOICE = {"type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"]}
+
+
+async def test_a_button_in_a_message_only_proposes_an_answer(world: World, client: httpx2.AsyncClient) -> None:
+    """Scanners and previews open every link of a message."""
+    task_id, link = await link_to(world, client, response_schema=ONE_CHOICE)
+    for answer in ("true", "false"):
+        page = await client.get(f"{link}?answer={answer}")
+        assert page.status_code == 200
+        assert "Nothing is sent yet." in page.text
+        assert f'<input type="hidden" name="approved" value="{answer}">' in page.text
+    assert (await client.head(f"{link}?answer=true")).status_code == 200
+    assert (await world.task(task_id)).answers == ()
+    fields = await form(client, f"{link}?answer=false", None, approved="false")
+    sent = await client.post(link, data=fields, headers=SAME)
+    assert sent.status_code == 303
+    assert (await world.task(task_id)).response == {"approved": False}
+
+
+@pytest.mark.parametrize("answer", ["maybe", "", "True", "<b>"])
+async def test_an_answer_that_is_none_of_the_buttons_shows_the_form(
+    world: World, client: httpx2.AsyncClient, answer: str
+) -> None:
+    _, link = await link_to(world, client, response_schema=ONE_CHOICE)
+    page = await client.get(link, params={"answer": answer})
+    assert "Nothing is sent yet." not in page.text
+    assert 'type="radio"' in page.text
+
+
+async def test_the_trail_names_the_channel_that_brought_the_link(world: World, client: httpx2.AsyncClient) -> None:
+    task_id, _ = await link_to(world, client)
+    link = world.engine.link(await world.task(task_id), ANA, via="email").removeprefix(HOST)
+    fields = await form(client, link, None, approved="true")
+    await client.post(link, data=fields, headers=SAME)
+    answer = (await world.task(task_id)).answer
+    assert answer
+    assert (answer.by.auth, answer.by.via) == ("link", "email")
