@@ -31,11 +31,12 @@ from awaithumans.errors import (
 from awaithumans.following import GOOD_FOR, PAUSE, Course
 from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.leases import Leases
+from awaithumans.origins import read_origin
 from awaithumans.protocols import Channel, Clock, Directory, Joinable, KeepsRecords, Store, TaskEngine, Verifier
 from awaithumans.records import MemoryRecords
 from awaithumans.routing import AddressDirectory, addresses_of, entry_of, recipients_of
 from awaithumans.runner import Runner
-from awaithumans.signing import KeyRing
+from awaithumans.signing import Embed, KeyRing
 from awaithumans.statistics import Statistics, statistics
 from awaithumans.telemetry import Deed, Telemetry
 from awaithumans.types import (
@@ -47,6 +48,7 @@ from awaithumans.types import (
     Command,
     Cursor,
     Delivery,
+    EmbeddedPage,
     Entry,
     Human,
     JsonObject,
@@ -60,6 +62,8 @@ from awaithumans.types import (
 from awaithumans.wakeups import Bell, Feed, Hub
 
 MAX_MODELS = 10_000
+SHORTEST_EMBED = timedelta(minutes=1)
+LONGEST_EMBED = timedelta(hours=1)
 PURGE_PAGE = 500
 _BEGINNING = from_microseconds(0)
 ASKED_ELSEWHERE = (
@@ -439,6 +443,39 @@ class Engine(TaskEngine):
         if self.public_url is None:
             raise ConfigurationError("a link needs an address", hint="Pass Engine(public_url=...).")
         return f"{self.public_url}/l/{self.keys.link_token(task.id, human.email or human.id, task.attempt, via)}"
+
+    def embed(
+        self,
+        task: Task,
+        human: Human,
+        *,
+        origin: str,
+        valid_for: timedelta = timedelta(minutes=5),
+        stated_by: str | None = None,
+    ) -> EmbeddedPage:
+        """Make an address of the task's page for a frame in the host's product.
+
+        The page lets `human`, and nobody else, read and answer this one task,
+        and only pages of `origin` can show it; whatever their rights are, it
+        has none of an operator. It can be loaded within `valid_for`, one
+        minute to one hour, and answered within an hour of that. Give the
+        address to that person's browser alone. `stated_by` names the principal
+        whose word it is that the person is `human`. Raises `InvalidInputError` for
+        what is no origin, and `ConfigurationError` without `secret` or
+        `public_url`.
+        """
+        if self.public_url is None:
+            raise ConfigurationError("a page in a frame needs an address", hint="Pass Engine(public_url=...).")
+        until = self.clock.now() + min(max(valid_for, SHORTEST_EMBED), LONGEST_EMBED)
+        embed = Embed(
+            task_id=task.id,
+            address=human.email or human.id,
+            origin=read_origin(origin),
+            expires_at=int(until.timestamp()),
+            stated_by=stated_by,
+        )
+        token = self.keys.embed_token(embed)
+        return EmbeddedPage(url=f"{self.public_url}/embed/{token}", expires_at=until.replace(microsecond=0))
 
     def _link_if_theirs(self, task: Task, human: Human, via: str) -> str | None:
         """Make a link where one can be made, and would be good."""

@@ -9,7 +9,7 @@ import hmac
 import json
 import secrets as randomness
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from awaithumans.errors import ConfigurationError, InvalidInputError
@@ -42,6 +42,19 @@ class Link:
     attempt: int
     via: str
     """The channel that brought it, or `web`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embed:
+    """What the address of an embedded page grants: one task, one address, inside one origin's pages."""
+
+    task_id: str
+    address: str
+    origin: str
+    expires_at: int
+    """Seconds since 1970."""
+    stated_by: str | None
+    """The principal that said who it is for; None for the host's own code."""
 
 
 class KeyRing:
@@ -129,8 +142,7 @@ class KeyRing:
         Equal arguments give an equal token. The address can be read from it.
         Raises `ConfigurationError` on a ring without secrets.
         """
-        body = json.dumps([task_id, address.lower(), attempt, via], separators=(",", ":")).encode()
-        token = self._seal("link", body)
+        token = self._seal("link", _compact([task_id, address.lower(), attempt, via]))
         if len(token) > MAX_LINK_LENGTH:
             raise InvalidInputError("task id and address are too long for a link")
         return token
@@ -146,6 +158,27 @@ class KeyRing:
             return None
         task_id, address, attempt, via = cast("tuple[str, str, int, str]", json.loads(body))
         return Link(task_id=task_id, address=address, attempt=attempt, via=via)
+
+    def embed_token(self, embed: Embed) -> str:
+        """Make the token of an embedded page; letter case of the address does not count.
+
+        Raises `ConfigurationError` on a ring without secrets.
+        """
+        token = self._seal("embed", _compact(asdict(embed) | {"address": embed.address.lower()}))
+        if len(token) > MAX_LINK_LENGTH:
+            raise InvalidInputError("task id, address and origin are too long for an address")
+        return token
+
+    def read_embed(self, token: str) -> Embed | None:
+        """Return what the token grants; None if it was not made by this ring.
+
+        Never raises, whatever the text. Its time, the task and the person are
+        for the caller to check.
+        """
+        body = self._open("embed", token) if len(token) <= MAX_LINK_LENGTH else None
+        if body is None:
+            return None
+        return Embed(**json.loads(body))
 
     def form_token(self, person_id: str, mount: str) -> str:
         """Make the hidden token of a form, for one person and mount point.
@@ -372,6 +405,10 @@ def _canonical(content: object) -> bytes:
     from awaithumans.documents import canonical  # here: who checks a webhook needs the standard library alone
 
     return canonical(content).encode()
+
+
+def _compact(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def _digest(content: object) -> str:

@@ -715,6 +715,21 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedPage:
+    """The page of a task, to be shown in a frame of the host's product."""
+
+    url: str
+    """The frame's `src`. Whoever has it is taken for the person it was made for."""
+    expires_at: datetime
+    """Until when it can be loaded."""
+
+    @property
+    def token(self) -> str:
+        """Give the last part of the address, which grants it."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """What somebody sent to a channel's own addresses, below `{mount}/api/channels/{name}`."""
 

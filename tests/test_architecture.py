@@ -25,6 +25,7 @@ LAYERS = (
         "display",
         "signing",
         "routing",
+        "origins",
         "wire",
         "statistics",
     },

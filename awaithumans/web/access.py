@@ -71,6 +71,11 @@ class Principal:
         return self.may_see(task) or self.commands
 
     @property
+    def may_answer_for_others(self) -> bool:
+        """Tell whether it may name the person who answers."""
+        return Scope.ANSWER_AS in self.scopes
+
+    @property
     def may_answer_own(self) -> bool:
         """Tell whether it may answer what it asked itself."""
         return Scope.ANSWER_OWN in self.scopes
@@ -145,7 +150,7 @@ async def answering_actor(engine: Engine, principal: Principal, email: str | Non
 
     Raises `ForbiddenError` where the principal may not speak for others.
     """
-    states = Scope.ANSWER_AS in principal.scopes
+    states = principal.may_answer_for_others
     via = channel if channel and states else "api"
     if email is None or (principal.human and email.lower() in principal.human.addresses):
         return replace(principal.actor, via=via)

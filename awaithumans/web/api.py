@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from importlib.metadata import version
 
 from starlette.requests import Request
@@ -12,7 +13,8 @@ from starlette.responses import Response
 
 from awaithumans import wire
 from awaithumans.engine import Engine
-from awaithumans.errors import AwaitHumansError, IdempotencyConflictError, TaskNotFoundError
+from awaithumans.errors import AwaitHumansError, ForbiddenError, IdempotencyConflictError, TaskNotFoundError
+from awaithumans.origins import is_among, read_origin
 from awaithumans.types import (
     Cancel,
     Claim,
@@ -31,13 +33,13 @@ from awaithumans.web import queries
 from awaithumans.web.access import Access, Principal, answering_actor, ensure
 from awaithumans.web.bodies import discard, read_json, read_optional_json
 from awaithumans.web.departure import until_departure
-from awaithumans.web.envelope import json_error, json_response
+from awaithumans.web.envelope import EmbedOriginError, json_error, json_response
 from awaithumans.web.events import EventStream, event, opening
 from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
 from awaithumans.web.seats import permitted_wait
-from awaithumans.web.shapes import LeaseBody, ReassignBody
+from awaithumans.web.shapes import MAX_EMBED_SECONDS, EmbedBody, LeaseBody, ReassignBody
 
 NOT_YOURS = "you don't have access to this task"
 
@@ -45,9 +47,18 @@ NOT_YOURS = "you don't have access to this task"
 class Api:
     """The handlers of the JSON API; `wire.py` has its shapes."""
 
-    def __init__(self, engine: Engine, access: Access, *, max_body_bytes: int, verdict_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        access: Access,
+        *,
+        embed_origins: Sequence[str],
+        max_body_bytes: int,
+        verdict_seconds: float,
+    ) -> None:
         self._engine = engine
         self._access = access
+        self._embed_origins = embed_origins
         self._limit = max_body_bytes
         self._verdict_seconds = verdict_seconds
 
@@ -68,6 +79,7 @@ class Api:
             "/tasks/{task_id}/deliveries": {"GET": self._deliveries},
             "/tasks/{task_id}/redeliver": {"POST": self._redeliver},
             "/deliveries/failed": {"GET": self._failures},
+            "/embed/tokens": {"POST": self._embed},
             "/leases": {"POST": self._lease},
             "/events": {"GET": self._events},
             "/stats/tasks": {"GET": self._stats},
@@ -200,6 +212,23 @@ class Api:
         await discard(request, self._limit)
         ensure(principal.human or principal.commands, "releasing needs the scope operate")
         return await self._act((await self._visible(request, principal)).id, Release(by=principal.actor))
+
+    async def _embed(self, request: Request) -> Response:
+        """Make an address of a task's page for a frame in the host's product."""
+        principal = await self._access.principal(request)
+        ensure(principal.may_answer_for_others, "embedding needs the scope answer:as")
+        body = wire.read_body(EmbedBody, await read_json(request, self._limit))
+        task = await self._engine.get(body.task_id)
+        human = await self._engine.directory.find(body.sub)
+        if human is None:
+            raise ForbiddenError("sub names nobody in the directory")
+        if not is_among(origin := read_origin(body.parent_origin), self._embed_origins):
+            raise EmbedOriginError(f"pages of {origin} may not show tasks")
+        valid_for = timedelta(seconds=min(body.ttl_seconds, MAX_EMBED_SECONDS))
+        stated_by = principal.actor.principal
+        page = self._engine.embed(task, human, origin=origin, valid_for=valid_for, stated_by=stated_by)
+        expires_at = page.expires_at.isoformat()
+        return json_response({"embed_token": page.token, "embed_url": page.url, "expires_at": expires_at})
 
     # ── Operating ─────────────────────────────────────────────────────────────
 

@@ -42,6 +42,15 @@ class MethodNotAllowedError(AwaitHumansError):
         self.allowed = allowed
 
 
+class EmbedOriginError(InvalidInputError):
+    """Pages of this origin may not show tasks inside them."""
+
+    code = "EMBED_ORIGIN_NOT_ALLOWED"
+    anchor = "embed-origin-not-allowed"
+    status = 400
+    default_hint = "Name it in Router(embed_origins=[...])."
+
+
 class MediaTypeError(AwaitHumansError):
     """The body is of a type that is not read here."""
 

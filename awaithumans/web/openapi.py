@@ -13,7 +13,7 @@ from awaithumans.forms import FormDefinition
 from awaithumans.routing import AddressDirectory, is_for_agents
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
-from awaithumans.web.shapes import LeaseBody, ReassignBody
+from awaithumans.web.shapes import EmbedBody, LeaseBody, ReassignBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
@@ -27,11 +27,13 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "CreateBody": CreateBody,
     "CancelBody": CancelBody,
     "CompleteBody": CompleteBody,
+    "EmbedBody": EmbedBody,
     "ReassignBody": ReassignBody,
     "LeaseBody": LeaseBody,
     "FormDefinition": FormDefinition,
 }
 _REASONS = {
+    "400": "Pages of this origin may not show tasks.",
     "401": "No valid token, and nobody logged in.",
     "403": "Known, and not allowed.",
     "404": "There is no such task.",
@@ -193,6 +195,15 @@ def _verb_paths() -> Json:
 def _service_paths() -> Json:
     days = _query("window_days", {"type": "integer", "minimum": 1, "maximum": 365, "default": 30})
     return {
+        "/embed/tokens": {
+            "post": _operation(
+                "embedTask",
+                "Make an address of a task's page for a frame in the host's product.",
+                body="EmbedBody",
+                success=_ok(_ref("EmbeddedPage")),
+                errors="400 401 403 404 413 415 422",
+            )
+        },
         "/leases": {
             "post": _operation(
                 "lease",
@@ -461,6 +472,7 @@ _RESPONSES: Mapping[str, Json] = {
             "by_channel": {"type": "object", "additionalProperties": _COUNT},
         }
     ),
+    "EmbeddedPage": _object({"embed_token": _TEXT, "embed_url": _TEXT, "expires_at": _TIME}),
     "Lease": _object({"held": _FLAG}),
     "Me": _object(
         {

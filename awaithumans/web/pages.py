@@ -16,7 +16,7 @@ from awaithumans.web import csrf, queries
 from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
-from awaithumans.web.rendering import redirected, rendered
+from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
     STATUS_WORDS,
@@ -255,7 +255,9 @@ class Pages:
         return {"name": self._name, "human": human}
 
 
-def error_page(request: Request, error: AwaitHumansError, *, name: str, home: bool = True) -> Response:
+def error_page(
+    request: Request, error: AwaitHumansError, *, name: str, home: bool = True, frame: Frame | None = None
+) -> Response:
     """Answer with a page that says what went wrong and what to do."""
     hint = error.hint
     if isinstance(error, NotAuthenticatedError):
@@ -267,5 +269,6 @@ def error_page(request: Request, error: AwaitHumansError, *, name: str, home: bo
         "message": error.message[:1].upper() + error.message[1:] + ".",
         "hint": hint,
         "home": home and not isinstance(error, AccessError),
+        "code": error.code,
     }
-    return rendered(request, "message.html", context, status=error.status)
+    return rendered(request, "message.html", context, status=error.status, frame=frame)

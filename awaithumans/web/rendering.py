@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,9 +14,10 @@ from starlette.responses import Response
 from awaithumans.web.assets import ASSETS
 from awaithumans.web.mount import url
 
+_UNFRAMED = "frame-ancestors 'none'"
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; connect-src 'self'"
+    f"{_UNFRAMED}; base-uri 'none'; connect-src 'self'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -27,10 +29,27 @@ _HEADERS = {
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a page is shown inside another one."""
+
+    origin: str
+    """Of the page around it."""
+    task_id: str
+
+
 def rendered(
-    request: Request, template: str, context: Mapping[str, object], *, status: int = 200, posts: bool = False
+    request: Request,
+    template: str,
+    context: Mapping[str, object],
+    *,
+    status: int = 200,
+    posts: bool = False,
+    frame: Frame | None = None,
 ) -> Response:
     """Answer with a page; `posts` tells whether it has a form to send.
+
+    Only pages of the frame's origin may show it inside theirs.
 
     Addresses may be capabilities, so no other site gets them as a referrer.
     With `no-referrer` browsers send `Origin: null` along with forms, which
@@ -40,10 +59,14 @@ def rendered(
     """
     page = _ENVIRONMENT.get_template(template).render(
         **context,
+        frame=frame,
         href=partial(url, request),
         static=partial(_static, request),
     )
     headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    if frame:
+        del headers["X-Frame-Options"]  # which cannot name an origin
+        headers["Content-Security-Policy"] = _POLICY.replace(_UNFRAMED, f"frame-ancestors {frame.origin}")
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
 
 

@@ -13,12 +13,15 @@ from starlette.types import Receive, Scope, Send
 
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConfigurationError
+from awaithumans.origins import read_origin
 from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
 from awaithumans.web.assets import static_file
+from awaithumans.web.embeds import EmbedGrants
 from awaithumans.web.envelope import json_error
+from awaithumans.web.guests import GuestPages
 from awaithumans.web.inbound import ChannelDoor
-from awaithumans.web.links import Links
+from awaithumans.web.links import LinkGrants
 from awaithumans.web.mount import located, mount_of
 from awaithumans.web.pages import Pages, error_page
 from awaithumans.web.resource import ErrorPage, Handler, Resource
@@ -39,6 +42,9 @@ class Router:
         tokens: what programs may come with.
         max_body_bytes: request bodies longer than this are refused.
         name: what the pages call this service.
+        embed_origins: whose pages a task can be shown inside, as programs ask
+            for by `POST /api/embed/tokens`: `https://app.example.com`, or
+            `https://*.example.com` for each name directly below.
         verdict_seconds: how long somebody who answered waits for a verifier
             before the task is shown as it then stands.
 
@@ -54,6 +60,7 @@ class Router:
         tokens: Sequence[ApiToken] = (),
         max_body_bytes: int = 1_048_576,
         name: str = "awaithumans",
+        embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
@@ -61,14 +68,23 @@ class Router:
         self._name = name
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
-        api = Api(engine, access, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
+        api = Api(
+            engine,
+            access,
+            embed_origins=[read_origin(origin, wildcard=True) for origin in embed_origins],
+            max_body_bytes=max_body_bytes,
+            verdict_seconds=verdict_seconds,
+        )
         door = ChannelDoor(engine, max_body_bytes=max_body_bytes)
         routes = _routes({**api.routes(), **door.routes()}, api.on_error, prefix="/api")
         if engine.keys.keyed:
             pages = Pages(engine, access, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
-            links = Links(engine, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
             routes += _routes(pages.routes(), pages.on_error)
-            routes += _routes(links.routes(), links.on_error)
+            for grants in (LinkGrants(engine), EmbedGrants(engine)):
+                guests = GuestPages(
+                    engine, grants, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds
+                )
+                routes += _routes(guests.routes(), guests.on_error)
             routes += _routes({"/static/{fingerprint}/{name}": {"GET": static_file}}, pages.on_error)
         self._routing = Routing(routes, redirect_slashes=False, default=Resource({}, on_error=self._nothing_here))
 

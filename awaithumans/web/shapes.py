@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr
 
 from awaithumans.leases import MAX_HOLDER, MAX_NAME, MAX_SECONDS
 
+MAX_EMBED_SECONDS = 3_600
+
 
 class ReassignBody(BaseModel):
     """What `POST /tasks/{id}/reassign` takes."""
@@ -15,6 +17,19 @@ class ReassignBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     assign_to: Annotated[dict[StrictStr, object], Field(min_length=1)]
+
+
+class EmbedBody(BaseModel):
+    """What `POST /embed/tokens` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_id: Annotated[StrictStr, Field(min_length=1, max_length=64)]
+    parent_origin: Annotated[StrictStr, Field(min_length=1, max_length=256)]
+    sub: Annotated[StrictStr, Field(min_length=1, max_length=256)]
+    """Who it is for: an address that the directory knows."""
+    ttl_seconds: Annotated[int, Field(strict=True, ge=0)] = 300
+    """How long the page can be loaded; less than a minute is a minute, more than an hour is an hour."""
 
 
 class LeaseBody(BaseModel):

@@ -26,7 +26,7 @@ class Scope(StrEnum):
     ANSWER_OWN = "answer:own"
     """Answer what it asked itself; for tests."""
     ANSWER_AS = "answer:as"
-    """Name the person who answered; recorded as stated by the token."""
+    """Name the person who answers, also for a page in a frame; recorded as stated by the token."""
     OPERATE = "operate"
     """Cancel, collect, delete, release and reassign any task."""
 

@@ -74,6 +74,6 @@ def test_every_route_but_the_document_itself_is_described() -> None:
     described = {(path, method) for path, item in schema.raw_schema["paths"].items() for method in item} - {
         (path, "parameters") for path in schema.raw_schema["paths"]
     }
-    api = Api(Engine(MemoryStore()), access=None, max_body_bytes=1, verdict_seconds=1)  # type: ignore[arg-type]
+    api = Api(Engine(MemoryStore()), access=None, embed_origins=(), max_body_bytes=1, verdict_seconds=1)  # type: ignore[arg-type]
     routed = {(path, method.lower()) for path, methods in api.routes().items() for method in methods}
     assert described == routed - {("/openapi.json", "get")}

@@ -1,0 +1,200 @@
+"""The page of one task for somebody without a log-in: to read it, and to answer it.
+
+What grants the page is no log-in: it opens its task and nothing else. It is
+held against the directory and the task each time it is used, so handing the
+task on or removing the person from the directory ends it, and so does an
+answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from awaithumans.engine import Engine
+from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
+from awaithumans.forms import QuickAnswer, quick_answers
+from awaithumans.lifecycle import may_answer
+from awaithumans.types import Actor, Human, Task, TaskStatus
+from awaithumans.web import csrf
+from awaithumans.web.bodies import read_form
+from awaithumans.web.mount import mount_of, url
+from awaithumans.web.pages import error_page
+from awaithumans.web.rendering import Frame, moment, redirected, rendered
+from awaithumans.web.resource import Handler
+from awaithumans.web.review import FormRefusedError, Review, prefilled, send_answer
+from awaithumans.web.seats import permitted_wait
+
+NOTHING_TO_DO = "You need not do anything."
+
+
+class LinkUnknownError(AwaitHumansError, LookupError):
+    """The link was not made here, or its task is gone."""
+
+    code = "LINK_UNKNOWN"
+    anchor = "link-unknown"
+    status = 404
+    default_hint = "Open it exactly as it stands in the message; some programs cut long links."
+
+
+class LinkEndedError(AwaitHumansError):
+    """The link was good, and is not any more."""
+
+    code = "LINK_ENDED"
+    anchor = "link-ended"
+    status = 410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What somebody may do here: answer this task as this person."""
+
+    task: Task
+    human: Human
+    actor: Actor
+    path: str
+    """Where the form is sent to, below the mount."""
+
+
+class Grants(Protocol):
+    """One way to be let in."""
+
+    path: str
+    """The address, with a `{token}`."""
+
+    async def grant(self, request: Request) -> Grant:
+        """Return what the request's token still grants. Raises what a page can say."""
+        ...
+
+    def path_after(self, grant: Grant, task: Task) -> str:
+        """Return where to go on once the task was answered."""
+        ...
+
+    def frame(self, request: Request) -> Frame | None:
+        """Return whose pages may show this one inside theirs, if anybody's."""
+        ...
+
+
+class GuestPages:
+    """The handlers of one way in."""
+
+    def __init__(
+        self, engine: Engine, grants: Grants, *, name: str, max_body_bytes: int, verdict_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._grants = grants
+        self._name = name
+        self._limit = max_body_bytes
+        self._verdict_seconds = verdict_seconds
+
+    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
+        """Return the handlers by path and method."""
+        return {self._grants.path: {"GET": self._show, "POST": self._answer}}
+
+    async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
+        """Answer with a page that leads nowhere else."""
+        return error_page(request, error, name=self._name, home=False, frame=self._grants.frame(request))
+
+    async def _show(self, request: Request) -> Response:
+        """Show the task and its form, or what became of it."""
+        grant = await self._grants.grant(request)
+        task, human = grant.task, grant.human
+        if task.closed and not _answered_by(task, human):
+            raise _ended(task)
+        if task.status is TaskStatus.SUBMITTED and not _answered_by(task, human):
+            raise LinkEndedError("somebody else's answer is being checked", hint=NOTHING_TO_DO)
+        if task.closed or task.status is TaskStatus.SUBMITTED:
+            return self._done(request, grant)
+        return self._page(request, grant, *prefilled(task), quick=_quick_answer(task, request))
+
+    async def _answer(self, request: Request) -> Response:
+        """Answer the task as the person who was let in."""
+        submitted = dict(await read_form(request, self._limit))
+        csrf.ensure_same_origin(request, self._engine.public_url)
+        token = "".join(submitted.pop(csrf.FIELD, []))
+        grant = await self._grants.grant(request)
+        csrf.ensure_token(self._engine.keys, token, _visitor(grant.human), mount_of(request))
+        try:
+            with permitted_wait(request, self._verdict_seconds) as seconds:
+                task = await send_answer(self._engine, grant.task, grant.actor, submitted, verdict_seconds=seconds)
+        except FormRefusedError as refused:
+            return self._page(request, grant, refused.values, refused.errors, status=422)
+        except ConflictError:
+            task = await self._engine.get(grant.task.id)
+            if task.closed:
+                raise _ended(task) from None
+            raise
+        return redirected(url(request, self._grants.path_after(grant, task)))
+
+    def _done(self, request: Request, grant: Grant) -> Response:
+        review = Review(task=grant.task, human=grant.human, now=self._engine.clock.now())
+        context = {"name": self._name, "human": grant.human, "review": review, "home": False}
+        return rendered(request, "done.html", context, frame=self._grants.frame(request))
+
+    def _page(
+        self,
+        request: Request,
+        grant: Grant,
+        values: Mapping[str, object],
+        errors: Mapping[str, str],
+        *,
+        status: int = 200,
+        quick: QuickAnswer | None = None,
+    ) -> Response:
+        now = self._engine.clock.now()
+        context = {
+            "name": self._name,
+            "human": grant.human,
+            "review": Review(task=grant.task, human=grant.human, now=now, values=values, errors=errors),
+            "action": url(request, grant.path),
+            "csrf_field": csrf.FIELD,
+            "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
+            "by_link": True,
+            "quick": quick,
+        }
+        return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))
+
+
+async def guest_and_task(engine: Engine, address: str, task_id: str) -> tuple[Human, Task]:
+    """Return who is let in, without an operator's rights, and to what.
+
+    Raises `LinkUnknownError` for a task that is gone, and `LinkEndedError`
+    for a person who is, or whom the task is not addressed to.
+    """
+    try:
+        task = await engine.get(task_id)
+    except TaskNotFoundError:
+        raise LinkUnknownError("the question behind this link is not here any more") from None
+    human = await engine.directory.find(address)
+    guest = human and replace(human, operator=False)
+    if guest is None or not may_answer(task, guest):
+        raise LinkEndedError("this question is not addressed to you any more", hint=NOTHING_TO_DO)
+    return guest, task
+
+
+def _quick_answer(task: Task, request: Request) -> QuickAnswer | None:
+    """Return the answer that a button in a message stands for; it is given once the page is sent."""
+    text = request.query_params.get("answer")
+    answers = quick_answers(task.spec.form, task.spec.response_schema)
+    return next((answer for answer in answers if answer.text == text), None)
+
+
+def _visitor(human: Human) -> str:
+    """Name who comes without a log-in; not the same as when logged in."""
+    return f"link:{human.id}"
+
+
+def _answered_by(task: Task, human: Human) -> bool:
+    return task.answer is not None and bool(task.answer.by.human.addresses & human.addresses)
+
+
+def _ended(task: Task) -> LinkEndedError:
+    when = moment(task.closed_at or task.changed_at)
+    if task.response is not None and task.answer is not None:
+        return LinkEndedError(f"{task.answer.by.human.label} answered this question on {when}", hint=NOTHING_TO_DO)
+    ended = {"timed_out": "expired", "cancelled": "was withdrawn"}.get(task.status.value, "was closed")
+    return LinkEndedError(f"this question {ended} on {when}", hint=NOTHING_TO_DO)
