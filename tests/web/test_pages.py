@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from awaithumans.errors import ConfigurationError
-from awaithumans.types import Actor, TaskStatus
+from awaithumans.protocols import DeliveryError
+from awaithumans.testing.channels import RecordingChannel
+from awaithumans.types import Actor, Notice, TaskStatus
 from awaithumans.web import ApiToken, Router, Scope
 from tests.web.world import ANA, BOB, OLGA, YES, World, as_person, as_program, form, secret_of
 
@@ -287,3 +289,46 @@ async def test_a_form_that_cannot_be_read_changes_nothing(
     for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/claim", world.link(await world.task(task_id))):
         assert (await client.post(path, content=content, headers=headers)).status_code == status
     assert (await world.task(task_id)).version == 1
+
+
+# ── Telling again ─────────────────────────────────────────────────────────────
+
+
+class Dead(RecordingChannel):
+    dead = True
+
+    async def send(self, notice: Notice) -> str | None:
+        if self.dead:
+            raise DeliveryError("no such mailbox", permanent=True)
+        return await super().send(notice)
+
+
+async def test_an_operator_has_a_message_sent_again() -> None:
+    channel = Dead()
+    world = World(channels=[channel])
+    async with world.client() as client:
+        task_id = await world.ask(client, by="asker", notify=["test:ana"])
+        await world.engine.tick()
+        page = (await client.get(f"/tasks/{task_id}", headers=as_person("olga"))).text
+        assert "no such mailbox" in page
+        assert "Send again" in page
+        channel.dead = False
+        fields = await form(client, f"/tasks/{task_id}", "olga")
+        sent = await client.post(f"/tasks/{task_id}/redeliver", data=fields, headers=as_person("olga"))
+        assert (sent.status_code, sent.headers["Location"]) == (303, f"/tasks/{task_id}")
+        await world.engine.tick()
+        assert channel.events(task_id) == ["opened"]
+        page = (await client.get(f"/tasks/{task_id}", headers=as_person("olga"))).text
+        assert "Send again" not in page
+        assert "had the message sent again" in page
+
+
+async def test_nobody_else_does() -> None:
+    world = World(channels=[Dead()])
+    async with world.client() as client:
+        task_id = await world.ask(client, by="asker", notify=["test:ana"])
+        await world.engine.tick()
+        assert "Send again" not in (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
+        fields = await form(client, f"/tasks/{task_id}", "ana")
+        sent = await client.post(f"/tasks/{task_id}/redeliver", data=fields, headers=as_person("ana"))
+        assert sent.status_code == 403
