@@ -62,7 +62,7 @@ class TestTheChannel:
     async def test_a_workflow_without_a_worker_finds_the_word_in_its_history(self, world: World):
         """Sending takes less than an effect's time, and is not left to retries."""
         channel = TemporalChannel(world.client)
-        async with world.worker(callback="temporal:nobody"):
+        async with world.worker(callback=False):
             handle = await world.start(RefundWorkflow.run, ["A-1"], {})
             [task] = await world.open_tasks()
         await world.answer(task)
