@@ -221,14 +221,11 @@ async def _outcome(spec: TaskSpec, waiter: _Waiter, task: Task) -> Task:
 async def _withdrawn(creating: asyncio.Task[Task]) -> None:
     """Cancel a question that nobody waits for any more; one that is just being asked, too."""
     try:
-        await asyncio.wait_for(_cancel(creating), WITHDRAW_WITHIN.total_seconds())
+        async with asyncio.timeout(WITHDRAW_WITHIN.total_seconds()):
+            task = await creating
+            await _do(CANCEL, _PERSISTENT, task.id)
     except (AwaitHumansError, ActivityError, TimeoutError) as fault:
         workflow.logger.warning("a question may be left open, the engine could not be told: %s", fault)
-
-
-async def _cancel(creating: asyncio.Task[Task]) -> None:
-    task = await creating
-    await _do(CANCEL, _PERSISTENT, task.id)
 
 
 async def _do(activity: str, retries: RetryPolicy, *arguments: object) -> JsonObject:
