@@ -60,19 +60,28 @@ async def await_human(
 
     While it waits nothing runs and nothing is held; it outlives worker, engine
     and Temporal's server. Word of the decision is only a hint, upon which the
-    workflow reads the task itself; where it is lost, the workflow looks at
+    workflow reads the task itself; where it is lost, an activity looks at
     growing intervals: at half the time waited so far, at least every day, and
-    at the deadline. `timeout_seconds` counts from the moment the task is
-    created, on the engine's clock.
+    at the deadline. However long it waits, the history grows by the same few
+    events. `timeout_seconds` counts from the moment the task is created, on
+    the engine's clock.
 
-    If the call is cancelled, so is the open question. A response that
-    `response_schema` refuses, though its JSON Schema allowed it, is asked for
-    once more, with the errors at the fields.
+    If the call is cancelled, so is its question, before the cancellation goes
+    on; while the engine is away, that is tried for ten minutes. A question
+    with an `idempotency_key` stays open, since others may wait for it. What is
+    not cancelled so stays open until its deadline: after those ten minutes, or
+    where the run ends without waiting for the call (terminated, timed out,
+    returned, failed).
+
+    A response that `response_schema` refuses, though its JSON Schema allowed
+    it, is asked for once more, with the errors at the fields.
 
     Raises what `awaithumans.await_human` raises, as `ApplicationError`s of
     those classes, which fail the workflow unless caught and are not retried;
-    a client finds them by `error_of`. Raises `ActivityError` if the engine
-    cannot be asked within about an hour and a half of attempts.
+    a client finds them by `error_of`. Among them is `BodyTooLargeError`, for a
+    question or a response of more than 1,500,000 bytes: of the latter, the
+    task keeps it. Raises `ActivityError` if the engine cannot be asked within
+    about an hour and a half of attempts.
     """
     questions = _Questions.of_this_run()
     try:

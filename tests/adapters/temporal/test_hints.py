@@ -33,6 +33,7 @@ from awaithumans.channels.webhook import WebhookChannel
 from awaithumans.errors import InvalidSignatureError
 from awaithumans.signing import sign_body
 from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.recording import RecordingChannel
 from awaithumans.testing.tasks import make_spec, make_task
 from awaithumans.types import Answer, Task, TaskStatus
 from tests.adapters.temporal.conftest import ANA, PATIENCE, TOKEN, World, connected, world_on
@@ -289,18 +290,6 @@ async def test_word_outlives_a_server_that_is_killed(tmp_path):
             assert await done(handle) == ["A-1: True"]
 
 
-class People:
-    """A channel that talks to people."""
-
-    name = "people"
-
-    def check(self, target: str) -> None:
-        return
-
-    async def send(self, notice: Notice) -> str | None:
-        return None
-
-
 class TestCallbacks:
     """A mistake in who is told shows when the worker is made."""
 
@@ -313,7 +302,7 @@ class TestCallbacks:
 
     @pytest.mark.parametrize("wrong", ["temporl:{workflow_id}", "people:{workflow_id}"])
     async def test_it_goes_by_a_channel_for_programs(self, client: Client, wrong):
-        engine = Engine(MemoryStore(), channels=[TemporalChannel(client), People()])
+        engine = Engine(MemoryStore(), channels=[TemporalChannel(client), RecordingChannel("people")])
         with pytest.raises(ConfigurationError, match="that tells programs"):
             HumanActivities(engine, callback=wrong)
         HumanActivities(engine, callback="temporal:{workflow_id}")
