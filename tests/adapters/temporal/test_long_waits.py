@@ -135,6 +135,4 @@ class TestDays:
         [task] = await engine.find(Query())
         assert task.closed_at is not None
         assert task.closed_at >= task.created_at + 3 * DAY
-        closed = (await handle.fetch_history()).events[-1].event_time.ToDatetime(UTC)
-        assert closed - task.closed_at < timedelta(minutes=10)
         assert await activities(handle) == [CREATE, READ]

@@ -153,6 +153,12 @@ class TestOutcomes:
         assert isinstance(failure.cause, ApplicationError)
         assert (failure.cause.type, failure.cause.non_retryable) == ("TaskTimeoutError", True)
 
+    async def test_the_deadline_is_looked_at(self, world: World):
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {"timeout_seconds": 10})
+        assert timedelta(seconds=5) < await looked(handle) < timedelta(seconds=12)
+        await handle.cancel()
+        await failure_of(handle)
+
     async def test_the_question_is_withdrawn(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})
         [task] = await world.open_tasks()
