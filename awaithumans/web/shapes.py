@@ -17,6 +17,14 @@ class ReassignBody(BaseModel):
     assign_to: Annotated[dict[StrictStr, object], Field(min_length=1)]
 
 
+class RedeliverBody(BaseModel):
+    """What `POST /tasks/{id}/redeliver` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: StrictStr | None = None
+
+
 class LeaseBody(BaseModel):
     """What `POST /leases` takes."""
 
