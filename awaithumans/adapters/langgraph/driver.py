@@ -166,7 +166,7 @@ class Driver:
     # ── Running the graph ─────────────────────────────────────────────────────
 
     async def _advance(self, given: object) -> Position:
-        """Run whatever can run now, while nobody else runs the thread; then ask what waits."""
+        """Run whatever can run now, and ask what waits, while nobody else drives the thread."""
         position = await self._thread.read()
         questions = await self._questions(position)
         if self._next_step(position, given, questions) is None and self._all_asked(questions):
@@ -177,7 +177,7 @@ class Driver:
             while (step := self._next_step(position, given, questions)) is not None:
                 position = await self._take(step, position)
                 questions = await self._questions(position)
-        await self._ask(questions)
+            await self._ask(questions)
         return position
 
     async def _take(self, step: Step, position: Position) -> Position:
