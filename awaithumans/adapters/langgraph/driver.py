@@ -67,7 +67,7 @@ FIRST_LOOK = 30.0
 LONGEST_LOOK = 3_600.0
 """Seconds after which a waiting driver looks whether somebody else went on with the thread; growing."""
 MAX_STRAYS = 5
-"""How many answers of one drive may be to other questions than the node asks."""
+"""How many answers may be to other questions than the node asks."""
 MAX_NAMED = 400
 
 
@@ -354,15 +354,21 @@ class Driver:
         return await ask_anew(self._engine, spec)
 
     def _refuse_endless(self, asked: _Asked) -> None:
-        """Raise where a node was answered again and again by this driver, and still is not content."""
+        """Raise where a node was answered again and again, and still is not content.
+
+        What counts is what this driver has resumed; but every answer where
+        none waits, as each sweep is another driver.
+        """
         spec = asked.question.asks[0].spec
         if spec.initial_errors and len(self._resumed.intersection(asked.after)) > 1:
             raise SchemaValidationError.of_fields("response", spec.initial_errors)
-        if len(self._resumed.intersection(asked.stray)) < MAX_STRAYS:
+        strays = self._resumed.intersection(asked.stray) if self._wait else asked.stray
+        if len(strays) < MAX_STRAYS:
             return
         raise ConfigurationError(
             f"the question {spec.task[:200]!r} is another one each time its node runs, so no answer fits",
-            hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning.",
+            hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning. "
+            "Then drive the thread once and wait; with wait=False it is refused.",
         )
 
     async def _withdraw(self, asked: _Asked) -> None:
