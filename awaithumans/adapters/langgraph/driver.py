@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
-from langgraph.types import Command, Interrupt, StateSnapshot
+from langgraph.types import Command, Interrupt
 
-from awaithumans.adapters.langgraph.breakpoints import OnBreakpoint
 from awaithumans.adapters.langgraph.interrupts import (
     ANSWERED,
     Ask,
@@ -26,9 +25,6 @@ from awaithumans.adapters.langgraph.interrupts import (
 from awaithumans.adapters.langgraph.threads import (
     Begin,
     Continue,
-    Graph,
-    LocalThread,
-    OnChunk,
     OvertakenError,
     Position,
     Resume,
@@ -37,15 +33,12 @@ from awaithumans.adapters.langgraph.threads import (
 )
 from awaithumans.admission import content_of
 from awaithumans.beside import beside
-from awaithumans.blocking import run_blocking
 from awaithumans.client import (
     Meanwhile,
     ask_anew,
-    chosen_engine,
     once_more,
     refuse_lacking,
     retry_keys,
-    surrounding_engine,
     waiting_at,
 )
 from awaithumans.documents import digest
@@ -102,6 +95,22 @@ class _Asked:
         return self.question.resume([self.values[index] for index in range(len(self.question.asks))])
 
 
+ChooseEngine: TypeAlias = Callable[[], AbstractAsyncContextManager[tuple[TaskEngine, Meanwhile | None]]]
+"""Finds the engine: `chosen_engine`, with its arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a thread is driven; see `drive_human_loop`."""
+
+    on_interrupt: OnInterrupt | None = None
+    on_breakpoint: Callable[[Any], Question | Continue | None] | None = None
+    """Is given the state as the thread's kind has it."""
+    reroute: Callable[[TaskSpec], TaskSpec] | None = None
+    raise_in_node: bool = False
+    wait: bool = True
+
+
 class Driver:
     """Drives one thread to where nothing is left to do but for its caller."""
 
@@ -109,23 +118,15 @@ class Driver:
         self,
         thread: Thread,
         engine: TaskEngine,
+        options: Options,
         *,
         meanwhile: Meanwhile | None = None,
-        on_interrupt: OnInterrupt | None = None,
-        on_breakpoint: OnBreakpoint | None = None,
-        reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-        raise_in_node: bool = False,
-        wait: bool = True,
     ) -> None:
         self._thread = thread
         self._engine = engine
+        self._options = options
         self._at_terminal = meanwhile is not None
         self._meanwhile = meanwhile or partial(waiting_at, engine)
-        self._on_interrupt = on_interrupt
-        self._on_breakpoint = on_breakpoint
-        self._reroute = reroute
-        self._raise_in_node = raise_in_node
-        self._wait = wait
         self._asked: dict[str, _Asked] = {}
         self._outcomes: dict[str, Task | Exception] = {}
         self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
@@ -156,7 +157,7 @@ class Driver:
             if any(asked.answered for asked in self._asked.values()):
                 continue
             await self._raise_failed()
-            if not (self._wait and self._asked):
+            if not (self._options.wait and self._asked):
                 return position.state
             with anyio.move_on_after(pause):
                 await self._bell.rung()
@@ -210,7 +211,7 @@ class Driver:
     async def _set_aside(self, step: Step, position: Position) -> list[str]:
         """Name the outcomes that nodes are to ask again about, instead of raising them again."""
         if not self._ran:
-            for one in position.outcome_at if self._raise_in_node else position.failed_at:
+            for one in position.outcome_at if self._options.raise_in_node else position.failed_at:
                 self._given_up |= await self._without_answer(one)
         parked = [read_parked(one.value) for one in position.pending]
         given_up = self._given_up.union(*(one.after for one in parked if one))
@@ -277,7 +278,7 @@ class Driver:
         """Go on after a run that was cut off; at a breakpoint, only if told to."""
         if not self._at_breakpoint(position):
             return Continue()
-        if self._on_breakpoint and isinstance(told := self._on_breakpoint(position.state), Continue):
+        if self._options.on_breakpoint and isinstance(told := self._options.on_breakpoint(position.state), Continue):
             return told
         asked = self._asked.get(_breakpoint(position))
         return cast("Step | None", asked.resumption()) if asked and asked.answered else None
@@ -317,11 +318,11 @@ class Driver:
         for one in position.pending:
             if parked := read_parked(one.value):
                 found[one.id] = await self._own_question(parked)
-            elif self._on_interrupt and (question := self._on_interrupt(one)):
+            elif self._options.on_interrupt and (question := self._options.on_interrupt(one)):
                 found[one.id] = _Asked(question)
         stopped = position.next and not position.pending and self._at_breakpoint(position)
-        if stopped and self._on_breakpoint:
-            told = self._on_breakpoint(position.state)
+        if stopped and self._options.on_breakpoint:
+            told = self._options.on_breakpoint(position.state)
             if isinstance(told, Question):
                 found[_breakpoint(position)] = _Asked(told)
         return found
@@ -334,7 +335,7 @@ class Driver:
         ask = Ask(
             spec=spec,
             read=partial(to_resume, spec=parked.spec),
-            outcomes=CLOSED_STATUSES if self._raise_in_node else ANSWERED,
+            outcomes=CLOSED_STATUSES if self._options.raise_in_node else ANSWERED,
         )
         in_node = parked.task_id is not None
         return _Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
@@ -347,8 +348,8 @@ class Driver:
         return replace(spec, idempotency_key=f"langgraph:{key}", key_scope=KeyScope.CALL)
 
     async def _created(self, spec: TaskSpec) -> Task:
-        if self._reroute:
-            spec = self._reroute(spec)
+        if self._options.reroute:
+            spec = self._options.reroute(spec)
         if self._at_terminal:
             refuse_lacking(spec)
         return await ask_anew(self._engine, spec)
@@ -362,7 +363,7 @@ class Driver:
         spec = asked.question.asks[0].spec
         if spec.initial_errors and len(self._resumed.intersection(asked.after)) > 1:
             raise SchemaValidationError.of_fields("response", spec.initial_errors)
-        strays = self._resumed.intersection(asked.stray) if self._wait else asked.stray
+        strays = self._resumed.intersection(asked.stray) if self._options.wait else asked.stray
         if len(strays) < MAX_STRAYS:
             return
         raise ConfigurationError(
@@ -483,6 +484,12 @@ async def collect_raised(engine: TaskEngine, position: Position, error: OutcomeE
                 await engine.collect(task.id)
 
 
+async def drive_thread(thread: Thread, given: object, options: Options, choose: ChooseEngine) -> Any:
+    """Find the engine, and drive a thread of whatever kind."""
+    async with choose() as (engine, meanwhile):
+        return await Driver(thread, engine, options, meanwhile=meanwhile).drive(given)
+
+
 def lease_name(thread: Thread) -> str:
     """Name the right to run a thread."""
     short = len(thread.id) <= MAX_NAMED and thread.id.isprintable()
@@ -491,139 +498,3 @@ def lease_name(thread: Thread) -> str:
 
 def _breakpoint(position: Position) -> str:
     return f"{position.checkpoint}:{','.join(position.next)}"
-
-
-# ── What hosts call ───────────────────────────────────────────────────────────
-
-
-async def drive_human_loop(
-    graph: Graph,
-    *,
-    config: Mapping[str, Any],
-    input_state: object = None,
-    engine: TaskEngine | None = None,
-    server_url: str | None = None,
-    api_key: str | None = None,
-    on_interrupt: OnInterrupt | None = None,
-    on_breakpoint: OnBreakpoint | None = None,
-    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-    raise_in_node: bool = False,
-    wait: bool = True,
-    context: object = None,
-    stream_mode: Any = "updates",
-    on_chunk: OnChunk | None = None,
-) -> StateSnapshot:
-    """Run a graph and have people answer what it asks, until it ends.
-
-    Arguments:
-        graph: a compiled graph with a checkpointer.
-        config: as the graph's own; it names the thread.
-        input_state: what the turn begins with; None to go on with a thread
-            that has begun.
-        engine: the engine to ask; found as `await_human` finds it.
-        server_url: where another process has the router mounted, instead.
-        api_key: an API token of that router.
-        on_interrupt: tells what people are asked in place of an interrupt
-            that is not made by `await_human`; such as `tool_reviews(…)`.
-        on_breakpoint: tells what they are asked at a static breakpoint.
-        reroute: changes a question before it is asked, such as who is asked.
-        raise_in_node: hand other outcomes than an answer to the node, where
-            `await_human` raises them, instead of raising them here.
-        wait: with False, ask what is to be asked, resume what is answered,
-            and return.
-        context: the graph's runtime context.
-        stream_mode: as in `graph.stream`; what is streamed goes to `on_chunk`.
-        on_chunk: is called with each chunk.
-
-    Returns the state when the turn has ended, or when all that is left to do
-    is the caller's: interrupts of other kinds, and breakpoints.
-
-    Parallel questions are asked at the same time, and each answer resumes its
-    own interrupt as it comes. If this process dies, the same call goes on
-    where the thread is parked and finds the same tasks: nothing is asked
-    twice, and no answer is lost. Of several that drive one thread, one runs
-    it at a time. With an input that the last turn began with, a finished
-    thread returns its state; with another input it begins another turn.
-
-    Raises `TaskTimeoutError`, `TaskCancelledError` or
-    `VerificationExhaustedError` for those outcomes, and
-    `SchemaValidationError` for an answer that a model has refused twice. The
-    graph then stays parked, and driving it again asks again. Raises
-    `ConfigurationError` for a graph without a checkpointer, a config without
-    a thread, and a thread that has not finished with another input. What a
-    node raises, comes out as it is. Raises `LeaseLostError` where the engine
-    could not be asked for half a minute while the graph ran: somebody else may
-    run it then.
-    """
-    thread = LocalThread(graph, config, context, stream_mode, on_chunk)
-    return cast(
-        StateSnapshot,
-        await drive_thread(
-            thread,
-            input_state,
-            engine=engine,
-            server_url=server_url,
-            api_key=api_key,
-            on_interrupt=on_interrupt,
-            on_breakpoint=on_breakpoint,
-            reroute=reroute,
-            raise_in_node=raise_in_node,
-            wait=wait,
-        ),
-    )
-
-
-def drive_human_loop_sync(
-    graph: Graph,
-    *,
-    config: Mapping[str, Any],
-    input_state: object = None,
-    engine: TaskEngine | None = None,
-    server_url: str | None = None,
-    api_key: str | None = None,
-    on_interrupt: OnInterrupt | None = None,
-    on_breakpoint: OnBreakpoint | None = None,
-    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-    raise_in_node: bool = False,
-    wait: bool = True,
-    context: object = None,
-    stream_mode: Any = "updates",
-    on_chunk: OnChunk | None = None,
-) -> StateSnapshot:
-    """Run a graph and have people answer what it asks; block until it ends.
-
-    The blocking twin of `drive_human_loop`, for scripts and threads. The graph
-    runs by its synchronous methods, in worker threads. Besides, raises
-    `ConfigurationError` on the thread of the event loop that runs the engine:
-    it would wait for itself.
-    """
-    thread = LocalThread(graph, config, context, stream_mode, on_chunk, blocking=True)
-    engine = surrounding_engine(engine, server_url)
-    drive = partial(
-        drive_thread,
-        thread,
-        input_state,
-        engine=engine,
-        server_url=server_url,
-        api_key=api_key,
-        on_interrupt=on_interrupt,
-        on_breakpoint=on_breakpoint,
-        reroute=reroute,
-        raise_in_node=raise_in_node,
-        wait=wait,
-    )
-    return cast(StateSnapshot, run_blocking(drive, engine))
-
-
-async def drive_thread(
-    thread: Thread,
-    given: object,
-    *,
-    engine: TaskEngine | None,
-    server_url: str | None,
-    api_key: str | None,
-    **options: Any,
-) -> Any:
-    """Find the engine, and drive a thread of whatever kind."""
-    async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile):
-        return await Driver(thread, chosen, meanwhile=meanwhile, **options).drive(given)

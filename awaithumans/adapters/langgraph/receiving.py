@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from langgraph.types import Interrupt, StateSnapshot
 
-from awaithumans.adapters.langgraph.driver import collect_raised, lease_name
+from awaithumans.adapters.langgraph.driver import ChooseEngine, collect_raised, lease_name
 from awaithumans.adapters.langgraph.interrupts import read_parked, to_resume
 from awaithumans.adapters.langgraph.threads import Continue, Graph, LocalThread, Position, Resume, Step, Thread
 from awaithumans.blocking import run_blocking
-from awaithumans.client import Meanwhile, chosen_engine, surrounding_engine
+from awaithumans.client import chosen_engine, surrounding_engine
 from awaithumans.errors import (
     ConfigurationError,
     InvalidRoutingError,
@@ -208,11 +207,9 @@ def dispatch_resume_sync(
     return run_blocking(dispatch, engine)
 
 
-_Choose: TypeAlias = Callable[[], AbstractAsyncContextManager[tuple[TaskEngine, Meanwhile | None]]]
-"""Finds the engine, as `chosen_engine` does."""
-
-
-async def _dispatch(thread: LocalThread, task_id: str, choose: _Choose) -> asyncio.Task[StateSnapshot | None] | None:
+async def _dispatch(
+    thread: LocalThread, task_id: str, choose: ChooseEngine
+) -> asyncio.Task[StateSnapshot | None] | None:
     async with choose() as (engine, _):
         try:
             task = await engine.get(task_id)
@@ -223,7 +220,7 @@ async def _dispatch(thread: LocalThread, task_id: str, choose: _Choose) -> async
     return _kept(_resume(thread, task, choose), f"task {task_id}")
 
 
-async def _resume(thread: LocalThread, task: Task, choose: _Choose) -> StateSnapshot | None:
+async def _resume(thread: LocalThread, task: Task, choose: ChooseEngine) -> StateSnapshot | None:
     async with choose() as (engine, _):
         position = await resume_thread(thread, engine, task)
         return cast(StateSnapshot, position.state) if position else None

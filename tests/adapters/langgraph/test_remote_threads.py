@@ -19,7 +19,7 @@ from langgraph.types import Interrupt, StateSnapshot
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from awaithumans import Actor, Engine, RemoteEngine, TaskCancelledError, TaskSpec
+from awaithumans import Actor, Engine, RemoteEngine, Task, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import (
     Ask,
     Question,
@@ -183,6 +183,10 @@ async def test_the_context_reaches_the_nodes_and_the_stream_its_reader(drive: An
 # ── Calls of tools ────────────────────────────────────────────────────────────
 
 
+def call_of(task: Task) -> Any:
+    return task.spec.payload["arguments"]
+
+
 @pytest.mark.parametrize(
     ("assistant", "tools", "as_json"),
     [
@@ -195,7 +199,7 @@ async def test_people_review_the_calls_of_tools(assistant: str, tools: Any, as_j
     drive = partial(drive, assistant_id=assistant, on_interrupt=tool_reviews(timeout_seconds=60, tools=tools))
     given = {"messages": [{"role": "user", "content": "A B C"}]}
     async with driving(partial(drive, input_state=given)) as [driven]:
-        tasks = {str(task.spec.payload["arguments"]["order"]): task for task in await people.asked(3)}
+        tasks = {call_of(task)["order"]: task for task in await people.asked(3)}
         edited = {"order": "B", "amount": 5.5}
         await people.submit(tasks["A"].id, {"decision": "approve"})
         await people.submit(tasks["B"].id, {"decision": "edit", **({"arguments": edited} if as_json else edited)})
