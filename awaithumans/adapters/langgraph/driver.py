@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
 from typing import Any, TypeAlias, cast
 
 import anyio
 from langgraph.types import Command, Interrupt
 
+from awaithumans.adapters.langgraph.asked import Asked, Outcomes
 from awaithumans.adapters.langgraph.interrupts import (
     ANSWERED,
     Ask,
@@ -32,7 +32,6 @@ from awaithumans.adapters.langgraph.threads import (
     Thread,
 )
 from awaithumans.admission import content_of
-from awaithumans.beside import beside
 from awaithumans.client import (
     Meanwhile,
     ask_anew,
@@ -52,7 +51,6 @@ from awaithumans.errors import (
 from awaithumans.leases import holding
 from awaithumans.protocols import TaskEngine
 from awaithumans.types import AGENT, CLOSED_STATUSES, KeyScope, Query, Task, TaskSpec
-from awaithumans.wakeups import Bell
 
 logger = logging.getLogger("awaithumans.adapters.langgraph")
 
@@ -62,37 +60,6 @@ LONGEST_LOOK = 3_600.0
 MAX_STRAYS = 5
 """How many answers may be to other questions than the node asks."""
 MAX_NAMED = 400
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A question while people have it."""
-
-    question: Question
-    after: tuple[str, ...] = ()
-    stray: tuple[str, ...] = ()
-    created: Task | None = None
-    """The task, where a node has created it and shows nothing else."""
-    in_node: bool = False
-    """Whether the node creates its tasks itself."""
-    tasks: list[Task] = field(default_factory=list[Task])
-    """The latest of each of `asks`, in their order."""
-    values: dict[int, object] = field(default_factory=dict[int, object])
-    corrected: list[Task] = field(default_factory=list[Task])
-    """Those that were answered with what cannot be used."""
-
-    @property
-    def content(self) -> str:
-        """Digest what is asked, to notice that the graph asks something else."""
-        return digest([content_of(ask.spec) for ask in self.question.asks])
-
-    @property
-    def answered(self) -> bool:
-        return len(self.values) == len(self.question.asks)
-
-    def resumption(self) -> object:
-        """Give what the graph is resumed with."""
-        return self.question.resume([self.values[index] for index in range(len(self.question.asks))])
 
 
 ChooseEngine: TypeAlias = Callable[[], AbstractAsyncContextManager[tuple[TaskEngine, Meanwhile | None]]]
@@ -126,11 +93,8 @@ class Driver:
         self._engine = engine
         self._options = options
         self._at_terminal = meanwhile is not None
-        self._meanwhile = meanwhile or partial(waiting_at, engine)
-        self._asked: dict[str, _Asked] = {}
-        self._outcomes: dict[str, Task | Exception] = {}
-        self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
-        self._bell = Bell()
+        self._asked: dict[str, Asked] = {}
+        self._outcomes = Outcomes(engine, meanwhile or partial(waiting_at, engine))
         self._ran = False
         self._stopped_at = ""
         """The checkpoint at which this driver's last run ended."""
@@ -141,9 +105,8 @@ class Driver:
 
     async def drive(self, given: object) -> Any:
         """Drive the thread; return its state, raise what ended it."""
-        with self._wanted, self._watched:
-            async with beside(self._watch_all):
-                return await self._drive(given)
+        async with self._outcomes.coming_in():
+            return await self._drive(given)
 
     async def _drive(self, given: object) -> Any:
         pause = FIRST_LOOK
@@ -159,8 +122,7 @@ class Driver:
             await self._raise_failed()
             if not (self._options.wait and self._asked):
                 return position.state
-            with anyio.move_on_after(pause):
-                await self._bell.rung()
+            await self._outcomes.another(within=pause)
             pause = min(pause * 2, LONGEST_LOOK)
             await self._hear()
 
@@ -229,7 +191,7 @@ class Driver:
                 if not asked.in_node or position.failed:
                     await self._collect(task)
 
-    def _next_step(self, position: Position, given: object, questions: Mapping[str, _Asked]) -> Step | None:
+    def _next_step(self, position: Position, given: object, questions: Mapping[str, Asked]) -> Step | None:
         if not position.started:
             return self._beginning(given)
         if not self._ran and given is not None and self._thread.digest(given) != position.input:
@@ -242,7 +204,7 @@ class Driver:
             return self._continuation(position)
         return None
 
-    def _ready(self, position: Position, questions: Mapping[str, _Asked]) -> dict[str, _Asked]:
+    def _ready(self, position: Position, questions: Mapping[str, Asked]) -> dict[str, Asked]:
         """Give what is answered and asked still, with the same content."""
         pending = {one.id for one in position.pending} & questions.keys()
         return {
@@ -251,7 +213,7 @@ class Driver:
             if asked.answered and name in pending and asked.content == questions[name].content
         }
 
-    def _all_asked(self, questions: Mapping[str, _Asked]) -> bool:
+    def _all_asked(self, questions: Mapping[str, Asked]) -> bool:
         contents = {name: asked.content for name, asked in questions.items()}
         return contents == {name: asked.content for name, asked in self._asked.items()}
 
@@ -287,14 +249,14 @@ class Driver:
         stopped_here = position.checkpoint == self._stopped_at
         return bool(stopped_here or position.before or position.behind)
 
-    def _declined(self, position: Position) -> _Asked | None:
+    def _declined(self, position: Position) -> Asked | None:
         """Give the question by which people had the graph stay at its breakpoint."""
         asked = self._asked.get(_breakpoint(position))
         return asked if asked and asked.answered and asked.resumption() is None else None
 
     # ── Asking ────────────────────────────────────────────────────────────────
 
-    async def _ask(self, questions: Mapping[str, _Asked]) -> None:
+    async def _ask(self, questions: Mapping[str, Asked]) -> None:
         """Ask what waits and has not been asked; withdraw what waits no more."""
         for name in [name for name in self._asked if name not in questions]:
             logger.info("thread %s: somebody else went on with what was asked here", self._thread.id)
@@ -310,24 +272,24 @@ class Driver:
             for index, ask in enumerate(asked.question.asks):
                 spec = ask.spec if asked.in_node else self._named(ask.spec, name, index)
                 asked.tasks.append(asked.created or await self._created(spec))
-                await self._listen(asked.tasks[index])
+                await self._outcomes.expect(asked.tasks[index])
 
-    async def _questions(self, position: Position) -> dict[str, _Asked]:
+    async def _questions(self, position: Position) -> dict[str, Asked]:
         """Tell what is to be asked where the thread stands, by interrupt or breakpoint."""
-        found: dict[str, _Asked] = {}
+        found: dict[str, Asked] = {}
         for one in position.pending:
             if parked := read_parked(one.value):
                 found[one.id] = await self._own_question(parked)
             elif self._options.on_interrupt and (question := self._options.on_interrupt(one)):
-                found[one.id] = _Asked(question)
+                found[one.id] = Asked(question)
         stopped = position.next and not position.pending and self._at_breakpoint(position)
         if stopped and self._options.on_breakpoint:
             told = self._options.on_breakpoint(position.state)
             if isinstance(told, Question):
-                found[_breakpoint(position)] = _Asked(told)
+                found[_breakpoint(position)] = Asked(told)
         return found
 
-    async def _own_question(self, parked: Parked) -> _Asked:
+    async def _own_question(self, parked: Parked) -> Asked:
         created = None
         if (spec := parked.spec) is None:
             created = await self._engine.get(cast(str, parked.task_id))
@@ -338,7 +300,7 @@ class Driver:
             outcomes=CLOSED_STATUSES if self._options.raise_in_node else ANSWERED,
         )
         in_node = parked.task_id is not None
-        return _Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
+        return Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
 
     def _named(self, spec: TaskSpec, name: str, index: int) -> TaskSpec:
         """Name a question that has no key of its own by where it is asked, and not by its content alone."""
@@ -354,7 +316,7 @@ class Driver:
             refuse_lacking(spec)
         return await ask_anew(self._engine, spec)
 
-    def _refuse_endless(self, asked: _Asked) -> None:
+    def _refuse_endless(self, asked: Asked) -> None:
         """Raise where a node was answered again and again, and still is not content.
 
         What counts is what this driver has resumed; but every answer where
@@ -372,10 +334,10 @@ class Driver:
             "Then drive the thread once and wait; with wait=False it is refused.",
         )
 
-    async def _withdraw(self, asked: _Asked) -> None:
+    async def _withdraw(self, asked: Asked) -> None:
         """Close the tasks of a question that nobody waits for any more."""
         for task in asked.tasks:
-            if task.spec.key_scope is KeyScope.CALL and task.id not in self._outcomes:
+            if task.spec.key_scope is KeyScope.CALL and self._outcomes.of(task.id) is None:
                 with suppress(ConflictError, LookupError):
                     await self._engine.cancel(task.id, by=AGENT, reason="the graph has moved on")
 
@@ -394,25 +356,6 @@ class Driver:
 
     # ── Hearing answers ───────────────────────────────────────────────────────
 
-    async def _watch_all(self) -> None:
-        async with anyio.create_task_group() as group:
-            async for task in self._watched:
-                group.start_soon(self._watch, task)
-
-    async def _watch(self, task: Task) -> None:
-        try:
-            async with self._meanwhile(task):
-                self._outcomes[task.id] = await self._engine.wait(task.id)
-        except Exception as error:  # noqa: BLE001 - raised by the drive, not by the group that watches
-            self._outcomes[task.id] = error
-        self._bell.ring()
-
-    async def _listen(self, task: Task) -> None:
-        if task.closed:
-            self._outcomes[task.id] = task
-        else:
-            await self._wanted.send(task)
-
     async def _hear(self) -> None:
         """Take what has been answered for a value; ask again about what cannot be used."""
         for asked in self._asked.values():
@@ -420,9 +363,9 @@ class Driver:
                 while index not in asked.values and await self._hear_one(asked, index):
                     pass
 
-    async def _hear_one(self, asked: _Asked, index: int) -> bool:
+    async def _hear_one(self, asked: Asked, index: int) -> bool:
         """Read one outcome, if there is one; tell whether that took the question a step further."""
-        ask, outcome = asked.question.asks[index], self._outcomes.get(asked.tasks[index].id)
+        ask, outcome = asked.question.asks[index], self._outcomes.of(asked.tasks[index].id)
         if not isinstance(outcome, Task) or not _is_taken(ask, outcome):
             return False
         try:
@@ -436,14 +379,14 @@ class Driver:
                 raise
             better = once_more(ask.spec, misfit, task_id=outcome.id, response=outcome.response)
             asked.tasks[index] = await self._created(better)
-            await self._listen(asked.tasks[index])
+            await self._outcomes.expect(asked.tasks[index])
         return True
 
     async def _raise_failed(self) -> None:
         """Raise the first outcome that the graph cannot go on with."""
         for asked in self._asked.values():
             for ask, task in zip(asked.question.asks, asked.tasks, strict=True):
-                outcome = self._outcomes.get(task.id)
+                outcome = self._outcomes.of(task.id)
                 if isinstance(outcome, Exception):
                     raise outcome
                 if outcome is not None and not _is_taken(ask, outcome):
@@ -459,7 +402,7 @@ def _is_taken(ask: Ask, outcome: Task) -> bool:
     return outcome.status in ask.outcomes and outcome.response_redacted_at is None
 
 
-def _resumption(ready: Mapping[str, _Asked]) -> Step:
+def _resumption(ready: Mapping[str, Asked]) -> Step:
     """Resume what is answered: together, but for what changes the state, too."""
     values: dict[str, object] = {}
     for name, asked in ready.items():
