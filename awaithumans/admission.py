@@ -54,6 +54,11 @@ def content_of(spec: TaskSpec) -> dict[str, object]:
     }
 
 
+def authority_of(spec: TaskSpec) -> dict[str, object]:
+    """Give whose answer counts: who is asked, and who checks what they answer."""
+    return {"assign_to": spec.assign_to, "verifier": dict(spec.verifier) if spec.verifier else None}
+
+
 def _admit_texts(spec: TaskSpec) -> None:
     _admit_text("task", spec.task, MAX_TASK_LENGTH)
     _admit_text("idempotency_key", spec.idempotency_key, MAX_KEY_LENGTH)

@@ -15,16 +15,24 @@ ArgsT = TypeVarTuple("ArgsT")
 async def beside(work: Callable[[Unpack[ArgsT]], Coroutine[Any, Any, object]], *args: *ArgsT) -> AsyncGenerator[None]:
     """Run `work` while the block runs, and cancel it behind the block.
 
-    What the block raises comes out as it is, not wrapped in a group.
+    What the block raises comes out as it is, not wrapped in a group. The
+    caller's own task is not cancelled for it: anyio would take a cancellation
+    by asyncio, such as Ctrl-C, that comes in the same moment for its own.
     """
     failure: Exception | None = None
+    ending = anyio.CancelScope()
+
+    async def run() -> None:
+        with ending:
+            await work(*args)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(work, *args)
+        group.start_soon(run)
         try:
             yield
         except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
             failure = error
         finally:
-            group.cancel_scope.cancel()
+            ending.cancel()
     if failure is not None:
         raise failure

@@ -160,9 +160,9 @@ class BlockingEngine(Generic[EngineT_co]):
         """Return the notices that could not be delivered; see `Engine.failures`."""
         return run_blocking(partial(self.engine.failures, after=after, limit=limit), self.engine)
 
-    def redeliver(self: BlockingEngine[Engine], task_id: str, *, by: Actor) -> Task:
+    def redeliver(self: BlockingEngine[Engine], task_id: str, *, by: Actor, notice: str | None = None) -> Task:
         """Tell those again who could not be told; see `Engine.redeliver`."""
-        return run_blocking(partial(self.engine.redeliver, task_id, by=by), self.engine)
+        return run_blocking(partial(self.engine.redeliver, task_id, by=by, notice=notice), self.engine)
 
     def purge(self: BlockingEngine[Engine], *, before: datetime) -> int:
         """Erase what was closed long ago; see `Engine.purge`."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import anyio
 from pydantic import BaseModel, ValidationError
 
-from awaithumans.admission import content_of
+from awaithumans.admission import authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
 from awaithumans.documents import digest, scrubbed
@@ -80,9 +80,10 @@ async def await_human(
         notify: who is told, as `<channel>:<target>`.
         verifier: a second look at the answer before it counts.
         idempotency_key: names this question for ever: the same key never asks
-            twice. Without one, the question is named by its content until its
-            outcome is returned here; a later call with the same content asks
-            anew.
+            twice. It stands for one content (`task`, `payload`, and the shape
+            of `response_schema`) and one authority (`assign_to`, `verifier`).
+            Without one, the question is named by just these until its outcome
+            is returned here; a later call with the same asks anew.
         redact_payload: keep the payload out of lists and notices.
         task_metadata: text the host attaches; people see it.
         callback_url: which program is told of the outcome: an http(s) address
@@ -196,8 +197,8 @@ def build_spec(
 
     Give it to `TaskEngine.create`, which returns without waiting, and later
     read the answer by `Task.result`. The arguments mean what they mean there.
-    Without `idempotency_key` the spec has a key made of its content, of
-    `KeyScope.CALL`: equal questions are one task until its outcome is
+    Without `idempotency_key` the spec has a key made of its content, `assign_to`
+    and `verifier`, of `KeyScope.CALL`: equal questions are one task until its outcome is
     collected (`TaskEngine.collect`), which is then the caller's to do.
 
     Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
@@ -247,8 +248,8 @@ def retry_keys(key: str) -> Iterator[str]:
 
 
 def derived_key(spec: TaskSpec) -> str:
-    """Name a question by its content: 32 hex digits."""
-    return digest(content_of(spec))[:32]
+    """Name a question by its content and by whose answer counts: 32 hex digits."""
+    return digest([content_of(spec), authority_of(spec)])[:32]
 
 
 Meanwhile: TypeAlias = Callable[[Task], AbstractAsyncContextManager[None]]
@@ -268,6 +269,7 @@ async def ask_and_wait(
     first = last = await _closed(engine, spec, response_schema, meanwhile)
     if misfit := _misfit(first, response_schema):
         better = once_more(spec, misfit, task_id=first.id, response=first.response)
+        better = replace(better, key_scope=KeyScope.FOREVER)  # a crash between the two collects finds both
         last = await _closed(engine, better, response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
         for task_id in dict.fromkeys((last.id, first.id)):
@@ -301,12 +303,11 @@ def once_more(spec: TaskSpec, misfit: SchemaValidationError, *, task_id: str, re
     """Make the question that returns an answer the model refused.
 
     Its key follows from the task that was answered so, hence it too is asked
-    once only.
+    once only, as long as the scope of `spec` says.
     """
     return replace(
         spec,
         idempotency_key=f"{task_id}:again",
-        key_scope=KeyScope.FOREVER,
         initial_response=response,
         initial_errors={
             scrubbed(place, MAX_TEXT_LENGTH): scrubbed(message, MAX_TEXT_LENGTH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the present moment."""
         return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment."""
+        return time.monotonic()
 
     def move_on_after(self, seconds: float | None) -> AbstractContextManager[object]:
         """Return a context that ends its block after `seconds`."""
@@ -47,6 +52,10 @@ class CorrectedClock:
     def now(self) -> datetime:
         """Return the present moment, corrected."""
         return self._base.now() + self._offset
+
+    def monotonic(self) -> float:
+        """Return seconds since some moment."""
+        return self._base.monotonic()
 
     def move_on_after(self, seconds: float | None) -> AbstractContextManager[object]:
         """Return a context that ends its block after `seconds`."""

@@ -16,14 +16,15 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
-from awaithumans.admission import admit, content_of
+from awaithumans.admission import admit, authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
-from awaithumans.documents import dumps, ensure_json, ensure_object
+from awaithumans.documents import canonical, dumps, ensure_json, ensure_object
 from awaithumans.errors import (
     ConfigurationError,
     IdempotencyConflictError,
+    InvalidInputError,
     InvalidRoutingError,
     SchemaValidationError,
     TaskNotFoundError,
@@ -48,15 +49,18 @@ from awaithumans.types import (
     Command,
     Cursor,
     Delivery,
+    EffectKind,
     EmbeddedPage,
     Entry,
     Human,
     JsonObject,
+    KeyScope,
     Query,
     Reassign,
     Submit,
     Task,
     TaskSpec,
+    TaskStatus,
     from_microseconds,
 )
 from awaithumans.wakeups import Bell, Feed, Hub
@@ -69,6 +73,10 @@ _BEGINNING = from_microseconds(0)
 ASKED_ELSEWHERE = (
     "The task was asked by an engine with another secret, so whether it is the same question cannot be told. "
     "Keep the old secret behind the new one: Engine(secret=[new, old])."
+)
+ASKED_OF_OTHERS = (
+    "The task was asked of other people, or with another verifier, so its answer may be worth less or more than "
+    "this one's. Use a new key to ask others."
 )
 
 
@@ -135,7 +143,7 @@ class Engine(TaskEngine):
         self.keys = KeyRing(secret) if secret else KeyRing.unkeyed()
         self.public_url = public_url.rstrip("/") if public_url else None
         self.channels = _by_name(channels, self.keys)
-        self.verifiers = {name.strip().lower(): verifier for name, verifier in (verifiers or {}).items()}
+        self.verifiers = _by_provider(verifiers or {})
         self._held: list[Change] | None = None  # what is written in a transaction that is still open
         self.telemetry: Telemetry = telemetry or ambient_telemetry()
         self._new_id = new_id or partial(secrets.token_hex, 16)
@@ -233,20 +241,34 @@ class Engine(TaskEngine):
         await self._background.ensure()
         return await self.store.failures(after=after, limit=limit)
 
-    async def redeliver(self, task_id: str, *, by: Actor) -> Task:
+    async def redeliver(self, task_id: str, *, by: Actor, notice: str | None = None) -> Task:
         """Tell those of a task again who could not be told before.
 
-        Each notice keeps its id, so a receiver can know it. Harmless where
-        nothing has failed. Raises `TaskNotFoundError`.
+        With `notice`, the id of one (`Delivery.effect.id`), that one is sent
+        again, also if it was delivered: for a receiver that lost it. Each
+        keeps its id, so a receiver can know it. Harmless where nothing has
+        failed, and while it still waits; what has become pointless, such as a
+        request to answer a closed task, is not sent. Raises
+        `TaskNotFoundError`, and `InvalidInputError` for what is no notice of
+        the task.
         """
-        failed = [delivery.effect for delivery in await self.deliveries(task_id) if delivery.failure is not None]
-        return await self._transition(task_id, lambda task, now: lifecycle.redeliver(task, failed, by, now))
+        notices = [one for one in await self.deliveries(task_id) if one.effect.kind is EffectKind.NOTIFY]
+        if notice is None:
+            chosen = [one for one in notices if one.failure is not None]
+        elif not (chosen := [one for one in notices if one.effect.id == notice]):
+            fault = "is no notice of this task"
+            raise InvalidInputError(f"{notice[:100]!r} {fault}", fields={"id": fault})
+        again = [one.effect for one in chosen if one.settled_at]
+        return await self._transition(task_id, lambda task, now: lifecycle.redeliver(task, again, by, now))
 
     async def purge(self, *, before: datetime) -> int:
         """Erase closed tasks that last changed `before` then; return how many.
 
         `before` is timezone-aware. Content, trail and effects go, but not the
-        keys. A task whose end is still being told stays.
+        keys. A task whose end is still being told stays. An answer that nobody
+        has collected goes, too: keep tasks for longer than any agent that waits
+        may sleep. One that comes later gets `TaskNotFoundError`, or
+        `TaskGoneError` for a key that is held for ever.
         """
         self._refuse_in_transaction()
         await self._background.ensure()
@@ -331,12 +353,18 @@ class Engine(TaskEngine):
             self._remember(task.id, response_model)
             await self._publish(change)
             return task, True
+        self._refuse_another_question(task, spec, content)
+        self._remember(task.id, response_model)
+        return task, False
+
+    def _refuse_another_question(self, task: Task, spec: TaskSpec, content: object) -> None:
         same_scope = task.spec.key_scope is spec.key_scope
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
             hint = None if self.keys.made(task.fingerprint) else ASKED_ELSEWHERE
             raise IdempotencyConflictError(spec.idempotency_key, task.id, hint=hint)
-        self._remember(task.id, response_model)
-        return task, False
+        may_be_answered = task.status is TaskStatus.COMPLETED or not task.closed
+        if spec.key_scope is KeyScope.FOREVER and may_be_answered and not _same_authority(task.spec, spec):
+            raise IdempotencyConflictError(spec.idempotency_key, task.id, hint=ASKED_OF_OTHERS)
 
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
         """Return the people that a wire `assign_to` object means.
@@ -629,12 +657,30 @@ class Engine(TaskEngine):
         return {}
 
 
+def _same_authority(one: TaskSpec, other: TaskSpec) -> bool:
+    return canonical(authority_of(one)) == canonical(authority_of(other))
+
+
 def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:
-    named = {channel.name: channel for channel in channels}
-    for channel in named.values():
+    named: dict[str, Channel] = {}
+    for channel in channels:
+        if named.setdefault(channel.name, channel) is not channel:
+            raise ConfigurationError(
+                f"there are two channels {channel.name!r}", hint="A name in `notify` leads to one: give each its own."
+            )
         if keys.shares_secret_with(getattr(channel, "key", None)):
             raise ConfigurationError(
                 f"the {channel.name} channel signs with the engine's own secret",
                 hint="Every receiver holds the webhook key: make another one for it.",
             )
+    return named
+
+
+def _by_provider(verifiers: Mapping[str, Verifier]) -> dict[str, Verifier]:
+    named = {name.strip().lower(): verifier for name, verifier in verifiers.items()}
+    if len(named) < len(verifiers):
+        raise ConfigurationError(
+            f"two of the verifiers {', '.join(map(repr, verifiers))} have one name",
+            hint="Letter case and spaces around a name do not count.",
+        )
     return named

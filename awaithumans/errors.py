@@ -24,6 +24,7 @@ AwaitHumansError
 │   ├── IdempotencyConflictError
 │   └── TaskGoneError
 ├── TaskNotFoundError
+├── BusyError                        too much at once; nothing was written, so try again
 ├── LeaseLostError                   somebody else may do now what the lease was for
 ├── GraphRunError                    a server's run of a graph did not end well
 ├── AccessError                      who acts may not do this
@@ -360,8 +361,8 @@ class IdempotencyConflictError(ConflictError):
     code = "IDEMPOTENCY_CONFLICT"
     anchor = "idempotency-conflict"
     default_hint = (
-        "A key names one question of one asker: the same task text, payload, response schema and key scope. "
-        "Use a new key for changed content."
+        "A key names one question: the same task text, payload, response schema and key scope, of one asker, and "
+        "for a key of your own the same assign_to and verifier. Use a new key for another question."
     )
 
     def __init__(self, idempotency_key: str, task_id: str, *, hint: str | None = None) -> None:
@@ -380,6 +381,15 @@ class TaskGoneError(ConflictError):
     def __init__(self, task_id: str, outcome: str) -> None:
         self.task_id = task_id
         super().__init__(f"the key names task {task_id}, which ended as {outcome} and was deleted")
+
+
+class BusyError(AwaitHumansError):
+    """Too many did the same at once; nothing was written."""
+
+    code = "BUSY"
+    anchor = "busy"
+    status = 503
+    default_hint = "Try again."
 
 
 class LeaseLostError(AwaitHumansError):

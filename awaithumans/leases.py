@@ -23,7 +23,8 @@ logger = logging.getLogger("awaithumans.leases")
 
 MAX_NAME = 512
 MAX_HOLDER = 128
-MAX_SECONDS = 3_600
+MAX_SECONDS = 300
+"""How long a right may be held without being renewed; whoever needs it longer renews it."""
 
 KIND = "lease"
 KEPT_FOR = timedelta(hours=1)
@@ -31,6 +32,8 @@ KEPT_FOR = timedelta(hours=1)
 SWEPT_AT_ONCE = 10
 
 HELD_SECONDS = 30.0
+SAFE_SECONDS = HELD_SECONDS - 1
+"""Seconds that a holder counts on: a little less than the engine, by whose clock others get it."""
 RENEWED_EVERY = HELD_SECONDS / 3
 RENEWED_WITHIN = 4.0
 """Seconds after which a renewal without a reply is tried anew."""
@@ -188,9 +191,9 @@ class _Held:
 
     async def _lease(self) -> bool:
         """Ask for it; whenever it was granted, it counts from before the call."""
-        asked_at = self._clock.now()
+        asked_at = self._clock.monotonic()
         held = await self._engine.lease(self._name, holder=self._holder, seconds=HELD_SECONDS)
-        took = (self._clock.now() - asked_at).total_seconds()
-        self._left, self.fault = HELD_SECONDS - took if held else 0.0, None
+        took = self._clock.monotonic() - asked_at
+        self._left, self.fault = SAFE_SECONDS - took if held else 0.0, None
         self._news.set()
         return held

@@ -189,13 +189,13 @@ def record_failure(task: Task, recipient: str, reason: str, now: datetime) -> Ch
     return _next(task, now, "notification_failed", SYSTEM, data=data)
 
 
-def redeliver(task: Task, failed: Sequence[Effect], by: Actor, now: datetime) -> Change | None:
-    """Have recipients told again who could not be reached."""
-    if not failed:
+def redeliver(task: Task, notices: Sequence[Effect], by: Actor, now: datetime) -> Change | None:
+    """Have recipients told again."""
+    if not notices:
         return None
     now = _no_earlier(task, now)
-    data = {"recipients": sorted({shown_recipient(effect.recipient) for effect in failed})}
-    retried = tuple(replace(effect, due=now) for effect in failed)
+    data = {"recipients": sorted({shown_recipient(effect.recipient) for effect in notices})}
+    retried = tuple(replace(effect, due=now) for effect in notices)
     return replace(_next(task, now, "redelivery_requested", by, data=data), retried=retried)
 
 

@@ -49,6 +49,10 @@ class Clock(Protocol):
         """Return the present moment, timezone-aware."""
         ...
 
+    def monotonic(self) -> float:
+        """Return seconds since some moment; nobody who sets the clock changes them."""
+        ...
+
     def move_on_after(self, seconds: float | None) -> AbstractContextManager[object]:
         """Return a context that ends its block after `seconds` on this clock.
 
@@ -110,8 +114,8 @@ class Store(Protocol):
         Writes `change.task`, its entries and its effects in one transaction if
         the stored version is `change.task.version - 1`; else writes nothing
         and returns False. Effects whose id is already stored are left as they
-        are; those of `change.retried` that have failed are waiting again, as
-        if they were written now. Of any number of concurrent calls for one version, exactly one
+        are; those of `change.retried` that are settled are waiting again, as
+        if they were written now, without a receipt. Of any number of concurrent calls for one version, exactly one
         returns True. Setting `collected_at` gives a `KeyScope.CALL` key free.
         """
         ...
@@ -390,8 +394,14 @@ class TaskEngine(ABC):
         """Ask; return the task that the idempotency key names.
 
         The same key with the same content returns the same task, however often
-        and however concurrently it is asked. `response_model` is used to check
-        answers, where the engine runs in this process.
+        and however concurrently it is asked. Content is the task text, the
+        payload, and the response schema without its words. A key for ever also
+        stands for one authority: `assign_to` and `verifier` as they were
+        given, unless the task has ended without an answer. Timeout, form,
+        `notify` and `callback_url` are no part of it, and stay as they were.
+        Who asks does not count in the engine's own process; over HTTP a key
+        of a task that the caller may not read is taken. `response_model` is
+        used to check answers, where the engine runs in this process.
 
         Raises `InvalidInputError` (with nothing stored), and
         `IdempotencyConflictError` or `TaskGoneError` for a key already taken.
@@ -442,8 +452,12 @@ class TaskEngine(ABC):
         time. Where the store keeps no records, that holds in the engine's own
         process only. See `awaithumans.leases.holding`.
 
+        Names are the deployment's, and not the caller's: over HTTP, whoever
+        may ask may take any of them, and a holder that is not known to others
+        is what keeps it from them.
+
         Raises `InvalidInputError` unless `name` has 1 to 512 characters and
-        `holder` 1 to 128, and `seconds` is from 0 to 3600.
+        `holder` 1 to 128, and `seconds` is from 0 to 300.
         """
 
     @abstractmethod

@@ -95,6 +95,11 @@ class TaskRecord:
             if kept.delivery.settled_at and kept.delivery.failure is not None
         }
 
+    @property
+    def settled(self) -> frozenset[str]:
+        """Name the effects that are done or have failed for good."""
+        return frozenset(effect_id for effect_id, kept in self.effects.items() if kept.delivery.settled_at)
+
     def document(self) -> dict[str, object]:
         """Write the record down as JSON, with the keys of newer releases."""
         return {
@@ -137,7 +142,7 @@ class TaskRecord:
 
 
 def _written(record: TaskRecord, change: Change) -> TaskRecord:
-    retried = {effect.id: effect for effect in change.retried if effect.id in record.failed}
+    retried = {effect.id: effect for effect in change.retried if effect.id in record.settled}
     effects = {effect_id: kept for effect_id, kept in record.effects.items() if effect_id not in retried}
     for effect in (*change.effects, *retried.values()):
         effects.setdefault(effect.id, EffectRecord(Delivery(effect=effect), effect.due))

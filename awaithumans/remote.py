@@ -238,7 +238,7 @@ class RemoteEngine(TaskEngine):
 
         With `foreign`, what something in between says is no usable reply.
         """
-        give_up_at = self._clock.now().timestamp() + patience
+        give_up_at = self._clock.monotonic() + patience
         pause = FIRST_PAUSE
         for tries in count(1):
             fault: object
@@ -250,7 +250,7 @@ class RemoteEngine(TaskEngine):
                 if reply.status_code not in _TRY_AGAIN and not (foreign and _is_foreign(reply)):
                     return reply
                 fault, last = f"HTTP {reply.status_code}", reply
-            if tries >= FEWEST_TRIES and self._clock.now().timestamp() + pause > give_up_at:
+            if tries >= FEWEST_TRIES and self._clock.monotonic() + pause > give_up_at:
                 if last is not None:
                     return last
                 raise ServerUnreachableError(self.server_url, fault)

@@ -556,7 +556,7 @@ class Change:
     entries: tuple[Entry, ...] = ()
     effects: tuple[Effect, ...] = ()
     retried: tuple[Effect, ...] = ()
-    """Effects written earlier that have failed for good, and are to be tried anew at their `due`."""
+    """Effects written earlier that are settled, and are to be performed anew at their `due`."""
     refusal: AwaitHumansError | None = None
     """Raised to whoever gave the command, after the change is stored: an answer that comes too late performs
     the timeout and is refused."""

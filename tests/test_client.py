@@ -33,6 +33,7 @@ from awaithumans import (
     TaskCancelledError,
     TaskTimeoutError,
     TimeoutRangeError,
+    VerifierConfig,
     await_human,
     await_human_sync,
 )
@@ -206,6 +207,18 @@ class TestArguments:
 
         reworded = build_spec(**(QUESTION | {"response_schema": Reworded}))
         assert derived_key(reworded) == derived_key(build_spec(**QUESTION))
+
+    async def test_the_derived_key_is_another_for_other_people_and_other_checks(self):
+        """What one person is asked without a key, another's answer does not answer."""
+        ways: list[dict[str, Any]] = [
+            {},
+            {"assign_to": "ana@example.com"},
+            {"assign_to": "boss@example.com"},
+            {"verifier": VerifierConfig(provider="rules", instructions="Be strict.")},
+            {"verifier": VerifierConfig(provider="rules", instructions="Be lenient.")},
+        ]
+        assert len({derived_key(build_spec(**QUESTION, **way)) for way in ways}) == len(ways)
+        assert derived_key(build_spec(**QUESTION, notify=["console:"])) == derived_key(build_spec(**QUESTION))
 
     async def test_without_an_engine_the_error_says_what_to_do(self, monkeypatch):
         monkeypatch.delenv("AWAITHUMANS_URL", raising=False)

@@ -308,6 +308,24 @@ def test_a_check_for_failures_passes_where_there_are_none(empty):
     assert empty.run("failures", "--check").returncode == 0
 
 
+@on_sqlite
+@pytest.mark.anyio
+async def test_one_notice_is_sent_again_whatever_became_of_it(empty):
+    shop = await furnish(empty.url)
+    channel = mailbox()
+    engine = Engine(SQLAlchemyStore(shop.url), channels=[channel], background=False)
+    [failed] = [one for one in await engine.deliveries(shop.refund) if one.failure is not None]
+    words = ("redeliver", shop.refund, "--notice", failed.effect.id)
+    for _ in range(2):
+        said = await anyio.to_thread.run_sync(partial(shop.said, *words))
+        assert said == "To be sent again: 1 notice of 1 task.\n"
+        await engine.tick()
+    assert [notice.id for notice in channel.sent] == [failed.effect.id] * 2
+    for wrong in (("redeliver", shop.refund, "--notice", "x"), ("redeliver", "--all-failed", "--notice", "x")):
+        assert (await anyio.to_thread.run_sync(partial(shop.run, *wrong))).returncode == 1
+    await engine.aclose()
+
+
 @pytest.mark.parametrize("names", [["refund"], ["refund", "secret"]])
 @pytest.mark.anyio
 async def test_a_host_sends_again_what_is_to_be_redelivered(empty, names):

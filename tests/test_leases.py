@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -17,9 +17,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from awaithumans import BlockingEngine, Engine, LeaseLostError, Record
+from awaithumans import BlockingEngine, Engine, InvalidInputError, LeaseLostError, Record
 from awaithumans.errors import ConfigurationError
-from awaithumans.leases import KEPT_FOR, KIND, SWEPT_AT_ONCE, Leases, holding
+from awaithumans.leases import KEPT_FOR, KIND, MAX_SECONDS, SAFE_SECONDS, SWEPT_AT_ONCE, Leases, holding
 from awaithumans.records import MemoryRecords
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
@@ -159,7 +159,7 @@ def test_of_several_threads_one_gets_a_lease(url: str) -> None:
 
     def take(number: int) -> list[str]:
         start.wait(timeout=20)
-        return [name for name in NAMES if engines[number % 2].lease(name, holder=str(number), seconds=600)]
+        return [name for name in NAMES if engines[number % 2].lease(name, holder=str(number), seconds=300)]
 
     with ThreadPoolExecutor(8) as threads:
         told = [name for names in threads.map(take, range(8)) for name in names]
@@ -246,7 +246,7 @@ def line(clock: VirtualClock) -> Line:
 
 async def lost_after(line: Line, clock: VirtualClock, trouble: Callable[[], object]) -> tuple[float, LeaseLostError]:
     """Return after how many seconds a block is ended once there is trouble, and by what."""
-    began, seconds = clock.now(), 0.0
+    began, seconds = clock.monotonic(), 0.0
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             try:
@@ -256,7 +256,7 @@ async def lost_after(line: Line, clock: VirtualClock, trouble: Callable[[], obje
                     try:
                         await anyio.sleep_forever()
                     finally:
-                        seconds = (clock.now() - began).total_seconds()
+                        seconds = clock.monotonic() - began
                         line.silent = False
             except LeaseLostError as error:
                 group.cancel_scope.cancel()
@@ -268,7 +268,7 @@ async def test_a_short_outage_ends_no_block(line: Line, clock: VirtualClock) -> 
     async with holding(line, "n", clock=clock):
         await clock.advance(1)
         line.broken = True
-        await clock.advance(27)
+        await clock.advance(26)
         line.broken = False
         await clock.advance(60)
         assert await line.lease("n", holder="another", seconds=30) is False
@@ -277,13 +277,13 @@ async def test_a_short_outage_ends_no_block(line: Line, clock: VirtualClock) -> 
 async def test_a_long_outage_ends_the_block_once_the_lease_has_lapsed(line: Line, clock: VirtualClock) -> None:
     """From then on somebody else may have it."""
     seconds, lost = await lost_after(line, clock, lambda: setattr(line, "broken", True))
-    assert seconds == 30
+    assert seconds == SAFE_SECONDS
     assert lost.__cause__ is OUTAGE
 
 
 async def test_a_call_that_cannot_be_cancelled_does_not_keep_the_block_running(line: Line, clock: VirtualClock) -> None:
     seconds, _ = await lost_after(line, clock, lambda: setattr(line, "silent", True))
-    assert seconds == 30
+    assert seconds == SAFE_SECONDS
 
 
 async def test_the_block_ends_when_another_has_the_lease(line: Line, clock: VirtualClock) -> None:
@@ -299,3 +299,42 @@ async def test_what_the_engine_raises_while_it_waits_comes_out_as_it_is(line: Li
     with pytest.raises(ConnectionError):
         async with holding(line, "n", clock=clock):
             pytest.fail("nobody granted it")
+
+
+class SetBack(VirtualClock):
+    """A clock that somebody sets back an hour while the engine is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hours = 0
+
+    def now(self) -> datetime:
+        return super().now() - timedelta(hours=self.hours)
+
+
+class Setting(Line):
+    """An engine on the other side of which the holder's clock is set."""
+
+    def __init__(self, set_back: SetBack) -> None:
+        super().__init__(MemoryStore(), clock=VirtualClock(), background=False)
+        self._set_back = set_back
+
+    async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
+        held = await super().lease(name, holder=holder, seconds=seconds)
+        self._set_back.hours += 1
+        return held
+
+
+async def test_setting_the_holders_clock_back_makes_no_lease_longer() -> None:
+    """It counts from before the engine was asked, whatever the time of day."""
+    clock = SetBack()
+    line = Setting(clock)
+    seconds, _ = await lost_after(line, clock, lambda: setattr(line, "broken", True))
+    assert seconds == SAFE_SECONDS
+
+
+async def test_nobody_holds_a_right_for_long_without_renewing_it(engine: Engine) -> None:
+    assert await engine.lease("n", holder="a", seconds=MAX_SECONDS)
+    with pytest.raises(InvalidInputError):
+        await engine.lease("n", holder="a", seconds=MAX_SECONDS + 1)
+    assert MAX_SECONDS <= 300

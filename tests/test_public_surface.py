@@ -13,6 +13,7 @@ PUBLIC = [
     "AwaitHumansError",
     "BlockingEngine",
     "BodyTooLargeError",
+    "BusyError",
     "Cancel",
     "Change",
     "Channel",

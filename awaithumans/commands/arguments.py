@@ -102,10 +102,16 @@ def _add_repairing(add: _Add) -> None:
     failures = add("failures", verbs.list_failures, "list notices that could not be delivered, latest first")
     failures.add_argument("--check", action="store_true", help="exit with 1 if there are any")
     _add_limit(failures)
-    redelivering = add("redeliver", verbs.redeliver, "have failed notices sent again")
+    redelivering = add("redeliver", verbs.redeliver, "have notices sent again")
     which = redelivering.add_mutually_exclusive_group(required=True)
     which.add_argument("task", metavar="ID", type=_text, nargs="?")
     which.add_argument("--all-failed", action="store_true", help="those of every task")
+    redelivering.add_argument(
+        "--notice",
+        metavar="ID",
+        type=_text,
+        help="only this one, also if it was delivered; `show --json` has ids",
+    )
 
 
 def _add_erasing(add: _Add) -> None:

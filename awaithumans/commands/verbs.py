@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from awaithumans import wire
 from awaithumans.commands import views
 from awaithumans.engine import Engine
-from awaithumans.errors import TaskNotFoundError
+from awaithumans.errors import InvalidInputError, TaskNotFoundError
 from awaithumans.terminal.screen import Screen, cut
 from awaithumans.types import (
     CLOSED_STATUSES,
@@ -124,7 +124,9 @@ async def cancel(call: Call) -> Report:
 
 
 async def redeliver(call: Call) -> Report:
-    """Have failed notices sent again, of one task or of all."""
+    """Have failed notices sent again, of one task or of all; or one, whatever became of it."""
+    if call.arguments.notice:
+        return await _redeliver_one(call, call.arguments.task, call.arguments.notice)
     if call.arguments.all_failed:
         failed = await _all_failures(call.engine)
     else:
@@ -134,6 +136,13 @@ async def redeliver(call: Call) -> Report:
     document = [wire.task_to_wire(task, redact=True) for task in tasks]
     words = f"To be sent again: {views.number(len(failed), 'notice')} of {views.number(len(tasks), 'task')}."
     return Report(document, _said(words if failed else "Nothing has failed."))
+
+
+async def _redeliver_one(call: Call, task_id: str | None, notice: str) -> Report:
+    if task_id is None:
+        raise InvalidInputError("--notice is one of a task's notices", hint="Give the task's ID, too.")
+    task = await call.engine.redeliver(task_id, by=call.by, notice=notice)
+    return Report([wire.task_to_wire(task, redact=True)], _said("To be sent again: 1 notice of 1 task."))
 
 
 async def _redelivered(call: Call, task_id: str) -> Task | None:

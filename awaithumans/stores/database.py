@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -56,20 +56,22 @@ _DRIVER_HINTS = {
 
 
 class _InProcess:
-    """What this process has done with databases that work in the process itself.
+    """What this process is doing with databases that work in the process itself.
 
-    After a fork nothing can be done with them: their locks were copied and
-    protect nothing, and one that another thread held is held for ever.
+    In a fork from the midst of it nothing can be done with them: their locks
+    were copied and protect nothing, and one that another thread held is held
+    for ever.
     """
 
     def __init__(self) -> None:
-        self.used = False
+        self.open: set[object] = set()
+        """A token for each store that may have connections, and for each thing that is being done with one."""
         self.broken = False
         forget_in_forks(self)
 
     def forget(self) -> None:
-        """Note that this process was forked from one that used them."""
-        self.broken = self.broken or self.used
+        """Note that this process was forked from one that had them open."""
+        self.broken = self.broken or bool(self.open)
 
 
 _in_process = _InProcess()
@@ -91,6 +93,8 @@ class Database:
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
         self._inherited: list[Pool] = []
+        self._connections = object()
+        """The token of its connections in `_in_process.open`."""
         if self._owned:
             forget_in_forks(self)
 
@@ -129,18 +133,18 @@ class Database:
     @asynccontextmanager
     async def pinned(self) -> AsyncGenerator[Pinned]:
         """Give a connection of its own, outside the pool."""
-        self._ensure_whole()
-        if self._async_engine is None:
-            connection = await to_thread.run_sync(self._engine.connect, limiter=CapacityLimiter(1))
-            pinned: Pinned = _ThreadPinned(connection)
-        else:
-            pinned = _AsyncPinned(await self._async_engine.connect())
-        try:
-            await pinned.run(self._detach)
-            yield pinned
-        finally:
-            with anyio.move_on_after(SHIELD_SECONDS, shield=True):
-                await pinned.aclose()
+        with self._whole():
+            if self._async_engine is None:
+                connection = await to_thread.run_sync(self._engine.connect, limiter=CapacityLimiter(1))
+                pinned: Pinned = _ThreadPinned(connection)
+            else:
+                pinned = _AsyncPinned(await self._async_engine.connect())
+            try:
+                await pinned.run(self._detach)
+                yield pinned
+            finally:
+                with anyio.move_on_after(SHIELD_SECONDS, shield=True):
+                    await pinned.aclose()
 
     async def aclose(self) -> None:
         """Close the connections this object opened."""
@@ -151,16 +155,17 @@ class Database:
                 await to_thread.run_sync(self._engine.dispose)
             else:
                 await self._async_engine.dispose()
+            _in_process.open.discard(self._connections)
 
     # ── Running ───────────────────────────────────────────────────────────────
 
     async def _retried(
         self, operation: Operation[T], limiter: CapacityLimiter, *, again: Operation[T] | None = None
     ) -> T:
-        self._ensure_whole()
         for attempt in count(1):
             try:
-                return await self._run(operation, limiter)
+                with self._whole():
+                    return await self._run(operation, limiter)
             except DBAPIError as error:
                 self._explain(error)
                 if attempt == ATTEMPTS or not (error.connection_invalidated or self._dialect.worth_retrying(error)):
@@ -171,15 +176,27 @@ class Database:
             await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
         raise AssertionError("counting does not end")
 
-    def _ensure_whole(self) -> None:
+    @contextmanager
+    def _whole(self) -> Generator[None]:
+        """Use the database meanwhile, if no fork has broken it."""
         if not self._dialect.in_process:
+            yield
             return
         if _in_process.broken:
             raise ConfigurationError(
                 f"{self._dialect.name} was in use when this process was forked, and cannot be used in the fork",
-                hint="Use the engine only after the fork (gunicorn: without --preload, or first in post_worker_init).",
+                hint=(
+                    "Use the engine only after the fork (gunicorn: without --preload, or first in post_worker_init), "
+                    "or close it before: await engine.aclose()."
+                ),
             )
-        _in_process.used = True
+        doing = object()
+        _in_process.open.add(doing)
+        try:
+            yield
+        finally:
+            _in_process.open.add(self._connections)
+            _in_process.open.discard(doing)
 
     async def _run(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
         """Run in a thread or in the engine's way; in either, to the end."""

@@ -216,7 +216,6 @@ class _Effects:
         self._rows: dict[str, _Row] = {}
         self._by_task: dict[str, list[_Row]] = {}
         self._lanes: dict[str, list[_Row]] = {}  # what is not settled, by place
-        self._receipts: dict[str, tuple[tuple[datetime, int], str]] = {}  # lane -> the latest, and its place
         self._queue: list[tuple[datetime, datetime, int, int, _Row]] = []
         self._numbers = count()
         self._tickets = count()
@@ -231,12 +230,12 @@ class _Effects:
                 self._queue_up(row)
 
     def retry(self, effects: Iterable[Effect]) -> None:
-        """Let those that have failed wait again, as if written now."""
+        """Let those that are settled wait again, as if written now."""
         for effect in effects:
             row = self._rows.get(effect.id)
-            if row and row.failure is not None:
+            if row and row.settled_at:
                 row.effect, row.number, row.available_at = effect, next(self._numbers), effect.due
-                row.token = row.settled_at = row.failure = None
+                row.token = row.receipt = row.settled_at = row.failure = None
                 row.attempts = 0
                 self._queue_up(row)
 
@@ -293,7 +292,6 @@ class _Effects:
             row.ticket = None
             del self._rows[row.effect.id]
             self._lanes.pop(row.effect.lane, None)
-            self._receipts.pop(row.effect.lane, None)
 
     def _take(self, now: datetime, until: datetime) -> Iterator[_Row]:
         while (row := self._first()) and row.available_at <= now:
@@ -327,14 +325,12 @@ class _Effects:
         self._lanes[row.effect.lane].remove(row)
         if not self._lanes[row.effect.lane]:
             del self._lanes[row.effect.lane]
-        if receipt is not None and failed is None:
-            row.receipt = receipt
-            latest = (row.place, receipt)
-            self._receipts[row.effect.lane] = max(self._receipts.get(row.effect.lane, latest), latest)
+        row.receipt = receipt if failed is None else None
 
     def _latest_receipt(self, row: _Row) -> str | None:
-        _, receipt = self._receipts.get(row.effect.lane, (None, None))
-        return receipt
+        lane = (one for one in self._by_task[row.effect.task_id] if one.effect.lane == row.effect.lane)
+        given = [one for one in lane if one.receipt is not None]
+        return max(given, key=lambda one: one.place).receipt if given else None
 
 
 # ── Conditions ────────────────────────────────────────────────────────────────

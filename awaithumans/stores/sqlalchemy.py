@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from awaithumans.errors import ConfigurationError, ConflictError, TaskGoneError
+from awaithumans.errors import BusyError, ConfigurationError, TaskGoneError
 from awaithumans.protocols import Records, Store
 from awaithumans.stores.database import Database, HostTransaction
 from awaithumans.stores.dialects import dialect_of
@@ -256,7 +256,7 @@ def _create(connection: Connection, *, rows: Rows, written: Written) -> Task:
             return rows.task(written.task)
         if holder := _holder(connection, rows, written):
             return holder
-    raise ConflictError("the idempotency key keeps changing hands", hint="Try again.")
+    raise BusyError("the idempotency key keeps changing hands")
 
 
 def _holder(connection: Connection, rows: Rows, written: Written) -> Task | None:
@@ -277,8 +277,8 @@ def _add_the_rest(connection: Connection, written: Written) -> None:
         connection.execute(trail.insert(), written.trail)
     _add(connection, effects, written.effects)
     for row in written.retried:
-        failed = and_(effects.c.id == row["id"], effects.c.failed_at.is_not(None))
-        connection.execute(update(effects).where(failed).values(row))
+        settled = and_(effects.c.id == row["id"], effects.c.settled_at.is_not(None))
+        connection.execute(update(effects).where(settled).values(row))
 
 
 def _add(connection: Connection, table: Table, rows: list[Row]) -> None:

@@ -22,12 +22,16 @@ class VirtualClock:
     """
 
     def __init__(self, start: datetime = START) -> None:
-        self._now = start
+        self._start = self._now = start
         self._alarms: dict[anyio.CancelScope, datetime] = {}
 
     def now(self) -> datetime:
         """Return the present moment on this clock."""
         return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since this clock was started."""
+        return (self._now - self._start).total_seconds()
 
     @contextmanager
     def move_on_after(self, seconds: float | None) -> Generator[anyio.CancelScope]:

@@ -652,7 +652,7 @@ class FailuresTests(StoreTests, of="Store.failures"):
 
 
 class RetriedTests(StoreTests, of="Store.apply (change.retried)"):
-    """`apply`: what failed is tried anew."""
+    """`apply`: what is settled is performed anew."""
 
     async def test_an_effect_that_failed_may_be_tried_anew(self, store: Store) -> None:
         """Under its id, at its new due time, counted from the start."""
@@ -672,16 +672,36 @@ class RetriedTests(StoreTests, of="Store.apply (change.retried)"):
         assert await store.settle(delivery, UNTIL)
         assert await leased(store, now=UNTIL, until=UNTIL + SECOND) == [after]
 
-    async def test_only_what_failed_is_tried_anew(self, store: Store) -> None:
-        """What is done, and what still waits, stays as it is."""
-        done, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
-        assert await store.settle(await lease_one(store), NOON, receipt="r")
+    async def test_an_effect_that_is_done_may_be_performed_anew(self, store: Store) -> None:
+        """Under its id, without what came of it before."""
+        first, done = await opened_with(store, {"event": "opened"}, {"event": "closed", "due": NOON + SECOND})
+        assert await store.settle(await lease_one(store), NOON, receipt="first")
+        assert await store.settle(await lease_one(store, now=NOON + SECOND), NOON + SECOND, receipt="second")
         task = await store.get(done.task_id)
         assert task
+        anew = replace(done, due=UNTIL)
+        await moved(store, replace(following(task), retried=(anew,)))
+        assert await store.deliveries(task.id) == [
+            replace((await store.deliveries(task.id))[0], effect=first, receipt="first"),
+            Delivery(effect=anew),
+        ]
+        delivery = await lease_one(store, now=UNTIL, until=UNTIL + SECOND)
+        assert (delivery.effect, delivery.attempts, delivery.receipt) == (anew, 1, "first")
+        assert await store.settle(delivery, UNTIL, receipt="third")
+        assert [one.receipt for one in await store.deliveries(task.id)] == ["first", "third"]
+
+    async def test_only_what_is_settled_is_tried_anew(self, store: Store) -> None:
+        """What still waits, and what is being performed, stays as it is."""
+        leased_one, waiting = await opened_with(store, {"recipient": "a"}, {"recipient": "b", "due": UNTIL})
+        delivery = await lease_one(store)
+        task = await store.get(waiting.task_id)
+        assert task
         before = await store.deliveries(task.id)
-        again = tuple(replace(effect, due=NOON + SECOND) for effect in (done, waiting, make_effect(task, event="?")))
+        effects = (leased_one, waiting, make_effect(task, event="?"))
+        again = tuple(replace(effect, due=NOON + SECOND) for effect in effects)
         await moved(store, replace(following(task), retried=again))
         assert await store.deliveries(task.id) == before
+        assert await store.settle(delivery, NOON)
 
     async def test_a_change_that_lost_tries_nothing_anew(self, store: Store) -> None:
         """What failed stays so if the version was another."""

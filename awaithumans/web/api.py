@@ -39,7 +39,7 @@ from awaithumans.web.mount import url
 from awaithumans.web.openapi import openapi_document
 from awaithumans.web.resource import Handler, until_disconnect
 from awaithumans.web.seats import permitted_wait
-from awaithumans.web.shapes import MAX_EMBED_SECONDS, EmbedBody, LeaseBody, ReassignBody
+from awaithumans.web.shapes import MAX_EMBED_SECONDS, EmbedBody, LeaseBody, ReassignBody, RedeliverBody
 
 NOT_YOURS = "you don't have access to this task"
 
@@ -262,9 +262,10 @@ class Api:
 
     async def _redeliver(self, request: Request) -> Response:
         principal = await self._access.principal(request)
-        await discard(request, self._limit)
+        body = await read_optional_json(request, self._limit)
         ensure(principal.commands, "redelivering needs the scope operate")
-        task = await self._engine.redeliver(queries.task_id_of(request), by=principal.actor)
+        notice = wire.read_body(RedeliverBody, body).id
+        task = await self._engine.redeliver(queries.task_id_of(request), by=principal.actor, notice=notice)
         return json_response(wire.task_to_wire(task))
 
     async def _failures(self, request: Request) -> Response:

@@ -13,7 +13,7 @@ from awaithumans.forms import FormDefinition
 from awaithumans.routing import AddressDirectory, is_for_agents
 from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
-from awaithumans.web.shapes import EmbedBody, LeaseBody, ReassignBody
+from awaithumans.web.shapes import EmbedBody, LeaseBody, ReassignBody, RedeliverBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
 
 Json = dict[str, object]
@@ -29,6 +29,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "CompleteBody": CompleteBody,
     "EmbedBody": EmbedBody,
     "ReassignBody": ReassignBody,
+    "RedeliverBody": RedeliverBody,
     "LeaseBody": LeaseBody,
     "FormDefinition": FormDefinition,
 }
@@ -137,7 +138,12 @@ def _delivery_paths() -> Json:
                 errors="401 403 404",
             ),
         },
-        "/tasks/{task_id}/redeliver": _verb("redeliver", "Tell those again who could not be told."),
+        "/tasks/{task_id}/redeliver": _verb(
+            "redeliver",
+            "Tell those again who could not be told; or one, by the id of the delivery, who was told.",
+            body="RedeliverBody",
+            needed=False,
+        ),
         "/deliveries/failed": {
             "get": _operation(
                 "listFailedDeliveries",

@@ -32,6 +32,14 @@ class EmbedBody(BaseModel):
     """How long the page can be loaded; less than a minute is a minute, more than an hour is an hour."""
 
 
+class RedeliverBody(BaseModel):
+    """What `POST /tasks/{id}/redeliver` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: StrictStr | None = None
+
+
 class LeaseBody(BaseModel):
     """What `POST /leases` takes."""
 

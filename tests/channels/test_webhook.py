@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -52,6 +53,9 @@ class StoppedClock:
 
     def now(self) -> datetime:
         return self.moment
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
     def move_on_after(self, seconds: float | None) -> contextlib.AbstractContextManager[object]:
         return anyio.move_on_after(seconds)

@@ -23,7 +23,7 @@ async def main(url: str, holder: str, names: list[str]) -> None:
     sys.stdin.readline()
 
     async def take(name: str) -> None:
-        if await engine.lease(name, holder=holder, seconds=600):
+        if await engine.lease(name, holder=holder, seconds=300):
             print(name)
 
     async with anyio.create_task_group() as group:

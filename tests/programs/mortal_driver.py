@@ -37,7 +37,7 @@ DIED = -signal.SIGKILL
 ANA = Actor.of(Human(id="ana"), auth="engine")
 
 # The lease of a life that was killed lapses; the next one need not wait for long here.
-leases.HELD_SECONDS = 0.3
+leases.HELD_SECONDS = 1.0
 leases.RENEWED_EVERY = 0.1
 
 

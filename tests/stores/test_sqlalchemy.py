@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from awaithumans.errors import ConfigurationError
+from awaithumans.errors import BusyError, ConfigurationError, ConflictError
 from awaithumans.protocols import Watchable
 from awaithumans.stores import database as database_module
 from awaithumans.stores.encryption import Codec
@@ -46,6 +46,26 @@ class TestSQLAlchemyStore(StoreConformance):
     @pytest.fixture
     def store(self, store: SQLAlchemyStore) -> SQLAlchemyStore:
         return store
+
+
+@pytest.mark.anyio
+async def test_a_key_that_keeps_changing_hands_may_be_tried_again(tmp_path: Path):
+    """It is no conflict: whoever asks again later may well get it."""
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    store, engine = SQLAlchemyStore(url), create_engine(url)
+    await store.setup()
+    with engine.begin() as connection:  # as if others were faster each time, and gave the key free at once
+        connection.execute(
+            text("CREATE TRIGGER others BEFORE INSERT ON awaithumans_tasks BEGIN SELECT RAISE(IGNORE); END")
+        )
+    with pytest.raises(BusyError) as caught:
+        await store.create(opening(make_task()))
+    assert not isinstance(caught.value, ConflictError)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER others"))
+    assert await store.create(opening(make_task()))
+    engine.dispose()
+    await store.aclose()
 
 
 # ── Whose engine it is ────────────────────────────────────────────────────────

@@ -285,18 +285,28 @@ class RevivesEffects(BrokenStore):
 
 
 class TriesEverythingAnew(BrokenStore):
-    """Lets what is done wait again, not only what has failed."""
+    """Lets what is being performed wait again, not only what is settled."""
 
-    broken = "Store.apply (change.retried): only what failed is tried anew."
+    broken = "Store.apply (change.retried): only what is settled is tried anew."
 
     async def apply(self, change: Change) -> bool:
         applied = await super().apply(change)
         for effect in change.retried if applied else ():
             row = self._effects._rows.get(effect.id)
-            if row and row.settled_at:
-                row.failure = "?"
-        self._effects.retry(change.retried if applied else ())
+            if row and not row.settled_at:
+                row.effect, row.token, row.attempts, row.available_at = effect, None, 0, effect.due
         return applied
+
+
+class TriesOnlyFailuresAnew(BrokenStore):
+    """Leaves what was delivered as it is."""
+
+    broken = "Store.apply (change.retried): an effect that is done may be performed anew."
+
+    async def apply(self, change: Change) -> bool:
+        rows = self._effects._rows
+        failed = [effect for effect in change.retried if effect.id in rows and rows[effect.id].failure is not None]
+        return await super().apply(replace(change, retried=tuple(failed)))
 
 
 class TriesAnewWhatLost(BrokenStore):

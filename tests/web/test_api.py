@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from awaithumans.protocols import DeliveryError
+from awaithumans.testing.channels import RecordingChannel
 from awaithumans.types import Notice
 from tests.web.world import ANA, SCHEMA, YES, World, as_person, as_program, body
 
@@ -278,6 +279,25 @@ async def test_what_failed_is_listed_and_redelivered() -> None:
             while {one["status"] for one in (await deliveries()).json()} != {"delivered"}:
                 await anyio.sleep(0.01)
         assert [one["recipient"] for one in (await deliveries()).json()] == ["horn:ana", "horn:ben"]
+
+
+async def test_what_was_delivered_is_sent_again_by_its_id() -> None:
+    channel = RecordingChannel("horn")
+    world = World(channels=[channel])
+    async with world.client() as client:
+        task_id = await world.ask(client, notify=["horn:ana", "horn:ben"])
+        redeliver = partial(client.post, f"/api/tasks/{task_id}/redeliver", headers=as_program("operator"))
+        with anyio.fail_after(10):
+            while len(channel.sent) < 2:
+                await anyio.sleep(0.01)
+            [lost] = [notice for notice in channel.sent if notice.target == "ben"]
+            while (again := await redeliver(json={"id": lost.id})).is_success and len(channel.sent) < 3:
+                await anyio.sleep(0.01)
+        assert again.status_code == 200
+        assert channel.sent[2].id == lost.id
+        unknown = await redeliver(json={"id": "f" * 32})
+        assert (unknown.status_code, unknown.json()["fields"]) == (422, {"id": "is no notice of this task"})
+        assert (await redeliver(json={"notice": lost.id})).status_code == 422
 
 
 @pytest.mark.parametrize(

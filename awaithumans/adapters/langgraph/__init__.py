@@ -7,8 +7,8 @@ except ImportError as error:
 
 from awaithumans.adapters.langgraph.asking import await_human, await_human_async
 from awaithumans.adapters.langgraph.breakpoints import OnBreakpoint, breakpoint_questions
-from awaithumans.adapters.langgraph.driver import drive_human_loop, drive_human_loop_sync
 from awaithumans.adapters.langgraph.interrupts import Ask, OnInterrupt, Question
+from awaithumans.adapters.langgraph.loops import drive_human_loop, drive_human_loop_sync
 from awaithumans.adapters.langgraph.plain import plain_questions
 from awaithumans.adapters.langgraph.questions import first_of
 from awaithumans.adapters.langgraph.receiving import LangGraphChannel, dispatch_resume, dispatch_resume_sync

@@ -12,7 +12,8 @@ from langgraph.types import Overwrite, StateSnapshot
 from awaithumans.adapters.langgraph.interrupts import Ask, Question
 from awaithumans.adapters.langgraph.questions import free_names, is_json, readable, same, template, untouched
 from awaithumans.adapters.langgraph.threads import Continue, Graph
-from awaithumans.documents import scrubbed
+from awaithumans.admission import MAX_CONTENT_LENGTH
+from awaithumans.documents import canonical, scrubbed
 from awaithumans.errors import ConfigurationError
 from awaithumans.forms import FormDefinition, FormField, long_text, section, switch
 from awaithumans.types import MAX_TASK_LENGTH, AssignTo, JsonObject, Task, TaskSpec, VerifierConfig
@@ -28,6 +29,7 @@ instead of a question goes on at once; None leaves it to the caller.
 def breakpoint_questions(
     *,
     timeout_seconds: int,
+    show_state: Collection[str] | None = None,
     edit_state: bool | Collection[str] = False,
     graph: Graph | None = None,
     assign_to: AssignTo | None = None,
@@ -40,6 +42,7 @@ def breakpoint_questions(
 
     Arguments:
         timeout_seconds: how long people have.
+        show_state: the keys of the state that people see; by default all.
         edit_state: let them edit the state first: True for every key that
             holds JSON, or the keys.
         graph: the graph that is driven. An edited value takes the old one's
@@ -51,12 +54,15 @@ def breakpoint_questions(
         redact_payload: keep the state out of lists and notices.
         task_metadata: text the host attaches; people see it.
 
-    The task shows the state. Its answer has `go_on`, and with `edit_state`
-    each key as it is to be; one that is left out stays as it is, and a key
-    called `go_on` has a `_` behind its name. After a no the graph stays where
-    it is. Only keys that were changed are written.
+    The task shows the state, or of it `show_state` and what may be edited.
+    Its answer has `go_on`, and with `edit_state` each key as it is to be; one
+    that is left out stays as it is, and a key called `go_on` has a `_` behind
+    its name. After a no the graph stays where it is. Only keys that were
+    changed are written.
 
     Raises `ConfigurationError` if `edit_state` is True and there is no graph.
+    So does what is returned, to whoever drives the graph, for a state that is
+    too large to be shown.
     """
     if edit_state is True and graph is None:
         raise ConfigurationError(
@@ -78,7 +84,8 @@ def breakpoint_questions(
             return None
         kept = _editable(state.values, edit_state)
         names = free_names(kept, ("go_on",))
-        spec = _spec(state, {names[key]: value for key, value in kept.items()}, routed)
+        payload = _payload(state, show_state, kept)
+        spec = _spec(state.next, payload, {names[key]: value for key, value in kept.items()}, routed)
         left_alone = untouched(spec)
 
         def read(task: Task) -> Continue | None:
@@ -111,12 +118,26 @@ def _editable(values: object, edit_state: bool | Collection[str]) -> dict[str, o
     return {key: value for key, value in state.items() if is_json(value) and (edit_state is True or key in edit_state)}
 
 
-def _spec(state: StateSnapshot, start: JsonObject, routed: TaskSpec) -> TaskSpec:
-    nodes = " and ".join(state.next)
+def _payload(state: StateSnapshot, show_state: Collection[str] | None, edited: Collection[str]) -> JsonObject:
+    """Give what people see."""
+    values: object = state.values
+    if show_state is not None and isinstance(values, Mapping):
+        visible = {*show_state, *edited}
+        values = {key: value for key, value in cast("Mapping[str, object]", values).items() if key in visible}
+    payload = {"next": list(state.next), "state": readable(values)}
+    if (length := len(canonical(payload))) > MAX_CONTENT_LENGTH:
+        raise ConfigurationError(
+            f"the state at {' and '.join(state.next)} is too large to be shown: {length} characters of JSON",
+            hint="Say which keys people see: breakpoint_questions(show_state=['amount']).",
+        )
+    return payload
+
+
+def _spec(nodes: Sequence[str], payload: JsonObject, start: JsonObject, routed: TaskSpec) -> TaskSpec:
     return replace(
         routed,
-        task=scrubbed(f"Continue with {nodes}?", MAX_TASK_LENGTH),
-        payload={"next": list(state.next), "state": readable(state.values)},
+        task=scrubbed(f"Continue with {' and '.join(nodes)}?", MAX_TASK_LENGTH),
+        payload=payload,
         response_schema={
             "type": "object",
             "properties": {"go_on": {"type": "boolean"}, **{name: {"title": name} for name in start}},

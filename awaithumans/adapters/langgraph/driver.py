@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import anyio
-from langgraph.types import Command, Interrupt, StateSnapshot
+from langgraph.types import Command, Interrupt
 
-from awaithumans.adapters.langgraph.breakpoints import OnBreakpoint
+from awaithumans.adapters.langgraph.asked import Asked, Outcomes
 from awaithumans.adapters.langgraph.interrupts import (
     ANSWERED,
     Ask,
@@ -26,9 +25,6 @@ from awaithumans.adapters.langgraph.interrupts import (
 from awaithumans.adapters.langgraph.threads import (
     Begin,
     Continue,
-    Graph,
-    LocalThread,
-    OnChunk,
     OvertakenError,
     Position,
     Resume,
@@ -36,16 +32,12 @@ from awaithumans.adapters.langgraph.threads import (
     Thread,
 )
 from awaithumans.admission import content_of
-from awaithumans.beside import beside
-from awaithumans.blocking import run_blocking
 from awaithumans.client import (
     Meanwhile,
     ask_anew,
-    chosen_engine,
     once_more,
     refuse_lacking,
     retry_keys,
-    surrounding_engine,
     waiting_at,
 )
 from awaithumans.documents import digest
@@ -59,7 +51,6 @@ from awaithumans.errors import (
 from awaithumans.leases import holding
 from awaithumans.protocols import TaskEngine
 from awaithumans.types import AGENT, CLOSED_STATUSES, KeyScope, Query, Task, TaskSpec
-from awaithumans.wakeups import Bell
 
 logger = logging.getLogger("awaithumans.adapters.langgraph")
 
@@ -67,39 +58,24 @@ FIRST_LOOK = 30.0
 LONGEST_LOOK = 3_600.0
 """Seconds after which a waiting driver looks whether somebody else went on with the thread; growing."""
 MAX_STRAYS = 5
-"""How many answers of one drive may be to other questions than the node asks."""
+"""How many answers may be to other questions than the node asks."""
 MAX_NAMED = 400
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A question while people have it."""
+ChooseEngine: TypeAlias = Callable[[], AbstractAsyncContextManager[tuple[TaskEngine, Meanwhile | None]]]
+"""Finds the engine: `chosen_engine`, with its arguments."""
 
-    question: Question
-    after: tuple[str, ...] = ()
-    stray: tuple[str, ...] = ()
-    created: Task | None = None
-    """The task, where a node has created it and shows nothing else."""
-    in_node: bool = False
-    """Whether the node creates its tasks itself."""
-    tasks: list[Task] = field(default_factory=list[Task])
-    """The latest of each of `asks`, in their order."""
-    values: dict[int, object] = field(default_factory=dict[int, object])
-    corrected: list[Task] = field(default_factory=list[Task])
-    """Those that were answered with what cannot be used."""
 
-    @property
-    def content(self) -> str:
-        """Digest what is asked, to notice that the graph asks something else."""
-        return digest([content_of(ask.spec) for ask in self.question.asks])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a thread is driven; see `drive_human_loop`."""
 
-    @property
-    def answered(self) -> bool:
-        return len(self.values) == len(self.question.asks)
-
-    def resumption(self) -> object:
-        """Give what the graph is resumed with."""
-        return self.question.resume([self.values[index] for index in range(len(self.question.asks))])
+    on_interrupt: OnInterrupt | None = None
+    on_breakpoint: Callable[[Any], Question | Continue | None] | None = None
+    """Is given the state as the thread's kind has it."""
+    reroute: Callable[[TaskSpec], TaskSpec] | None = None
+    raise_in_node: bool = False
+    wait: bool = True
 
 
 class Driver:
@@ -109,27 +85,16 @@ class Driver:
         self,
         thread: Thread,
         engine: TaskEngine,
+        options: Options,
         *,
         meanwhile: Meanwhile | None = None,
-        on_interrupt: OnInterrupt | None = None,
-        on_breakpoint: OnBreakpoint | None = None,
-        reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-        raise_in_node: bool = False,
-        wait: bool = True,
     ) -> None:
         self._thread = thread
         self._engine = engine
+        self._options = options
         self._at_terminal = meanwhile is not None
-        self._meanwhile = meanwhile or partial(waiting_at, engine)
-        self._on_interrupt = on_interrupt
-        self._on_breakpoint = on_breakpoint
-        self._reroute = reroute
-        self._raise_in_node = raise_in_node
-        self._wait = wait
-        self._asked: dict[str, _Asked] = {}
-        self._outcomes: dict[str, Task | Exception] = {}
-        self._wanted, self._watched = anyio.create_memory_object_stream[Task](inf)
-        self._bell = Bell()
+        self._asked: dict[str, Asked] = {}
+        self._outcomes = Outcomes(engine, meanwhile or partial(waiting_at, engine))
         self._ran = False
         self._stopped_at = ""
         """The checkpoint at which this driver's last run ended."""
@@ -140,9 +105,8 @@ class Driver:
 
     async def drive(self, given: object) -> Any:
         """Drive the thread; return its state, raise what ended it."""
-        with self._wanted, self._watched:
-            async with beside(self._watch_all):
-                return await self._drive(given)
+        async with self._outcomes.coming_in():
+            return await self._drive(given)
 
     async def _drive(self, given: object) -> Any:
         pause = FIRST_LOOK
@@ -156,17 +120,16 @@ class Driver:
             if any(asked.answered for asked in self._asked.values()):
                 continue
             await self._raise_failed()
-            if not (self._wait and self._asked):
+            if not (self._options.wait and self._asked):
                 return position.state
-            with anyio.move_on_after(pause):
-                await self._bell.rung()
+            await self._outcomes.another(within=pause)
             pause = min(pause * 2, LONGEST_LOOK)
             await self._hear()
 
     # ── Running the graph ─────────────────────────────────────────────────────
 
     async def _advance(self, given: object) -> Position:
-        """Run whatever can run now, while nobody else runs the thread; then ask what waits."""
+        """Run whatever can run now, and ask what waits, while nobody else drives the thread."""
         position = await self._thread.read()
         questions = await self._questions(position)
         if self._next_step(position, given, questions) is None and self._all_asked(questions):
@@ -177,7 +140,7 @@ class Driver:
             while (step := self._next_step(position, given, questions)) is not None:
                 position = await self._take(step, position)
                 questions = await self._questions(position)
-        await self._ask(questions)
+            await self._ask(questions)
         return position
 
     async def _take(self, step: Step, position: Position) -> Position:
@@ -210,7 +173,7 @@ class Driver:
     async def _set_aside(self, step: Step, position: Position) -> list[str]:
         """Name the outcomes that nodes are to ask again about, instead of raising them again."""
         if not self._ran:
-            for one in position.outcome_at if self._raise_in_node else position.failed_at:
+            for one in position.outcome_at if self._options.raise_in_node else position.failed_at:
                 self._given_up |= await self._without_answer(one)
         parked = [read_parked(one.value) for one in position.pending]
         given_up = self._given_up.union(*(one.after for one in parked if one))
@@ -228,7 +191,7 @@ class Driver:
                 if not asked.in_node or position.failed:
                     await self._collect(task)
 
-    def _next_step(self, position: Position, given: object, questions: Mapping[str, _Asked]) -> Step | None:
+    def _next_step(self, position: Position, given: object, questions: Mapping[str, Asked]) -> Step | None:
         if not position.started:
             return self._beginning(given)
         if not self._ran and given is not None and self._thread.digest(given) != position.input:
@@ -241,7 +204,7 @@ class Driver:
             return self._continuation(position)
         return None
 
-    def _ready(self, position: Position, questions: Mapping[str, _Asked]) -> dict[str, _Asked]:
+    def _ready(self, position: Position, questions: Mapping[str, Asked]) -> dict[str, Asked]:
         """Give what is answered and asked still, with the same content."""
         pending = {one.id for one in position.pending} & questions.keys()
         return {
@@ -250,7 +213,7 @@ class Driver:
             if asked.answered and name in pending and asked.content == questions[name].content
         }
 
-    def _all_asked(self, questions: Mapping[str, _Asked]) -> bool:
+    def _all_asked(self, questions: Mapping[str, Asked]) -> bool:
         contents = {name: asked.content for name, asked in questions.items()}
         return contents == {name: asked.content for name, asked in self._asked.items()}
 
@@ -277,7 +240,7 @@ class Driver:
         """Go on after a run that was cut off; at a breakpoint, only if told to."""
         if not self._at_breakpoint(position):
             return Continue()
-        if self._on_breakpoint and isinstance(told := self._on_breakpoint(position.state), Continue):
+        if self._options.on_breakpoint and isinstance(told := self._options.on_breakpoint(position.state), Continue):
             return told
         asked = self._asked.get(_breakpoint(position))
         return cast("Step | None", asked.resumption()) if asked and asked.answered else None
@@ -286,14 +249,14 @@ class Driver:
         stopped_here = position.checkpoint == self._stopped_at
         return bool(stopped_here or position.before or position.behind)
 
-    def _declined(self, position: Position) -> _Asked | None:
+    def _declined(self, position: Position) -> Asked | None:
         """Give the question by which people had the graph stay at its breakpoint."""
         asked = self._asked.get(_breakpoint(position))
         return asked if asked and asked.answered and asked.resumption() is None else None
 
     # ── Asking ────────────────────────────────────────────────────────────────
 
-    async def _ask(self, questions: Mapping[str, _Asked]) -> None:
+    async def _ask(self, questions: Mapping[str, Asked]) -> None:
         """Ask what waits and has not been asked; withdraw what waits no more."""
         for name in [name for name in self._asked if name not in questions]:
             logger.info("thread %s: somebody else went on with what was asked here", self._thread.id)
@@ -309,24 +272,24 @@ class Driver:
             for index, ask in enumerate(asked.question.asks):
                 spec = ask.spec if asked.in_node else self._named(ask.spec, name, index)
                 asked.tasks.append(asked.created or await self._created(spec))
-                await self._listen(asked.tasks[index])
+                await self._outcomes.expect(asked.tasks[index])
 
-    async def _questions(self, position: Position) -> dict[str, _Asked]:
+    async def _questions(self, position: Position) -> dict[str, Asked]:
         """Tell what is to be asked where the thread stands, by interrupt or breakpoint."""
-        found: dict[str, _Asked] = {}
+        found: dict[str, Asked] = {}
         for one in position.pending:
             if parked := read_parked(one.value):
                 found[one.id] = await self._own_question(parked)
-            elif self._on_interrupt and (question := self._on_interrupt(one)):
-                found[one.id] = _Asked(question)
+            elif self._options.on_interrupt and (question := self._options.on_interrupt(one)):
+                found[one.id] = Asked(question)
         stopped = position.next and not position.pending and self._at_breakpoint(position)
-        if stopped and self._on_breakpoint:
-            told = self._on_breakpoint(position.state)
+        if stopped and self._options.on_breakpoint:
+            told = self._options.on_breakpoint(position.state)
             if isinstance(told, Question):
-                found[_breakpoint(position)] = _Asked(told)
+                found[_breakpoint(position)] = Asked(told)
         return found
 
-    async def _own_question(self, parked: Parked) -> _Asked:
+    async def _own_question(self, parked: Parked) -> Asked:
         created = None
         if (spec := parked.spec) is None:
             created = await self._engine.get(cast(str, parked.task_id))
@@ -334,10 +297,10 @@ class Driver:
         ask = Ask(
             spec=spec,
             read=partial(to_resume, spec=parked.spec),
-            outcomes=CLOSED_STATUSES if self._raise_in_node else ANSWERED,
+            outcomes=CLOSED_STATUSES if self._options.raise_in_node else ANSWERED,
         )
         in_node = parked.task_id is not None
-        return _Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
+        return Asked(Question(asks=(ask,)), parked.after, parked.stray, created, in_node=in_node)
 
     def _named(self, spec: TaskSpec, name: str, index: int) -> TaskSpec:
         """Name a question that has no key of its own by where it is asked, and not by its content alone."""
@@ -347,28 +310,34 @@ class Driver:
         return replace(spec, idempotency_key=f"langgraph:{key}", key_scope=KeyScope.CALL)
 
     async def _created(self, spec: TaskSpec) -> Task:
-        if self._reroute:
-            spec = self._reroute(spec)
+        if self._options.reroute:
+            spec = self._options.reroute(spec)
         if self._at_terminal:
             refuse_lacking(spec)
         return await ask_anew(self._engine, spec)
 
-    def _refuse_endless(self, asked: _Asked) -> None:
-        """Raise where a node was answered again and again by this driver, and still is not content."""
+    def _refuse_endless(self, asked: Asked) -> None:
+        """Raise where a node was answered again and again, and still is not content.
+
+        What counts is what this driver has resumed; but every answer where
+        none waits, as each sweep is another driver.
+        """
         spec = asked.question.asks[0].spec
         if spec.initial_errors and len(self._resumed.intersection(asked.after)) > 1:
             raise SchemaValidationError.of_fields("response", spec.initial_errors)
-        if len(self._resumed.intersection(asked.stray)) < MAX_STRAYS:
+        strays = self._resumed.intersection(asked.stray) if self._options.wait else asked.stray
+        if len(strays) < MAX_STRAYS:
             return
         raise ConfigurationError(
             f"the question {spec.task[:200]!r} is another one each time its node runs, so no answer fits",
-            hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning.",
+            hint="Compute what is shown in an earlier node, or in a @task: a resumed node runs from its beginning. "
+            "Then drive the thread once and wait; with wait=False it is refused.",
         )
 
-    async def _withdraw(self, asked: _Asked) -> None:
+    async def _withdraw(self, asked: Asked) -> None:
         """Close the tasks of a question that nobody waits for any more."""
         for task in asked.tasks:
-            if task.spec.key_scope is KeyScope.CALL and task.id not in self._outcomes:
+            if task.spec.key_scope is KeyScope.CALL and self._outcomes.of(task.id) is None:
                 with suppress(ConflictError, LookupError):
                     await self._engine.cancel(task.id, by=AGENT, reason="the graph has moved on")
 
@@ -387,25 +356,6 @@ class Driver:
 
     # ── Hearing answers ───────────────────────────────────────────────────────
 
-    async def _watch_all(self) -> None:
-        async with anyio.create_task_group() as group:
-            async for task in self._watched:
-                group.start_soon(self._watch, task)
-
-    async def _watch(self, task: Task) -> None:
-        try:
-            async with self._meanwhile(task):
-                self._outcomes[task.id] = await self._engine.wait(task.id)
-        except Exception as error:  # noqa: BLE001 - raised by the drive, not by the group that watches
-            self._outcomes[task.id] = error
-        self._bell.ring()
-
-    async def _listen(self, task: Task) -> None:
-        if task.closed:
-            self._outcomes[task.id] = task
-        else:
-            await self._wanted.send(task)
-
     async def _hear(self) -> None:
         """Take what has been answered for a value; ask again about what cannot be used."""
         for asked in self._asked.values():
@@ -413,9 +363,9 @@ class Driver:
                 while index not in asked.values and await self._hear_one(asked, index):
                     pass
 
-    async def _hear_one(self, asked: _Asked, index: int) -> bool:
+    async def _hear_one(self, asked: Asked, index: int) -> bool:
         """Read one outcome, if there is one; tell whether that took the question a step further."""
-        ask, outcome = asked.question.asks[index], self._outcomes.get(asked.tasks[index].id)
+        ask, outcome = asked.question.asks[index], self._outcomes.of(asked.tasks[index].id)
         if not isinstance(outcome, Task) or not _is_taken(ask, outcome):
             return False
         try:
@@ -429,14 +379,14 @@ class Driver:
                 raise
             better = once_more(ask.spec, misfit, task_id=outcome.id, response=outcome.response)
             asked.tasks[index] = await self._created(better)
-            await self._listen(asked.tasks[index])
+            await self._outcomes.expect(asked.tasks[index])
         return True
 
     async def _raise_failed(self) -> None:
         """Raise the first outcome that the graph cannot go on with."""
         for asked in self._asked.values():
             for ask, task in zip(asked.question.asks, asked.tasks, strict=True):
-                outcome = self._outcomes.get(task.id)
+                outcome = self._outcomes.of(task.id)
                 if isinstance(outcome, Exception):
                     raise outcome
                 if outcome is not None and not _is_taken(ask, outcome):
@@ -452,7 +402,7 @@ def _is_taken(ask: Ask, outcome: Task) -> bool:
     return outcome.status in ask.outcomes and outcome.response_redacted_at is None
 
 
-def _resumption(ready: Mapping[str, _Asked]) -> Step:
+def _resumption(ready: Mapping[str, Asked]) -> Step:
     """Resume what is answered: together, but for what changes the state, too."""
     values: dict[str, object] = {}
     for name, asked in ready.items():
@@ -477,6 +427,12 @@ async def collect_raised(engine: TaskEngine, position: Position, error: OutcomeE
                 await engine.collect(task.id)
 
 
+async def drive_thread(thread: Thread, given: object, options: Options, choose: ChooseEngine) -> Any:
+    """Find the engine, and drive a thread of whatever kind."""
+    async with choose() as (engine, meanwhile):
+        return await Driver(thread, engine, options, meanwhile=meanwhile).drive(given)
+
+
 def lease_name(thread: Thread) -> str:
     """Name the right to run a thread."""
     short = len(thread.id) <= MAX_NAMED and thread.id.isprintable()
@@ -485,139 +441,3 @@ def lease_name(thread: Thread) -> str:
 
 def _breakpoint(position: Position) -> str:
     return f"{position.checkpoint}:{','.join(position.next)}"
-
-
-# ── What hosts call ───────────────────────────────────────────────────────────
-
-
-async def drive_human_loop(
-    graph: Graph,
-    *,
-    config: Mapping[str, Any],
-    input_state: object = None,
-    engine: TaskEngine | None = None,
-    server_url: str | None = None,
-    api_key: str | None = None,
-    on_interrupt: OnInterrupt | None = None,
-    on_breakpoint: OnBreakpoint | None = None,
-    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-    raise_in_node: bool = False,
-    wait: bool = True,
-    context: object = None,
-    stream_mode: Any = "updates",
-    on_chunk: OnChunk | None = None,
-) -> StateSnapshot:
-    """Run a graph and have people answer what it asks, until it ends.
-
-    Arguments:
-        graph: a compiled graph with a checkpointer.
-        config: as the graph's own; it names the thread.
-        input_state: what the turn begins with; None to go on with a thread
-            that has begun.
-        engine: the engine to ask; found as `await_human` finds it.
-        server_url: where another process has the router mounted, instead.
-        api_key: an API token of that router.
-        on_interrupt: tells what people are asked in place of an interrupt
-            that is not made by `await_human`; such as `tool_reviews(…)`.
-        on_breakpoint: tells what they are asked at a static breakpoint.
-        reroute: changes a question before it is asked, such as who is asked.
-        raise_in_node: hand other outcomes than an answer to the node, where
-            `await_human` raises them, instead of raising them here.
-        wait: with False, ask what is to be asked, resume what is answered,
-            and return.
-        context: the graph's runtime context.
-        stream_mode: as in `graph.stream`; what is streamed goes to `on_chunk`.
-        on_chunk: is called with each chunk.
-
-    Returns the state when the turn has ended, or when all that is left to do
-    is the caller's: interrupts of other kinds, and breakpoints.
-
-    Parallel questions are asked at the same time, and each answer resumes its
-    own interrupt as it comes. If this process dies, the same call goes on
-    where the thread is parked and finds the same tasks: nothing is asked
-    twice, and no answer is lost. Of several that drive one thread, one runs
-    it at a time. With an input that the last turn began with, a finished
-    thread returns its state; with another input it begins another turn.
-
-    Raises `TaskTimeoutError`, `TaskCancelledError` or
-    `VerificationExhaustedError` for those outcomes, and
-    `SchemaValidationError` for an answer that a model has refused twice. The
-    graph then stays parked, and driving it again asks again. Raises
-    `ConfigurationError` for a graph without a checkpointer, a config without
-    a thread, and a thread that has not finished with another input. What a
-    node raises, comes out as it is. Raises `LeaseLostError` where the engine
-    could not be asked for half a minute while the graph ran: somebody else may
-    run it then.
-    """
-    thread = LocalThread(graph, config, context, stream_mode, on_chunk)
-    return cast(
-        StateSnapshot,
-        await drive_thread(
-            thread,
-            input_state,
-            engine=engine,
-            server_url=server_url,
-            api_key=api_key,
-            on_interrupt=on_interrupt,
-            on_breakpoint=on_breakpoint,
-            reroute=reroute,
-            raise_in_node=raise_in_node,
-            wait=wait,
-        ),
-    )
-
-
-def drive_human_loop_sync(
-    graph: Graph,
-    *,
-    config: Mapping[str, Any],
-    input_state: object = None,
-    engine: TaskEngine | None = None,
-    server_url: str | None = None,
-    api_key: str | None = None,
-    on_interrupt: OnInterrupt | None = None,
-    on_breakpoint: OnBreakpoint | None = None,
-    reroute: Callable[[TaskSpec], TaskSpec] | None = None,
-    raise_in_node: bool = False,
-    wait: bool = True,
-    context: object = None,
-    stream_mode: Any = "updates",
-    on_chunk: OnChunk | None = None,
-) -> StateSnapshot:
-    """Run a graph and have people answer what it asks; block until it ends.
-
-    The blocking twin of `drive_human_loop`, for scripts and threads. The graph
-    runs by its synchronous methods, in worker threads. Besides, raises
-    `ConfigurationError` on the thread of the event loop that runs the engine:
-    it would wait for itself.
-    """
-    thread = LocalThread(graph, config, context, stream_mode, on_chunk, blocking=True)
-    engine = surrounding_engine(engine, server_url)
-    drive = partial(
-        drive_thread,
-        thread,
-        input_state,
-        engine=engine,
-        server_url=server_url,
-        api_key=api_key,
-        on_interrupt=on_interrupt,
-        on_breakpoint=on_breakpoint,
-        reroute=reroute,
-        raise_in_node=raise_in_node,
-        wait=wait,
-    )
-    return cast(StateSnapshot, run_blocking(drive, engine))
-
-
-async def drive_thread(
-    thread: Thread,
-    given: object,
-    *,
-    engine: TaskEngine | None,
-    server_url: str | None,
-    api_key: str | None,
-    **options: Any,
-) -> Any:
-    """Find the engine, and drive a thread of whatever kind."""
-    async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile):
-        return await Driver(thread, chosen, meanwhile=meanwhile, **options).drive(given)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, cast
 
 from langgraph.types import Interrupt, StateSnapshot
 
-from awaithumans.adapters.langgraph.driver import collect_raised, lease_name
+from awaithumans.adapters.langgraph.driver import ChooseEngine, collect_raised, lease_name
 from awaithumans.adapters.langgraph.interrupts import read_parked, to_resume
 from awaithumans.adapters.langgraph.threads import Continue, Graph, LocalThread, Position, Resume, Step, Thread
 from awaithumans.blocking import run_blocking
@@ -161,8 +162,10 @@ async def dispatch_resume(
     process runs the thread at a time. Returns None, with nothing done, where
     none waits for it: the callback is a duplicate, late, or a stranger's. Else
     the rest of the graph runs on in the returned `asyncio.Task`, which is kept
-    alive and whose errors are logged; if this process dies meanwhile, driving
-    the thread (`drive_human_loop` without an input) goes on with it.
+    alive and whose errors are logged. Await it where a process ends with its
+    request, as in a serverless function; it gives the state in which the graph
+    stops, or None if another one was faster. If this process dies meanwhile,
+    driving the thread (`drive_human_loop` without an input) goes on with it.
 
     Raises `InvalidSignatureError`, a `PermissionError`, for what was not signed
     with the key; `InvalidInputError`, a `ValueError`, for a body that tells of
@@ -185,21 +188,28 @@ def dispatch_resume_sync(
     api_key: str | None = None,
     config: Mapping[str, Any] | None = None,
     context: object = None,
-) -> bool:
+) -> Future[StateSnapshot | None] | None:
     """Resume the graph that a received webhook is for, from a thread.
 
-    The blocking twin of `dispatch_resume`, for Flask and Django: tells whether
-    anything waited for the task. The graph runs on, by its synchronous
-    methods, in worker threads.
+    The blocking twin of `dispatch_resume`, for Flask and Django. The graph
+    runs on, by its synchronous methods, in worker threads; `result()` of the
+    returned future blocks until it stops.
     """
     task_id = str(received_outcome(body, signature_header, webhook_key)["task_id"])
     thread = LocalThread(graph, _thread_config(thread_id, config), context, blocking=True)
     engine = surrounding_engine(engine, server_url)
-    dispatch = partial(_dispatch, thread, task_id, partial(chosen_engine, engine, server_url, api_key))
-    return run_blocking(dispatch, engine) is not None
+    choose = partial(chosen_engine, engine, server_url, api_key)
+
+    async def dispatch() -> Future[StateSnapshot | None] | None:
+        run = await _dispatch(thread, task_id, choose)
+        return _for_threads(run) if run else None
+
+    return run_blocking(dispatch, engine)
 
 
-async def _dispatch(thread: LocalThread, task_id: str, choose: Any) -> asyncio.Task[StateSnapshot | None] | None:
+async def _dispatch(
+    thread: LocalThread, task_id: str, choose: ChooseEngine
+) -> asyncio.Task[StateSnapshot | None] | None:
     async with choose() as (engine, _):
         try:
             task = await engine.get(task_id)
@@ -210,7 +220,7 @@ async def _dispatch(thread: LocalThread, task_id: str, choose: Any) -> asyncio.T
     return _kept(_resume(thread, task, choose), f"task {task_id}")
 
 
-async def _resume(thread: LocalThread, task: Task, choose: Any) -> StateSnapshot | None:
+async def _resume(thread: LocalThread, task: Task, choose: ChooseEngine) -> StateSnapshot | None:
     async with choose() as (engine, _):
         position = await resume_thread(thread, engine, task)
         return cast(StateSnapshot, position.state) if position else None
@@ -231,6 +241,23 @@ def _log_failure(run: asyncio.Task[Any]) -> None:
     _running.discard(run)
     if not run.cancelled() and (error := run.exception()):
         logger.error("%s: its graph failed", run.get_name(), exc_info=error)
+
+
+def _for_threads(run: asyncio.Task[StateSnapshot | None]) -> Future[StateSnapshot | None]:
+    """Give what other threads can wait for; it ends as the run does."""
+    ended: Future[StateSnapshot | None] = Future()
+    ended.set_running_or_notify_cancel()  # cancelling it would not end the run
+
+    def tell(run: asyncio.Task[StateSnapshot | None]) -> None:
+        if run.cancelled():
+            ended.set_exception(CancelledError())
+        elif error := run.exception():
+            ended.set_exception(error)
+        else:
+            ended.set_result(run.result())
+
+    run.add_done_callback(tell)
+    return ended
 
 
 # ── Both ──────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from awaithumans.adapters.langgraph.asking import SET_ASIDE
 from awaithumans.adapters.langgraph.breakpoints import OnBreakpoint
-from awaithumans.adapters.langgraph.driver import Driver, drive_thread
+from awaithumans.adapters.langgraph.driver import Driver, Options, drive_thread
 from awaithumans.adapters.langgraph.interrupts import OnInterrupt, Question
 from awaithumans.adapters.langgraph.threads import (
     INPUT,
@@ -325,21 +325,15 @@ async def drive_remote_loop(
     could not be reached for half a minute.
     """
     thread = RemoteThread(client, assistant_id, thread_id, config or {}, context or {}, stream_mode, on_chunk)
-    return cast(
-        "ThreadState",
-        await drive_thread(
-            thread,
-            input_state,
-            engine=engine,
-            server_url=server_url,
-            api_key=api_key,
-            on_interrupt=on_interrupt,
-            on_breakpoint=partial(_at_breakpoint, on_breakpoint) if on_breakpoint else None,
-            reroute=reroute,
-            raise_in_node=raise_in_node,
-            wait=wait,
-        ),
+    options = Options(
+        on_interrupt=on_interrupt,
+        on_breakpoint=partial(_at_breakpoint, on_breakpoint) if on_breakpoint else None,
+        reroute=reroute,
+        raise_in_node=raise_in_node,
+        wait=wait,
     )
+    choose = partial(chosen_engine, engine, server_url, api_key)
+    return cast("ThreadState", await drive_thread(thread, input_state, options, choose))
 
 
 def _at_breakpoint(on_breakpoint: OnBreakpoint, state: ThreadState) -> Question | Continue | None:
@@ -401,24 +395,18 @@ async def sweep_remote_threads(
     """
     parked = await _parked(client, metadata)
     limiter, swept = anyio.CapacityLimiter(AT_ONCE), dict[str, Swept]()
+    options = Options(
+        on_interrupt=on_interrupt, on_breakpoint=_stay, reroute=reroute, raise_in_node=raise_in_node, wait=False
+    )
     async with chosen_engine(engine, server_url, api_key) as (chosen, meanwhile), anyio.create_task_group() as group:
-        driver_of = partial(
-            Driver,
-            engine=chosen,
-            meanwhile=meanwhile,
-            on_interrupt=on_interrupt,
-            on_breakpoint=_stay,
-            reroute=reroute,
-            raise_in_node=raise_in_node,
-            wait=False,
-        )
 
         async def sweep(thread: ServersThread) -> None:
             name = thread["thread_id"]
             async with limiter:
                 try:
                     given: Mapping[str, Any] = context(thread) if context else {}
-                    driver = driver_of(RemoteThread(client, _assistant(thread), name, config or {}, given))
+                    remote = RemoteThread(client, _assistant(thread), name, config or {}, given)
+                    driver = Driver(remote, chosen, options, meanwhile=meanwhile)
                     swept[name] = Swept(thread_id=name, state=await driver.drive(None))
                 except Exception as error:  # noqa: BLE001 - the caller is told which thread's it is
                     swept[name] = Swept(thread_id=name, error=error)

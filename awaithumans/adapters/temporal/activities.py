@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from awaithumans.adapters.temporal.failures import failure_of
+from awaithumans.adapters.temporal.histories import ensure_recordable
+from awaithumans.documents import ensure_json
 from awaithumans.errors import (
+    ConfigurationError,
     ConflictError,
     InvalidInputError,
     TaskAlreadyTerminalError,
     TaskNotFoundError,
 )
-from awaithumans.protocols import TaskEngine
-from awaithumans.routing import Recipient
-from awaithumans.types import Actor, Task, TaskSpec
+from awaithumans.protocols import Channel, TaskEngine
+from awaithumans.routing import MAX_RECIPIENTS, Recipient, is_for_agents, shown_recipient
+from awaithumans.types import MAX_TEXT_LENGTH, Actor, Task, TaskSpec
 from awaithumans.wire import spec_from_wire, task_to_wire
 
 logger = logging.getLogger("awaithumans.temporal")
 
 CREATE = "awaithumans_create_task"
 READ = "awaithumans_read_task"
-COLLECT = "awaithumans_collect_task"
 CANCEL = "awaithumans_cancel_task"
 
 CHANNEL = "temporal"
 WORKFLOW_ID = "{workflow_id}"
+
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(days=1)
+
+MARGIN = timedelta(seconds=1)
+"""How long after a deadline it is looked for."""
 
 _HOPELESS = (InvalidInputError, ConflictError, TaskNotFoundError)
 """What no retry can cure."""
@@ -65,23 +75,28 @@ class HumanActivities:
             on at once: a `notify` entry of the engine, in which
             `{workflow_id}` stands for the id of the workflow that asks. By
             default `temporal:{workflow_id}`, if the engine is in this process
-            and has a `TemporalChannel`. Without one, the workflow looks for
-            itself, at growing intervals.
+            and has a `TemporalChannel`. Without one, or with False, nobody
+            is told: the workflow looks for itself, at growing intervals. So
+            it does if the engine could not take the entry for its workflow id.
 
     Register them with `Worker(activities=[*HumanActivities(engine).all, ...])`,
     or let `AwaitHumansPlugin` do it. The engine stays the caller's to run and to close.
+
+    Raises `InvalidInputError` for a callback that is no `notify` entry, and
+    `ConfigurationError` for one that does not name the workflow, or whose
+    channel an engine in this process does not have.
     """
 
-    def __init__(self, engine: TaskEngine, *, callback: str | None = None) -> None:
+    def __init__(self, engine: TaskEngine, *, callback: str | Literal[False] | None = None) -> None:
         self._engine = engine
-        self._callback = callback or _callback_of(engine)
-        if self._callback is not None:
-            Recipient.parse(self._callback)
+        if isinstance(callback, str):
+            _check_callback(callback, _channels(engine))
+        self._callback = _default_callback(engine) if callback is None else callback or None
 
     @property
     def all(self) -> Sequence[Callable[..., Any]]:
         """Give what to register on the worker."""
-        return (self.create, self.read, self.collect, self.cancel)
+        return (self.create, self.read, self.cancel)
 
     @activity.defn(name=CREATE)
     async def create(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -91,16 +106,23 @@ class HumanActivities:
             return _told(await self._engine.create(self._with_callback(spec)))
 
     @activity.defn(name=READ)
-    async def read(self, task_id: str) -> dict[str, Any]:
-        """Return the task as it stands."""
-        with _failing_plainly():
-            return _told(await self._engine.get(task_id))
+    async def read(self, task_id: str, allowed: float) -> dict[str, Any]:
+        """Return the task once it is closed.
 
-    @activity.defn(name=COLLECT)
-    async def collect(self, task_id: str) -> None:
-        """Say that the outcome is in the workflow's history."""
-        with _failing_plainly(), suppress(TaskNotFoundError):
-            await self._engine.collect(task_id)
+        Fails while it is open, and Temporal tries again, at growing intervals:
+        that leaves nothing in the history. `allowed` is how many seconds there
+        are to the deadline, from when the activity was scheduled.
+        """
+        with _failing_plainly():
+            task = await self._engine.get(task_id)
+            if task.closed:
+                return _told(task)
+        raise ApplicationError(
+            "the task is still open",
+            type="StillOpen",
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=pause_before_looking(_waited(), timedelta(seconds=allowed)),
+        )
 
     @activity.defn(name=CANCEL)
     async def cancel(self, task_id: str) -> None:
@@ -110,22 +132,86 @@ class HumanActivities:
             await self._engine.cancel(task_id, by=by, reason="The workflow that asked was cancelled.")
 
     def _with_callback(self, spec: TaskSpec) -> TaskSpec:
+        """Add who is told; a question that this would make impossible goes without."""
         if self._callback is None:
             return spec
         workflow_id = activity.info().workflow_id or ""
-        to_channel = self._callback.startswith(f"{CHANNEL}:")
-        entry = self._callback.replace(WORKFLOW_ID, workflow_id if to_channel else quote(workflow_id, safe=""))
+        entry = _entry(self._callback, workflow_id)
+        if entry is None or len(spec.notify) >= MAX_RECIPIENTS:
+            logger.warning("workflow %r cannot be told how its question ends: it looks for itself", workflow_id)
+            return spec
         return replace(spec, notify=(*spec.notify, entry))
 
 
-def _callback_of(engine: TaskEngine) -> str | None:
-    """Name the channel to the workflow, where the engine has it in this process."""
-    return f"{CHANNEL}:{WORKFLOW_ID}" if CHANNEL in getattr(engine, "channels", ()) else None
+def pause_before_looking(waited: timedelta, allowed: timedelta) -> timedelta:
+    """Say how long to wait before looking again whether a task is closed.
+
+    Half the time waited so far, or since the deadline, within bounds; and no
+    longer than to the deadline. Both arguments count from one moment.
+    """
+    left = allowed - waited
+    since = waited if left > timedelta() else -left
+    pause = min(max(since / 2, FIRST_PAUSE), LONGEST_PAUSE)
+    return min(pause, left + MARGIN) if left > timedelta() else pause
+
+
+def _waited() -> timedelta:
+    """Tell how long this activity is being tried, on the clock of Temporal's server."""
+    info = activity.info()
+    return info.current_attempt_scheduled_time - info.scheduled_time
+
+
+# ── Who is told ───────────────────────────────────────────────────────────────
+
+
+def _channels(engine: TaskEngine) -> Mapping[str, Channel] | None:
+    """Give the channels of an engine in this process; None for one elsewhere."""
+    return cast("Mapping[str, Channel] | None", getattr(engine, "channels", None))
+
+
+def _default_callback(engine: TaskEngine) -> str | None:
+    return f"{CHANNEL}:{WORKFLOW_ID}" if CHANNEL in (_channels(engine) or ()) else None
+
+
+def _check_callback(callback: str, channels: Mapping[str, Channel] | None) -> None:
+    recipient = Recipient.parse(callback)
+    if set(re.findall(r"\{.*?\}", callback)) != {WORKFLOW_ID}:
+        raise ConfigurationError(
+            f"the callback {shown_recipient(callback)!r} does not name the workflow",
+            hint=f"Write {WORKFLOW_ID}, and nothing else in braces, such as temporal:{WORKFLOW_ID}.",
+        )
+    if channels is not None and not (recipient.channel in channels and is_for_agents(channels[recipient.channel])):
+        raise ConfigurationError(
+            f"the engine has no channel {recipient.channel!r} that tells programs",
+            hint="Give it one, such as Engine(channels=[TemporalChannel(client)]), or pass callback=False.",
+        )
+
+
+def _entry(callback: str, workflow_id: str) -> str | None:
+    """Name the workflow as an entry of `notify`; None if an engine would not take it, or read another id."""
+    to_channel = callback.startswith(f"{CHANNEL}:")
+    entry = callback.replace(WORKFLOW_ID, workflow_id if to_channel else quote(workflow_id, safe=""))
+    try:
+        ensure_json(entry, "notify")
+        unharmed = entry.endswith(f":{Recipient.parse(entry).target}")
+    except InvalidInputError:
+        return None
+    return entry if unharmed and len(entry) <= MAX_TEXT_LENGTH else None
+
+
+# ── What the history gets ─────────────────────────────────────────────────────
 
 
 def _told(task: Task) -> dict[str, Any]:
+    """Say what the workflow learns; raise what it gets instead, if its history cannot hold that."""
     document = task_to_wire(task)
-    return {name: document[name] for name in _TOLD}
+    told = {name: document[name] for name in _TOLD}
+    try:
+        ensure_recordable(told, f"the answer to task {task.id}", activity.payload_converter())
+    except InvalidInputError as error:
+        vars(error).update(task_id=task.id)
+        raise
+    return told
 
 
 @contextmanager

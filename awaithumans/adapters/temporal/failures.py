@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any, cast
 
 from temporalio.exceptions import ApplicationError
 
+from awaithumans.documents import scrubbed
 from awaithumans.errors import ERRORS_BY_CODE, AwaitHumansError
 
 _FACTS = ("task_id", "attempts", "reason", "fields")
 """What is told of an error besides its words, where it has it."""
+
+_LONGEST = 2_000
+_MOST_FIELDS = 20
 
 
 def failure_of(error: AwaitHumansError, *, retryable: bool = False) -> ApplicationError:
     """Make the failure that stands for `error`; `error_of` is its inverse.
 
     In workflow code it is caught as the error it stands for, and fails the
-    workflow unless it is. Its `type` is the name of the error's class.
+    workflow unless it is. Its `type` is the name of the error's class. Of long
+    texts, and of many fields, it keeps the beginning.
     """
     both = _both(type(error))  # type: ignore[arg-type]  # a class is hashable
     failure = both.__new__(both)
+    message = scrubbed(error.message, _LONGEST)
     ApplicationError.__init__(
-        failure, error.message, _document(error), type=type(error).__name__, non_retryable=not retryable
+        failure, message, _document(error), type=type(error).__name__, non_retryable=not retryable
     )
-    vars(failure).update(vars(error))
+    vars(failure).update(vars(error), message=message)
     return failure
 
 
@@ -55,8 +62,20 @@ def _both(cls: type[AwaitHumansError]) -> type[ApplicationError]:
 
 
 def _document(error: AwaitHumansError) -> dict[str, object]:
-    facts = {name: value for name, value in vars(error).items() if name in _FACTS and value}
-    return {"code": error.code, "message": error.message, "hint": error.hint, **facts}
+    facts = {name: _brief(value) for name, value in vars(error).items() if name in _FACTS and value}
+    return {"code": error.code, "message": _brief(error.message), "hint": _brief(error.hint), **facts}
+
+
+def _brief(fact: object) -> object:
+    """Make of a text, or of texts by field, what fits into a history."""
+    match fact:
+        case str():
+            return scrubbed(fact, _LONGEST)
+        case Mapping():
+            fields = islice(cast("Mapping[str, str]", fact).items(), _MOST_FIELDS)
+            return {scrubbed(place, _LONGEST): scrubbed(fault, _LONGEST) for place, fault in fields}
+        case _:
+            return fact
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:

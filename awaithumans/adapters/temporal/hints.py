@@ -6,6 +6,7 @@ hint does nothing, and a lost one costs time.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
 
@@ -29,7 +30,7 @@ from awaithumans.wire import outcome_to_wire
 logger = logging.getLogger("awaithumans.temporal")
 
 DECIDED = "awaithumans_decided"
-"""The update that tells a workflow of ours which task is closed."""
+"""The update that tells a workflow of ours which task is closed; it replies whether it waits for that."""
 
 MAX_WORKFLOW_ID = 1_000
 
@@ -48,10 +49,10 @@ class TemporalChannel:
     Arguments:
         client: a client of the workflows' namespace; it stays the caller's.
 
-    A workflow that waits in `await_human` gets an update, which it
-    acknowledges, once per decision. Any other, and one whose worker does not
-    reply within seconds, gets the signal of the wire format, which waits in
-    its history. A workflow that is closed needs no word; one that there never
+    A workflow that waits for the task in `await_human` gets an update, which
+    it acknowledges, once per decision. Any other, and one whose worker does
+    not reply within seconds, gets the signal of the wire format, which waits
+    in its history. A workflow that is closed needs no word; one that there never
     was is a permanent failure.
     """
 
@@ -73,7 +74,8 @@ class TemporalChannel:
         try:
             found = await _tell(self._client, notice.target, outcome_to_wire(notice.task))
         except RPCError as error:
-            raise DeliveryError(f"Temporal cannot be told: {error.status.name}") from error
+            hopeless = error.status is RPCStatusCode.INVALID_ARGUMENT  # such as a response that is too large
+            raise DeliveryError(f"Temporal cannot be told: {error.status.name}", permanent=hopeless) from error
         if not found:
             raise DeliveryError(f"there is no workflow {notice.target[:200]!r}", permanent=True)
 
@@ -124,22 +126,28 @@ async def _tell(client: Client, workflow_id: str, outcome: JsonObject) -> bool:
 
 
 async def _acknowledged(workflow: WorkflowHandle[object, object], task_id: str) -> bool:
-    """Tell by the update, which is made once for a task; say whether the workflow took it.
+    """Tell by the update, which is made once for a task; say whether `await_human` waits for it there.
 
-    One that is not waiting in `await_human` refuses it, and one without a
-    worker does not reply.
+    A workflow without `await_human` refuses the update, or takes it for one of
+    its own; one that waits for another task says so; one without a worker does
+    not reply.
     """
-    try:
-        with anyio.move_on_after(_ACKNOWLEDGED_WITHIN):
-            await workflow.execute_update(  # pyright: ignore[reportUnknownMemberType]
+    with anyio.move_on_after(_ACKNOWLEDGED_WITHIN):
+        try:
+            reply: object = await workflow.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 DECIDED, task_id, id=task_id, rpc_timeout=_CALL
             )
-            return True
-    except (WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError):
-        return False
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise
+        except WorkflowUpdateFailedError:
+            return False
+        except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+            if isinstance(error.__cause__, asyncio.CancelledError):
+                raise error.__cause__ from None
+            return False
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return reply is True
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
@@ -18,13 +19,13 @@ class AwaitHumansPlugin(SimplePlugin):
 
     Arguments:
         engine: where questions are asked, in this process or over HTTP.
-        callback: who is told how a question ended; see `HumanActivities`.
+        callback: who is told how a question ended; False for nobody. See `HumanActivities`.
 
     Registers the activities, passes this library through the workflow
     sandbox, and lets its errors fail a workflow. Give it to a `Replayer`, too.
     """
 
-    def __init__(self, engine: TaskEngine, *, callback: str | None = None) -> None:
+    def __init__(self, engine: TaskEngine, *, callback: str | Literal[False] | None = None) -> None:
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             "awaithumans.AwaitHumansPlugin",
             activities=HumanActivities(engine, callback=callback).all,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from types import MethodType
 from typing import cast
 
@@ -14,10 +15,12 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
-from awaithumans.adapters.temporal.activities import CANCEL, COLLECT, CREATE, READ
+from awaithumans.adapters.temporal.activities import CANCEL, CREATE, READ
 from awaithumans.adapters.temporal.failures import error_of, failure_of
 from awaithumans.adapters.temporal.hints import DECIDED, signal_name
+from awaithumans.adapters.temporal.histories import ensure_recordable
 from awaithumans.client import build_spec, once_more
+from awaithumans.documents import scrubbed
 from awaithumans.errors import AwaitHumansError, SchemaValidationError
 from awaithumans.types import AssignTo, JsonObject, ResponseT, Task, TaskSpec, VerifierConfig
 from awaithumans.wire import spec_to_wire, task_from_wire
@@ -25,19 +28,12 @@ from awaithumans.wire import spec_to_wire, task_from_wire
 ATTEMPT = timedelta(seconds=60)
 """How long one attempt of an activity may take."""
 
-WITHDRAW_WITHIN = timedelta(minutes=1)
-"""How long the cancellation of a workflow waits for a question that is just being asked."""
-
-FIRST_PAUSE = timedelta(seconds=30)
-LONGEST_PAUSE = timedelta(days=1)
-
-MARGIN = timedelta(seconds=1)
-"""How long after a deadline it is looked for."""
+WITHDRAW_WITHIN = timedelta(minutes=10)
+"""How long a cancellation waits for an engine that is away."""
 
 _LONGEST_NAME = 200
 _PERSISTENT = RetryPolicy(maximum_interval=timedelta(minutes=1))
 _PATIENT = RetryPolicy(maximum_interval=timedelta(minutes=1), maximum_attempts=100)
-_BRIEF = RetryPolicy(maximum_interval=timedelta(minutes=1), maximum_attempts=8)
 
 
 async def await_human(
@@ -64,19 +60,28 @@ async def await_human(
 
     While it waits nothing runs and nothing is held; it outlives worker, engine
     and Temporal's server. Word of the decision is only a hint, upon which the
-    workflow reads the task itself; where it is lost, the workflow looks at
+    workflow reads the task itself; where it is lost, an activity looks at
     growing intervals: at half the time waited so far, at least every day, and
-    at the deadline. `timeout_seconds` counts from the moment the task is
-    created, on the engine's clock.
+    at the deadline. However long it waits, the history grows by the same few
+    events. `timeout_seconds` counts from the moment the task is created, on
+    the engine's clock.
 
-    If the call is cancelled, so is the open question. A response that
-    `response_schema` refuses, though its JSON Schema allowed it, is asked for
-    once more, with the errors at the fields.
+    If the call is cancelled, so is its question, before the cancellation goes
+    on; while the engine is away, that is tried for ten minutes. A question
+    with an `idempotency_key` stays open, since others may wait for it. What is
+    not cancelled so stays open until its deadline: after those ten minutes, or
+    where the run ends without waiting for the call (terminated, timed out,
+    returned, failed).
+
+    A response that `response_schema` refuses, though its JSON Schema allowed
+    it, is asked for once more, with the errors at the fields.
 
     Raises what `awaithumans.await_human` raises, as `ApplicationError`s of
     those classes, which fail the workflow unless caught and are not retried;
-    a client finds them by `error_of`. Raises `ActivityError` if the engine
-    cannot be asked within about an hour and a half of attempts.
+    a client finds them by `error_of`. Among them is `BodyTooLargeError`, for a
+    question or a response of more than 1,500,000 bytes: of the latter, the
+    task keeps it. Raises `ActivityError` if the engine cannot be asked within
+    about an hour and a half of attempts.
     """
     questions = _Questions.of_this_run()
     try:
@@ -94,18 +99,27 @@ async def await_human(
             task_metadata=task_metadata,
             callback_url=callback_url,
         )
-        return await questions.ask(spec, response_schema)
+        return await questions.ask(spec, response_schema, own=idempotency_key is None)
     except AwaitHumansError as error:
         raise failure_of(error) from None
 
 
+@dataclass(eq=False)
+class _Waiter:
+    """One call that waits for a task."""
+
+    key: str
+    task_id: str | None = None
+    heard: bool = False
+
+
 class _Questions:
-    """The questions of one run, and what it has heard of them."""
+    """The questions of one run, and who waits for them."""
 
     def __init__(self) -> None:
         self._keys_made = 0
-        self._heard_of: set[str] = set()
-        self._asking: set[asyncio.Task[object]] = set()
+        self._waiters: list[_Waiter] = []
+        self._withdrawals: set[asyncio.Task[None]] = set()
 
     @classmethod
     def of_this_run(cls) -> _Questions:
@@ -117,86 +131,66 @@ class _Questions:
         workflow.set_update_handler(DECIDED, questions.hear, validator=_one_task_id)  # pyright: ignore[reportUnknownMemberType]
         return questions
 
-    def hear(self, *said: object) -> None:
-        """Take the word, true or not, that a task is closed."""
-        self._heard_of.add(cast(str, said[0]))
+    def hear(self, *said: object) -> bool:
+        """Take the word, true or not, that a task is closed, by its id or key; say whether anybody waits for it."""
+        waiters = [one for one in self._waiters if said[0] in (one.task_id, one.key)]
+        for waiter in waiters:
+            waiter.heard = True
+        return bool(waiters)
 
     def next_key(self) -> str:
         """Name a question of this run: no other run has its id."""
         self._keys_made += 1
         info = workflow.info()
-        named = (info.namespace[:_LONGEST_NAME], info.workflow_id[:_LONGEST_NAME], info.run_id, self._keys_made)
-        return ":".join(("temporal", *map(str, named)))
+        names = (scrubbed(name, _LONGEST_NAME) for name in (info.namespace, info.workflow_id, info.run_id))
+        return ":".join(("temporal", *names, str(self._keys_made)))
 
-    async def ask(self, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
+    async def ask(self, spec: TaskSpec, response_schema: type[ResponseT], *, own: bool) -> ResponseT:
         """Ask and wait; if several are cancelled together, end when all are withdrawn.
 
-        For `asyncio.gather` ends with the first of them, and the workflow with it.
+        For `asyncio.gather` ends with the first of them, and the workflow with
+        it. `own` questions nobody else can have asked.
         """
-        asking = cast("asyncio.Task[object]", asyncio.current_task())
-        self._asking.add(asking)
         try:
-            return await self._ask(spec, response_schema)
-        except BaseException as error:
-            self._asking.discard(asking)
-            if not is_cancelled_exception(error):
-                raise
-            await workflow.wait_condition(self._none_is_being_withdrawn)
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise asyncio.CancelledError from error  # an activity that was cancelled with the call
-        finally:
-            self._asking.discard(asking)
+            task = await self._decided(spec, own=own)
+            try:
+                return _result(task, response_schema)
+            except SchemaValidationError as misfit:
+                better = once_more(spec, misfit, task_id=task.id, response=task.response)
+            return _result(await self._decided(better, own=own), response_schema)
+        except asyncio.CancelledError:
+            await workflow.wait_condition(lambda: not self._withdrawals)
+            raise
 
-    def _none_is_being_withdrawn(self) -> bool:
-        return not any(asking.cancelling() for asking in self._asking)
-
-    async def _ask(self, spec: TaskSpec, response_schema: type[ResponseT]) -> ResponseT:
-        task = await self._decided(spec)
-        try:
-            return _result(task, response_schema)
-        except SchemaValidationError as misfit:
-            better = once_more(spec, misfit, task_id=task.id, response=task.response)
-        return _result(await self._decided(better), response_schema)
-
-    async def _decided(self, spec: TaskSpec) -> Task:
-        """Ask, and return the task once it is closed; if cancelled, cancel it, too."""
+    async def _decided(self, spec: TaskSpec, *, own: bool) -> Task:
+        """Ask, and return the task once it is closed; if cancelled, begin to withdraw what is one's own."""
         creating = asyncio.create_task(_create(spec))
         try:
-            task = await self._outcome(spec, await asyncio.shield(creating))
-        except BaseException as error:
-            if is_cancelled_exception(error):
-                await asyncio.shield(_withdraw(creating))
+            with self._waiting(spec.idempotency_key) as waiter:
+                return await _outcome(spec, waiter, await asyncio.shield(creating))
+        except asyncio.CancelledError:
+            if own:
+                self._withdraw(creating)
+            else:
+                creating.cancel()
             raise
-        await _collect(task.id)
-        return task
 
-    async def _outcome(self, spec: TaskSpec, task: Task) -> Task:
-        task_id, asked_at = task.id, workflow.now()
-
+    @contextmanager
+    def _waiting(self, key: str) -> Generator[_Waiter]:
         def hear(*_: object) -> None:
-            self._heard_of.add(task_id)
+            self.hear(key)
 
-        workflow.set_signal_handler(signal_name(task.spec.idempotency_key), hear)  # pyright: ignore[reportUnknownMemberType]
-        while not task.closed:
-            with suppress(TimeoutError):
-                pause = pause_before_looking(asked_at, workflow.now(), task.deadline)
-                await workflow.wait_condition(lambda: task_id in self._heard_of, timeout=pause)
-            self._heard_of.discard(task_id)
-            task = _task(spec, await _do(READ, task_id, _PERSISTENT))
-        return task
+        self._waiters.append(waiter := _Waiter(key))
+        workflow.set_signal_handler(signal_name(key), hear)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            yield waiter
+        finally:
+            self._waiters.remove(waiter)
 
-
-def pause_before_looking(asked_at: datetime, now: datetime, deadline: datetime) -> timedelta:
-    """Say how long to wait for word of a decision before looking for it.
-
-    Half the time since the question was asked, or since its deadline, within
-    bounds; and no longer than to the deadline.
-    """
-    left = deadline - now
-    since = now - asked_at if left > timedelta() else -left
-    pause = min(max(since / 2, FIRST_PAUSE), LONGEST_PAUSE)
-    return min(pause, left + MARGIN) if left > timedelta() else pause
+    def _withdraw(self, creating: asyncio.Task[Task]) -> None:
+        withdrawal = asyncio.create_task(_withdrawn(creating))
+        self._withdrawals.add(withdrawal)
+        withdrawal.add_done_callback(self._withdrawals.discard)
 
 
 def _one_task_id(*said: object) -> None:
@@ -212,37 +206,49 @@ def _one_task_id(*said: object) -> None:
 
 
 async def _create(spec: TaskSpec) -> Task:
-    return _task(spec, await _do(CREATE, spec_to_wire(spec), _PATIENT))
+    body = spec_to_wire(spec)
+    ensure_recordable(body, "the question", workflow.payload_converter())
+    return _task(spec, await _do(CREATE, _PATIENT, body))
 
 
-async def _collect(task_id: str) -> None:
-    try:
-        await _do(COLLECT, task_id, _BRIEF)
-    except (AwaitHumansError, ActivityError) as fault:
-        if is_cancelled_exception(fault):
-            raise
-        workflow.logger.warning("task %s: its outcome is here, and the engine could not be told: %s", task_id, fault)
+async def _outcome(spec: TaskSpec, waiter: _Waiter, task: Task) -> Task:
+    """Return the task once it is closed: an activity looks now and then, and another at once upon a hint."""
+    waiter.task_id, asked_at = task.id, workflow.now()
+    while not task.closed:
+        waiter.heard = False
+        allowed = (task.deadline - task.created_at) - (workflow.now() - asked_at)
+        reading = asyncio.create_task(_do(READ, _PERSISTENT, task.id, allowed.total_seconds()))
+        try:
+            await workflow.wait_condition(lambda: waiter.heard or reading.done())  # noqa: B023 - awaited in this turn
+        finally:
+            reading.cancel()
+        if reading.done():
+            task = _task(spec, reading.result())
+    return task
 
 
-async def _withdraw(creating: asyncio.Task[Task]) -> None:
+async def _withdrawn(creating: asyncio.Task[Task]) -> None:
     """Cancel a question that nobody waits for any more; one that is just being asked, too."""
     try:
-        task = await asyncio.wait_for(creating, WITHDRAW_WITHIN.total_seconds())
-        await _do(CANCEL, task.id, _BRIEF)
+        async with asyncio.timeout(WITHDRAW_WITHIN.total_seconds()):
+            task = await creating
+            await _do(CANCEL, _PERSISTENT, task.id)
     except (AwaitHumansError, ActivityError, TimeoutError) as fault:
-        workflow.logger.warning("a question was left open, the engine could not be told: %s", fault)
+        workflow.logger.warning("a question may be left open, the engine could not be told: %s", fault)
 
 
-async def _do(activity: str, argument: object, retries: RetryPolicy) -> JsonObject:
+async def _do(activity: str, retries: RetryPolicy, *arguments: object) -> JsonObject:
     """Have an activity done; raise the error of ours that it failed with, if it was one."""
     try:
         return cast(
             JsonObject,
             await workflow.execute_activity(
-                activity, argument, result_type=dict, start_to_close_timeout=ATTEMPT, retry_policy=retries
+                activity, args=arguments, result_type=dict, start_to_close_timeout=ATTEMPT, retry_policy=retries
             ),
         )
     except ActivityError as failure:
+        if is_cancelled_exception(failure):
+            raise asyncio.CancelledError from failure
         if known := error_of(failure):
             raise known from failure
         raise

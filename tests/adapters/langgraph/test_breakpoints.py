@@ -14,6 +14,7 @@ from langgraph.types import Command
 
 from awaithumans import ConfigurationError, SchemaValidationError
 from awaithumans.adapters.langgraph import Continue, breakpoint_questions
+from awaithumans.admission import MAX_CONTENT_LENGTH
 from awaithumans.forms import render_fields
 from tests.adapters.langgraph.agents import THREAD, answered
 
@@ -149,6 +150,20 @@ async def test_only_named_keys_are_edited(shop: Shop):
     assert list(refused.value.fields) == ["order"]
     step = await answered(question, {"go_on": True, "amount": 1})
     assert "paid 1 for A-1" in shop.go_on(step)["log"]
+
+
+async def test_only_named_keys_are_shown_and_those_that_may_be_edited(shop: Shop):
+    spec = shop.question(show_state=["order"], edit_state=["amount"]).asks[0].spec
+    assert spec.payload["state"] == {"order": "A-1", "amount": 99.99}
+
+
+async def test_a_state_too_large_to_be_shown_says_what_to_do(shop: Shop):
+    shop.graph.update_state(THREAD, {"order": "x" * MAX_CONTENT_LENGTH})
+    with pytest.raises(ConfigurationError, match="too large to be shown") as refused:
+        shop.question()
+    assert "show_state=" in (refused.value.hint or "")
+    spec = shop.question(show_state=["amount"]).asks[0].spec
+    assert spec.payload["state"] == {"amount": 99.99}
 
 
 async def test_an_answer_without_a_decision_is_refused(shop: Shop):

@@ -261,6 +261,33 @@ async def test_a_question_that_never_stays_the_same_is_the_developers_error(
             await driven.result()
 
 
+async def test_sweeps_do_not_ask_for_ever_what_never_stays_the_same(graphs: Graphs, people: People, engine: TaskEngine):
+    mended = False
+
+    def ask(state: State) -> State:
+        graphs.runs["ask"] += 1
+        decision = await_human(**question("A", payload={"order": "A", "amount": 0 if mended else graphs.runs["ask"]}))
+        return {"log": [f"A: {decision.approved}"]}
+
+    graph = graphs.compiled({"ask": ask})
+    drive = partial(drive_human_loop, graph, config=thread(), engine=engine)
+    await drive(input_state={}, wait=False)
+    for _ in range(4):
+        await people.answer()
+        await drive(wait=False)
+    await people.answer()
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="earlier node"):
+            await drive(wait=False)
+    assert len(await people.all()) == 5
+    mended = True
+    async with driving(drive) as [driven]:
+        for total in (6, 7):
+            await people.asked(total=total)
+            await people.answer()
+        assert (await driven.result()).values["log"] == ["A: True"]
+
+
 @pytest.mark.parametrize("forged", ["yes", None, {}, {"status": "completed", "response": {"approved": True}}])
 async def test_a_forged_resume_approves_nothing(forged: Any, graphs: Graphs, people: People, engine: TaskEngine):
     graph = graphs.compiled({"ask": graphs.asking("ask", "A")})

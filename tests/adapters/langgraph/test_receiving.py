@@ -238,11 +238,31 @@ async def test_flask_and_django_dispatch_from_their_threads(graphs: Graphs, peop
     await graph.ainvoke({}, thread())
     task = await people.answer()
     dispatch = partial(dispatch_resume_sync, graph=graph, thread_id="t", engine=engine, **webhook(task))
-    assert await anyio.to_thread.run_sync(dispatch) is True
-    with anyio.fail_after(10):
-        while not (await graph.aget_state(thread())).values.get("log"):
-            await anyio.sleep(0.01)
-    assert await anyio.to_thread.run_sync(dispatch) is False
+
+    def resume() -> Any:
+        run = dispatch()
+        return run.result(10) if run else None
+
+    assert (await anyio.to_thread.run_sync(resume)).values["log"] == ["A: True"]
+    assert await anyio.to_thread.run_sync(resume) is None
+
+
+async def test_what_fails_in_the_resumed_graph_is_raised_to_whoever_waits_for_it(
+    graphs: Graphs, people: People, engine: TaskEngine
+):
+    def broken(state: State) -> State:
+        raise ConnectionError("the bank is away")
+
+    graphs.fields["engine"] = engine
+    nodes = {"ask": graphs.asking("ask", "A"), "pay": broken}
+    graph = graphs.compiled(nodes, ("__start__", "ask"), ("ask", "pay"))
+    await graph.ainvoke({}, thread())
+    task = await people.answer()
+    dispatch = partial(dispatch_resume_sync, graph=graph, thread_id="t", engine=engine, **webhook(task))
+    run = await anyio.to_thread.run_sync(dispatch)
+    assert run
+    with pytest.raises(ConnectionError):
+        await anyio.to_thread.run_sync(run.result, 10)
 
 
 # ── In the engine's process ───────────────────────────────────────────────────

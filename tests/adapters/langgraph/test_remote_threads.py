@@ -19,12 +19,13 @@ from langgraph.types import Interrupt, StateSnapshot
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from awaithumans import Actor, Engine, RemoteEngine, TaskCancelledError, TaskSpec
+from awaithumans import Actor, Engine, RemoteEngine, Task, TaskCancelledError, TaskSpec
 from awaithumans.adapters.langgraph import (
     Ask,
     Question,
     drive_remote_loop,
     sweep_remote_threads,
+    tool_reviews,
 )
 from awaithumans.adapters.langgraph.threads import Continue
 from awaithumans.client import build_spec
@@ -38,6 +39,11 @@ from tests.test_remote import TOKEN, served
 
 pytestmark = pytest.mark.anyio
 
+ARGUMENTS = {
+    "type": "object",
+    "properties": {"order": {"type": "string"}, "amount": {"type": "number"}},
+    "required": ["order", "amount"],
+}
 SERVED = Path(__file__).with_name("served")
 
 
@@ -172,6 +178,37 @@ async def test_the_context_reaches_the_nodes_and_the_stream_its_reader(drive: An
         assert (await driven.result())["values"]["log"] == ["here: True"]
     updates = [part.data for part in parts if part.event == "updates"]
     assert [next(iter(one)) for one in updates] == ["__interrupt__", "shop"]
+
+
+# ── Calls of tools ────────────────────────────────────────────────────────────
+
+
+def call_of(task: Task) -> Any:
+    return task.spec.payload["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("assistant", "tools", "as_json"),
+    [
+        ("reviewed_in_a_batch", {}, True),
+        ("reviewed_in_a_batch", {"refund": ARGUMENTS}, False),
+        ("reviewed_per_call", {}, False),
+    ],
+)
+async def test_people_review_the_calls_of_tools(assistant: str, tools: Any, as_json: Any, drive: Any, people: People):
+    drive = partial(drive, assistant_id=assistant, on_interrupt=tool_reviews(timeout_seconds=60, tools=tools))
+    given = {"messages": [{"role": "user", "content": "A B C"}]}
+    async with driving(partial(drive, input_state=given)) as [driven]:
+        tasks = {call_of(task)["order"]: task for task in await people.asked(3)}
+        edited = {"order": "B", "amount": 5.5}
+        await people.submit(tasks["A"].id, {"decision": "approve"})
+        await people.submit(tasks["B"].id, {"decision": "edit", **({"arguments": edited} if as_json else edited)})
+        await people.submit(tasks["C"].id, {"decision": "reject", "message": "Not our order."})
+        messages = (await driven.result())["values"]["messages"]
+    told = {one["tool_call_id"]: one["content"] for one in messages if one["type"] == "tool"}
+    assert told["A"] == "paid 9.99 for A"
+    assert told["B"].endswith("paid 5.5 for B")
+    assert "Not our order." in told["C"]
 
 
 # ── What ended without an answer, or failed ───────────────────────────────────

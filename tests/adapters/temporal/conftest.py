@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from awaithumans import (
     VerificationContext,
 )
 from awaithumans.adapters.temporal import AwaitHumansPlugin, TemporalChannel
+from awaithumans.adapters.temporal.activities import READ
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.web import ApiToken, Router
 from tests.adapters.temporal.workflows import WORKFLOWS, post_task
@@ -93,6 +95,17 @@ class World:
 
     async def answer(self, task: Task, *, approved: bool = True, note: str = "") -> None:
         await self.local.submit(task.id, {"approved": approved, "note": note}, by=ANA)
+
+
+async def looked(handle: WorkflowHandle[Any, Any]) -> timedelta:
+    """Wait until a workflow has looked once whether its task is closed; give how long it will not again."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            for pending in (await handle.describe()).raw_description.pending_activities:
+                if pending.activity_type.name == READ and pending.attempt > 1:
+                    next_at, last_at = pending.next_attempt_schedule_time, pending.last_attempt_complete_time
+                    return next_at.ToDatetime() - last_at.ToDatetime()
+            await anyio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -10,14 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.temporal import TemporalServer
 
-STEPS = 3
-"""Create, read, collect."""
 DIED = [-signal.SIGKILL, 0, 0]
-STATUSES = {
-    "before": [DIED] * STEPS + [[0, 0, 0]],
-    "after": [DIED] * STEPS + [[0, 0, 0]],
-    "waiting": [DIED],
-}
+SURVIVED = [0, 0, 0]
+STEPS = {"before": (2, 3), "after": (2, 3), "waiting": (1,)}
+"""Create, and read once or, where the answer came later, twice."""
 
 
 def test_killing_the_worker_at_any_step(temporal: TemporalServer, tmp_path):
@@ -26,10 +22,14 @@ def test_killing_the_worker_at_any_step(temporal: TemporalServer, tmp_path):
         program = [sys.executable, "-m", "tests.programs.mortal_worker", temporal.address, str(folder), when]
         return subprocess.run(program, capture_output=True, text=True, timeout=150, check=False)
 
-    with ThreadPoolExecutor(len(STATUSES)) as threads:
-        for when, done in zip(STATUSES, threads.map(killed, STATUSES), strict=True):
+    with ThreadPoolExecutor(len(STEPS)) as threads:
+        for when, done in zip(STEPS, threads.map(killed, STEPS), strict=True):
             lines = [json.loads(line) for line in done.stdout.splitlines()]
-            assert [line["statuses"] for line in lines] == STATUSES[when], done.stderr
+            *deaths, last = [line["statuses"] for line in lines]
+            if when == "waiting":
+                deaths, last = [last], SURVIVED
+            assert (all(one == DIED for one in deaths), last) == (True, SURVIVED), done.stderr
+            assert len(deaths) in STEPS[when], done.stderr
             for line in lines:
-                assert (line["tasks"], line["collected"], line["opened"] <= 1) == (1, True, True), (line, done.stderr)
+                assert (line["tasks"], line["opened"] <= 1) == (1, True), (line, done.stderr)
                 assert [answer.endswith(": True") for answer in line["result"]] == [True], (line, done.stderr)

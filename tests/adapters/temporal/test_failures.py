@@ -61,6 +61,16 @@ class TestTheWayThroughAHistory:
         error.__cause__ = ValueError("a secret")
         assert (await sent(failure_of(error))).__cause__ is None
 
+    async def test_of_much_it_keeps_the_beginning(self):
+        """A failure that is too large for a history, or is no text, would be tried without end."""
+        many = failure_of(
+            SchemaValidationError.of_fields("payload", {f"rows.{n}\ud800": "x" * 10_000 for n in range(500)})
+        )
+        back = error_of(await sent(many))
+        assert isinstance(back, SchemaValidationError)
+        assert back.message.startswith("the payload does not fit its schema: rows.0?: xxx")
+        assert (len(back.message), len(back.fields)) == (2_000, 20)
+
     async def test_other_failures_are_none_of_ours(self):
         for other in (
             ApplicationError("x"),
@@ -96,7 +106,7 @@ class Away(RemoteEngine):
 async def test_a_history_gets_neither_address_nor_secret():
     activities = HumanActivities(Away("http://svc:hunter2@humans.internal:8080"))
     with pytest.raises(ApplicationError) as failed:
-        await ActivityEnvironment().run(activities.read, "0" * 32)
+        await ActivityEnvironment().run(activities.read, "0" * 32, 60.0)
     assert "ServerUnreachableError" in str(failed.value)
     assert "hunter2" not in str(vars(failed.value)) + str(failed.value)
     assert not failed.value.non_retryable

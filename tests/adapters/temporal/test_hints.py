@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -15,17 +16,28 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHandle
 
-from awaithumans import ConfigurationError, DeliveryError, InvalidInputError, InvalidRoutingError, Notice
-from awaithumans.adapters.temporal import TemporalChannel, dispatch_signal
+from awaithumans import (
+    ConfigurationError,
+    DeliveryError,
+    Engine,
+    InvalidInputError,
+    InvalidRoutingError,
+    Notice,
+    RemoteEngine,
+)
+from awaithumans.adapters.temporal import HumanActivities, TemporalChannel, dispatch_signal
 from awaithumans.channels.webhook import WebhookChannel
 from awaithumans.errors import InvalidSignatureError
 from awaithumans.signing import sign_body
+from awaithumans.stores.memory import MemoryStore
+from awaithumans.testing.recording import RecordingChannel
 from awaithumans.testing.tasks import make_spec, make_task
-from awaithumans.types import Task, TaskStatus
+from awaithumans.types import Answer, Task, TaskStatus
 from tests.adapters.temporal.conftest import ANA, PATIENCE, TOKEN, World, connected, world_on
-from tests.adapters.temporal.workflows import RefundWorkflow, WireFormatWorkflow
+from tests.adapters.temporal.workflows import DynamicWorkflow, MixedWorkflow, RefundWorkflow, WireFormatWorkflow
 from tests.temporal import temporal_server
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +74,7 @@ class TestTheChannel:
     async def test_a_workflow_without_a_worker_finds_the_word_in_its_history(self, world: World):
         """Sending takes less than an effect's time, and is not left to retries."""
         channel = TemporalChannel(world.client)
-        async with world.worker(callback="temporal:nobody"):
+        async with world.worker(callback=False):
             handle = await world.start(RefundWorkflow.run, ["A-1"], {})
             [task] = await world.open_tasks()
         await world.answer(task)
@@ -95,6 +107,29 @@ class TestTheChannel:
         assert not caught.value.permanent
         assert time.monotonic() - began < 25
 
+    async def test_it_can_be_given_up(self, world: World):
+        """A cancellation is not taken for a worker that does not reply."""
+        async with world.worker(callback=False):
+            handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+            [task] = await world.open_tasks()
+        await world.answer(task)
+        notice = notice_of(await world.local.get(task.id), handle.id)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(TemporalChannel(world.client).send(notice), 1)
+        events = [event.event_type async for event in handle.fetch_history_events()]
+        assert EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED not in events
+
+    async def test_what_temporal_does_not_take_is_hopeless(self, world: World):
+        """The wire format's signal has the whole response."""
+        task = make_task(id=uuid4().hex, spec=make_spec(task="x" * 10), status=TaskStatus.COMPLETED)
+        answer = Answer(by=ANA, at=task.created_at, attempt=1, value={"note": "x" * 2_500_000})
+        async with world.worker():
+            body = {"idempotency_key": uuid4().hex, "timeout_seconds": 60}
+            handle = await world.start(WireFormatWorkflow.run, world.url, "wrong", body)
+            with pytest.raises(DeliveryError, match="INVALID_ARGUMENT") as caught:
+                await TemporalChannel(world.client).send(notice_of(replace(task, answers=(answer,)), handle.id))
+        assert caught.value.permanent
+
     async def test_it_says_nothing_before_the_end(self, world: World):
         opened = Notice(id="1", event="opened", channel="temporal", target="never", task=make_task())
         await TemporalChannel(world.client).send(opened)
@@ -109,7 +144,9 @@ class TestTheChannel:
 class TestWorkflowsOfTheWireFormat:
     """They know nothing of this library: a signal by key, with the webhook's body."""
 
-    async def ask(self, world: World, callback_url: str, workflow_id: str) -> WorkflowHandle[Any, Any]:
+    async def ask(
+        self, world: World, callback_url: str, workflow_id: str, workflow: Any = WireFormatWorkflow
+    ) -> WorkflowHandle[Any, Any]:
         body = {
             "task": "Refund?",
             "payload": {"order": "A-1"},
@@ -119,7 +156,7 @@ class TestWorkflowsOfTheWireFormat:
             "idempotency_key": f"temporal:{workflow_id}",
             "callback_url": callback_url,
         }
-        return await world.start(WireFormatWorkflow.run, world.url, TOKEN, body, id=workflow_id)
+        return await world.start(workflow.run, world.url, TOKEN, body, id=workflow_id)
 
     async def answered(self, world: World, handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
         [task] = await world.open_tasks()
@@ -135,6 +172,21 @@ class TestWorkflowsOfTheWireFormat:
             outcome = await self.answered(world, handle)
         assert (outcome["status"], outcome["response"]) == ("completed", {"approved": True})
 
+    async def test_they_resume_beside_handlers_that_take_every_update(self, world: World):
+        workflow_id = uuid4().hex
+        async with world.worker():
+            handle = await self.ask(world, f"temporal:{workflow_id}", workflow_id, DynamicWorkflow)
+            outcome = await self.answered(world, handle)
+        assert outcome["status"] == "completed"
+
+    async def test_they_resume_beside_a_question_of_ours(self, world: World):
+        workflow_id = uuid4().hex
+        async with world.worker():
+            handle = await self.ask(world, f"temporal:{workflow_id}", workflow_id, MixedWorkflow)
+            [theirs] = [task for task in await world.open_tasks(2) if task.spec.callback_url]
+            await world.local.submit(theirs.id, {"approved": True}, by=ANA)
+            assert (await done(handle))["task_id"] == theirs.id
+
     async def test_they_resume_by_a_webhook(self, world: World, serve, monkeypatch):
         monkeypatch.setenv("AWAITHUMANS_PAYLOAD_KEY", KEY)
         workflow_id = uuid4().hex
@@ -145,6 +197,21 @@ class TestWorkflowsOfTheWireFormat:
 
 
 class TestWorkflowsOfOurs:
+    async def test_they_ask_though_their_name_makes_an_address_too_long(self, world: World):
+        async with world.worker(callback="webhook:https://workers.example.com/decided/{workflow_id}"):
+            handle = await world.start(RefundWorkflow.run, ["A-1"], {}, id="ü" * 400)
+            [task] = await world.open_tasks()
+            await handle.terminate()
+        assert not any("webhook" in told.effect.recipient for told in await world.local.deliveries(task.id))
+
+    async def test_they_ask_though_as_many_are_told_as_can_be(self, world: World):
+        notify = [f"webhook:https://example.com/{number}" for number in range(100)]
+        async with world.worker():
+            handle = await world.start(RefundWorkflow.run, ["A-1"], {"notify": notify})
+            [task] = await world.open_tasks()
+            await handle.terminate()
+        assert task.spec.notify == tuple(notify)
+
     async def test_they_resume_by_a_webhook_too(self, world: World, serve, monkeypatch):
         monkeypatch.setenv("AWAITHUMANS_PAYLOAD_KEY", KEY)
         callback = f"webhook:{serve(receiver(world.client))}/decided?wf={{workflow_id}}"
@@ -221,3 +288,28 @@ async def test_word_outlives_a_server_that_is_killed(tmp_path):
             await world.answer(task)
             server.start()
             assert await done(handle) == ["A-1: True"]
+
+
+class TestCallbacks:
+    """A mistake in who is told shows when the worker is made."""
+
+    @pytest.mark.parametrize(
+        "wrong", ["", "temporal", "temporal:{workflow-id}", "temporal:refund", "webhook:x/{a}/{workflow_id}"]
+    )
+    def test_it_names_the_workflow(self, wrong):
+        with pytest.raises((InvalidRoutingError, ConfigurationError)):
+            HumanActivities(RemoteEngine("https://app.example"), callback=wrong)
+
+    @pytest.mark.parametrize("wrong", ["temporl:{workflow_id}", "people:{workflow_id}"])
+    async def test_it_goes_by_a_channel_for_programs(self, client: Client, wrong):
+        engine = Engine(MemoryStore(), channels=[TemporalChannel(client), RecordingChannel("people")])
+        with pytest.raises(ConfigurationError, match="that tells programs"):
+            HumanActivities(engine, callback=wrong)
+        HumanActivities(engine, callback="temporal:{workflow_id}")
+
+    async def test_it_can_be_left_out(self, world: World):
+        async with world.worker(callback=False):
+            handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+            [task] = await world.open_tasks()
+            await handle.terminate()
+        assert task.spec.notify == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
 from awaithumans import (
+    BodyTooLargeError,
     IdempotencyConflictError,
+    InvalidInputError,
     InvalidRoutingError,
     SchemaValidationError,
     Task,
@@ -36,18 +39,22 @@ from awaithumans import (
     TimeoutRangeError,
     VerificationExhaustedError,
 )
-from awaithumans.adapters.temporal import AwaitHumansPlugin, error_of
-from awaithumans.adapters.temporal.activities import CANCEL, COLLECT, CREATE, READ
-from tests.adapters.temporal.conftest import ANA, PATIENCE, SECRET, TOKEN, World, world_on
+from awaithumans.adapters.temporal import AwaitHumansPlugin, error_of, waiting
+from awaithumans.adapters.temporal import activities as activities_of_ours
+from awaithumans.adapters.temporal.activities import CANCEL, CREATE, READ
+from tests.adapters.temporal.conftest import ANA, PATIENCE, SECRET, TOKEN, World, looked, world_on
 from tests.adapters.temporal.workflows import (
     WORKFLOWS,
     AgainWorkflow,
     CatchingWorkflow,
     ImpatientWorkflow,
+    LargeWorkflow,
     ParallelWorkflow,
     ParentWorkflow,
     RefundWorkflow,
     RetriedWorkflow,
+    StubbornWorkflow,
+    TwinsWorkflow,
 )
 
 pytestmark = pytest.mark.anyio
@@ -77,11 +84,10 @@ class TestAnswers:
     async def test_the_answer_resumes_the_workflow(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})
         [task] = await world.open_tasks()
+        assert timedelta(seconds=25) < await looked(handle) < timedelta(seconds=35)
         await world.answer(task)
         assert await done(handle) == ["A-1: True"]
-        assert await activities(handle) == [CREATE, READ, COLLECT]
-        [task] = await world.tasks()
-        assert task.collected_at
+        assert await activities(handle) == [CREATE, READ, READ]
 
     async def test_two_questions_are_two_tasks(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1", "A-1"], {})
@@ -106,7 +112,6 @@ class TestAnswers:
         assert "say why not" in str(second.spec.initial_errors)
         await world.answer(second, approved=False, note="too late")
         assert await done(handle) == ["A-1: False"]
-        assert all(task.collected_at for task in await world.tasks())
 
     async def test_and_only_once(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})
@@ -115,7 +120,9 @@ class TestAnswers:
             await world.answer(task, approved=False)
         assert isinstance(error_of(await failure_of(handle)), SchemaValidationError)
 
-    async def test_an_explicit_key_names_the_question_for_every_workflow(self, world: World):
+    async def test_an_explicit_key_names_the_question_for_every_workflow(self, world: World, monkeypatch):
+        """The first is told of the answer, the others look for it."""
+        monkeypatch.setattr(activities_of_ours, "FIRST_PAUSE", timedelta(seconds=1))
         options = {"idempotency_key": f"refund:{uuid4().hex}"}
         first = await world.start(RefundWorkflow.run, ["A-1"], options)
         [task] = await world.open_tasks()
@@ -123,6 +130,16 @@ class TestAnswers:
         await world.answer(task)
         assert await done(first) == await done(second) == ["A-1: True"]
         assert len(await world.tasks()) == 1
+
+    async def test_one_who_gives_up_does_not_deafen_another_who_waits_for_the_same(self, world: World):
+        handle = await world.start(TwinsWorkflow.run, uuid4().hex, 1.0)
+        [task] = await world.open_tasks()
+        with anyio.fail_after(PATIENCE):
+            while EventType.EVENT_TYPE_TIMER_FIRED not in await kinds(handle):
+                await anyio.sleep(0.02)
+        await looked(handle)
+        await world.answer(task, note="heard")
+        assert await done(handle) == "heard"
 
 
 class TestOutcomes:
@@ -135,7 +152,12 @@ class TestOutcomes:
         assert (error.code, vars(error)["task_id"]) == ("TIMEOUT_EXCEEDED", task.id)
         assert isinstance(failure.cause, ApplicationError)
         assert (failure.cause.type, failure.cause.non_retryable) == ("TaskTimeoutError", True)
-        assert task.collected_at
+
+    async def test_the_deadline_is_looked_at(self, world: World):
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {"timeout_seconds": 10})
+        assert timedelta(seconds=5) < await looked(handle) < timedelta(seconds=12)
+        await handle.cancel()
+        await failure_of(handle)
 
     async def test_the_question_is_withdrawn(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})
@@ -193,6 +215,55 @@ class TestWhatCannotBeAsked:
         assert isinstance(error_of(await failure_of(second)), IdempotencyConflictError)
         await world.answer(task)
         assert await done(first) == ["A-1: True"]
+
+
+class TestWhatAHistoryCannotHold:
+    """It fails the workflow with an explanation, instead of being tried without end."""
+
+    async def test_too_large_a_question(self, world: World):
+        handle = await world.start(LargeWorkflow.run, 3_000_000)
+        error = error_of(await failure_of(handle))
+        assert isinstance(error, BodyTooLargeError)
+        assert re.search(r"the question has 300\d{4} bytes.* at most 1500000", error.message)
+        assert "an id or a link" in error.hint
+        assert await world.tasks() == []
+
+    async def test_a_text_that_is_none(self, world: World):
+        handle = await world.start(LargeWorkflow.run, 0)
+        error = error_of(await failure_of(handle))
+        assert isinstance(error, InvalidInputError)
+        assert "the question.payload.order" in error.fields
+        assert await world.tasks() == []
+
+    @pytest.mark.parametrize("size", [1_600_000, 3_000_000])
+    async def test_too_large_an_answer(self, world: World, size):
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+        [task] = await world.open_tasks()
+        await world.answer(task, note="x" * size)
+        error = error_of(await failure_of(handle))
+        assert isinstance(error, BodyTooLargeError)
+        assert f"the answer to task {task.id}" in error.message
+        assert vars(error)["task_id"] == task.id
+        assert (await world.local.get(task.id)).response == {"approved": True, "note": "x" * size}
+
+    async def test_a_large_answer(self, world: World):
+        handle = await world.start(LargeWorkflow.run, 900_000)
+        [task] = await world.open_tasks()
+        await world.answer(task, note="x" * 1_400_000)
+        assert len(await done(handle)) == 1_400_000
+
+
+class TestWorkflowIds:
+    """Whatever a workflow is called, it can ask."""
+
+    @pytest.mark.parametrize("name", [" refund ", "re\0fund", "x" * 900])
+    async def test_they_are_told_where_they_can_be_named(self, world: World, name):
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {}, id=name)
+        [task] = await world.open_tasks()
+        told = [delivery.effect.recipient for delivery in await world.local.deliveries(task.id)]
+        assert (f"temporal:{name}" in told) is (name[0] == "x")
+        await handle.cancel()
+        await failure_of(handle)
 
 
 class TestRunsOfOneWorkflow:
@@ -280,11 +351,30 @@ class TestCancelling:
         await failure_of(handle)
         assert [task.status.value for task in await world.tasks()] == ["completed", "cancelled"]
 
+    async def test_a_question_with_a_key_of_its_own_stays(self, world: World, monkeypatch):
+        """Others may wait for it."""
+        monkeypatch.setattr(activities_of_ours, "FIRST_PAUSE", timedelta(seconds=1))
+        options = {"idempotency_key": uuid4().hex}
+        first = await world.start(RefundWorkflow.run, ["A-1"], options)
+        [task] = await world.open_tasks()
+        second = await world.start(RefundWorkflow.run, ["A-1"], options)
+        await looked(first)
+        await looked(second)
+        await first.cancel()
+        await failure_of(first)
+        assert await activities(first) == [CREATE, READ]
+        await world.answer(task)
+        assert await done(second) == ["A-1: True"]
+
+    async def test_one_that_was_caught_holds_up_no_other(self, world: World):
+        handle = await world.start(StubbornWorkflow.run)
+        assert await done(handle) == "given up, and still waiting"
+
     async def test_by_a_clock_of_the_workflows_own(self, world: World):
         handle = await world.start(ImpatientWorkflow.run, 1.0)
         assert await done(handle) == "gone on"
         assert [task.status.value for task in await world.tasks()] == ["cancelled"]
-        assert await activities(handle) == [CREATE, CANCEL]
+        assert await activities(handle) == [CREATE, READ, CANCEL]
 
 
 class TestHints:
@@ -309,25 +399,28 @@ class TestHints:
     async def test_doubled_and_late_ones_change_nothing(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1", "A-2"], {})
         [first] = await world.open_tasks()
+        await looked(handle)
         await world.answer(first)
         [second] = await world.open_tasks()
+        await looked(handle)
         for _ in range(3):
             await handle.execute_update("awaithumans_decided", first.id, id=first.id)
             await handle.execute_update("awaithumans_decided", first.id)
             await handle.signal(f"awaithumans:{first.spec.idempotency_key}", {"task_id": first.id})
         await world.answer(second, approved=False, note="no")
         assert await done(handle) == ["A-1: True", "A-2: False"]
-        assert await activities(handle) == [CREATE, READ, COLLECT] * 2
+        assert await activities(handle) == [CREATE, READ, READ] * 2
 
     async def test_one_decision_is_one_update(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})
         [task] = await world.open_tasks()
+        await looked(handle)
         await world.answer(task)
         await done(handle)
         events = await kinds(handle)
         assert events.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED) == 1
         assert events.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED) == 0
-        assert await handle.execute_update("awaithumans_decided", task.id, id=task.id) is None
+        assert await handle.execute_update("awaithumans_decided", task.id, id=task.id) is True
 
 
 class TestHistories:
@@ -404,6 +497,32 @@ class TestAnEngineInTrouble:
         go_on.set()
         await failure_of(handle)
         assert [task.status.value for task in await world.tasks()] == ["cancelled"]
+
+    async def test_withdrawing_is_tried_again(self, world: World, monkeypatch):
+        cancel, failures = world.local.cancel, iter([RuntimeError("away"), RuntimeError("away")])
+
+        async def failing_twice(task_id: str, **options: Any) -> Task:
+            for failure in failures:
+                raise failure
+            return await cancel(task_id, **options)
+
+        monkeypatch.setattr(world.local, "cancel", failing_twice)
+        handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+        await world.open_tasks()
+        await handle.cancel()
+        await failure_of(handle)
+        assert [task.status.value for task in await world.tasks()] == ["cancelled"]
+
+    async def test_withdrawing_ends_where_the_engine_stays_away(self, world: World, monkeypatch):
+        async def failing(spec: TaskSpec) -> Task:
+            raise RuntimeError("away")
+
+        monkeypatch.setattr(world.local, "create", failing)
+        monkeypatch.setattr(waiting, "WITHDRAW_WITHIN", timedelta(seconds=1))
+        handle = await world.start(ImpatientWorkflow.run, 1.0)
+        assert await done(handle) == "gone on"
+        assert await activities(handle) == [CREATE]
+        assert EventType.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED in await kinds(handle), "asking has ended, too"
 
     async def test_a_task_that_was_erased_fails_the_workflow(self, world: World):
         handle = await world.start(RefundWorkflow.run, ["A-1"], {})

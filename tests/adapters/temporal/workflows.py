@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import activity, workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -40,11 +42,10 @@ class Decision(BaseModel):
 
 async def ask(order: str, **options: Any) -> Decision:
     """Ask about one order."""
-    defaults: dict[str, Any] = {"timeout_seconds": 3_600}
+    defaults: dict[str, Any] = {"timeout_seconds": 3_600, "payload": Refund(order=order)}
     return await await_human(
         task=f"Refund {order}?",
         payload_schema=Refund,
-        payload=Refund(order=order),
         response_schema=Decision,
         **(defaults | options),
     )
@@ -134,6 +135,47 @@ class ParentWorkflow:
         )
 
 
+@workflow.defn
+class LargeWorkflow:
+    """Ask about something large, or about what cannot be written down."""
+
+    @workflow.run
+    async def run(self, size: int) -> str:
+        order = "x" * size or "\ud800"
+        return (await ask("A-1", payload={"order": order})).note
+
+
+@workflow.defn
+class TwinsWorkflow:
+    """Ask the same twice at once; one of the two is impatient."""
+
+    @workflow.run
+    async def run(self, key: str, seconds: float) -> str:
+        patient = asyncio.create_task(ask("A-1", idempotency_key=key))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ask("A-1", idempotency_key=key), seconds)
+        return (await patient).note
+
+
+@workflow.defn
+class StubbornWorkflow:
+    """Ask after a cancellation that was caught, and meanwhile give up on another question."""
+
+    @workflow.run
+    async def run(self) -> str:
+        stubborn = asyncio.create_task(self.stubborn())
+        await asyncio.sleep(0.01)
+        stubborn.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ask("A-2"), 1)
+        return f"given up, and {'still waiting' if not stubborn.done() else 'answered'}"
+
+    async def stubborn(self) -> Decision:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3_600)
+        return await ask("A-1")
+
+
 @activity.defn
 async def post_task(server_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     """Create a task as a client of the wire format does."""
@@ -162,7 +204,37 @@ class WireFormatWorkflow:
         return told[0]
 
 
+@workflow.defn
+class MixedWorkflow(WireFormatWorkflow):
+    """Wait as the wire format says, beside a question by this library."""
+
+    @workflow.run
+    async def run(self, server_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+        asking = asyncio.create_task(ask("A-1"))
+        told = await super().run(server_url, token, body)
+        asking.cancel()
+        return told
+
+
+@workflow.defn
+class DynamicWorkflow(WireFormatWorkflow):
+    """Wait as the wire format says, in a workflow that takes every update."""
+
+    @workflow.run
+    async def run(self, server_url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await super().run(server_url, token, body)
+
+    @workflow.update(dynamic=True)
+    async def any_update(self, name: str, args: Sequence[RawValue]) -> str:
+        return "taken"
+
+
 WORKFLOWS = [
+    LargeWorkflow,
+    TwinsWorkflow,
+    StubbornWorkflow,
+    MixedWorkflow,
+    DynamicWorkflow,
     RefundWorkflow,
     ParallelWorkflow,
     CatchingWorkflow,

@@ -10,6 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.tools import tool
 from langgraph.config import get_config
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
@@ -84,6 +90,33 @@ def shop(state: State, runtime: Runtime[Context]) -> State:
     return {"log": [f"{name}: {await_human(**question('A')).approved}"]}
 
 
+class Model(FakeMessagesListChatModel):
+    """Calls refund for each order that the user names, and then is done."""
+
+    def bind_tools(self, tools: Any, **options: Any) -> Any:
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *given: Any, **options: Any) -> ChatResult:
+        said = AIMessage("done")
+        if isinstance(messages[-1], HumanMessage):
+            orders = str(messages[-1].content).split()
+            calls = [{"name": "refund", "args": {"order": order, "amount": 9.99}, "id": order} for order in orders]
+            said = AIMessage("", tool_calls=calls)
+        return ChatResult(generations=[ChatGeneration(message=said)])
+
+
+@tool
+def refund(order: str, amount: float) -> str:
+    """Pay an order back."""
+    return f"paid {amount} for {order}"
+
+
+def agent(mode: Any) -> Any:
+    """Make an agent whose calls are reviewed."""
+    review = HumanInTheLoopMiddleware({"refund": True}, interrupt_mode=mode)
+    return create_agent(Model(responses=[]), [refund], middleware=[review])
+
+
 def graph(*steps: dict[str, Any], context: Any = None, **options: Any) -> Any:
     """Make a graph of steps; the nodes of a step run at the same time."""
     builder = StateGraph(State, context_schema=context)
@@ -106,3 +139,5 @@ failing = graph({"ask": asking("ask", "A")}, {"charge": until_mended("charge")})
 gated = graph({"gate": until_opened}, {"ask": asking("ask", "A")})
 stopping = graph({"ask": asking("ask", "A")}, {"last": saying("last")}, interrupt_before=["last"])
 contextual = graph({"shop": shop}, context=Context)
+reviewed_in_a_batch = agent("batched")
+reviewed_per_call = agent("per_call")
