@@ -47,6 +47,9 @@ logger = logging.getLogger("awaithumans.runner")
 LEASE = timedelta(seconds=60)
 PERFORM_WITHIN = LEASE / 2
 CONCURRENCY = 50
+SLOW = timedelta(seconds=2)
+"""An effect that takes longer waits for somebody else, and gives its slot back: no channel holds up the others."""
+MAX_IN_FLIGHT = 1_000
 IDLE = timedelta(seconds=5)
 SHORTEST_REST = 0.05
 LATE = timedelta(minutes=1)
@@ -65,12 +68,22 @@ class _Shift:
     """One loop's share of the work: how busy it is, and when it looks again."""
 
     bell: Bell = field(default_factory=Bell)
-    busy: int = 0
+    begun: list[datetime] = field(default_factory=list[datetime])
+    """When each effect that is being performed was begun, in order."""
     wake_at: datetime | None = None
+
+    def slots(self, now: datetime) -> int:
+        """Count how many more effects may be begun."""
+        quick = sum(now - at < SLOW for at in self.begun)
+        return max(min(CONCURRENCY - quick, MAX_IN_FLIGHT - len(self.begun)), 0)
+
+    def next_slot(self, now: datetime) -> datetime | None:
+        """Tell when an effect will give its slot back, if none of them ends before."""
+        return next((at + SLOW for at in self.begun if now - at < SLOW), None)
 
 
 class Runner:
-    """Performs a store's effects, up to `CONCURRENCY` at a time on each loop."""
+    """Performs a store's effects, on each loop up to `CONCURRENCY` quick ones at a time."""
 
     def __init__(
         self,
@@ -113,10 +126,10 @@ class Runner:
         try:
             async with anyio.create_task_group() as group:
                 while True:
-                    leased = await self._lease_if_possible(CONCURRENCY - shift.busy)
+                    leased = await self._lease_if_possible(shift.slots(self._clock.now()))
                     for delivery in leased.deliveries:
-                        shift.busy += 1
-                        group.start_soon(self._perform_in_slot, delivery, shift)
+                        shift.begun.append(begun := self._clock.now())
+                        group.start_soon(self._perform_in_slot, delivery, shift, begun)
                     await self._rest(leased, shift)
         finally:
             self._shifts.discard(shift)
@@ -152,17 +165,17 @@ class Runner:
         """Wait until there may be something to do, or a slot to do it in."""
         now = self._clock.now()
         idle = now + IDLE
-        shift.wake_at = min(leased.next_due or idle, idle) if shift.busy < CONCURRENCY else idle
+        shift.wake_at = min((leased.next_due if shift.slots(now) else shift.next_slot(now)) or idle, idle)
         pause = max((shift.wake_at - now).total_seconds(), 0 if leased.deliveries else SHORTEST_REST)
         with self._clock.move_on_after(pause):
             await shift.bell.rung()
         shift.wake_at = None
 
-    async def _perform_in_slot(self, delivery: Delivery, shift: _Shift) -> None:
+    async def _perform_in_slot(self, delivery: Delivery, shift: _Shift, begun: datetime) -> None:
         try:
             await self._perform(delivery)
         finally:
-            shift.busy -= 1
+            shift.begun.remove(begun)
             shift.bell.ring()
 
     # ── One effect ────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from awaithumans.errors import (
     VerifierUnknownError,
 )
 from awaithumans.protocols import DeliveryError, Store
+from awaithumans.runner import CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
@@ -130,6 +131,13 @@ class Rules:
         return verdict
 
 
+async def until(ready: Callable[[], bool]) -> None:
+    """Wait for what happens on its own, but not for ever."""
+    with anyio.fail_after(30):
+        while not ready():
+            await anyio.sleep(0.005)
+
+
 @pytest.mark.anyio
 class TestDelivery:
     async def test_tells_of_opening_and_closing_with_one_id_each(self, clock):
@@ -200,6 +208,27 @@ class TestDelivery:
         await engine.submit(task.id, YES, by=ANA)
         await engine.tick()
         assert [notice.event for notice in channel.sent] == ["opened", "closed"]
+
+    async def test_a_channel_that_hangs_holds_up_no_other(self, clock):
+        class Hanging(RecordingChannel):
+            begun = 0
+
+            async def send(self, notice):
+                self.begun += 1
+                await anyio.sleep_forever()
+
+        hanging, quick = Hanging("hanging"), RecordingChannel("quick")
+        engine = Engine(MemoryStore(), channels=[hanging, quick], clock=clock)
+        async with engine.run():
+            await engine.create(a_question(notify=tuple(f"hanging:{number}" for number in range(100))))
+            await until(lambda: hanging.begun == CONCURRENCY)
+            await engine.create(a_question(idempotency_key="2", notify=("quick:ana",)))
+            await anyio.wait_all_tasks_blocked()
+            assert quick.sent == []
+            await clock.advance(SLOW.total_seconds())
+            await until(lambda: hanging.begun == 2 * CONCURRENCY)
+            await clock.advance(SLOW.total_seconds())
+            await until(lambda: len(quick.sent) == 1)
 
     async def test_one_dead_recipient_holds_up_nobody_and_is_put_on_record(self, clock):
         class Dead(RecordingChannel):
