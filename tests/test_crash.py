@@ -20,9 +20,9 @@ def test_killing_the_process_around_any_store_call(database, when, tmp_path, dat
     done = subprocess.run(program, capture_output=True, text=True, timeout=500, check=False)
     lives = [json.loads(line) for line in done.stdout.splitlines()]
     *killed, survived = lives
-    assert len(killed) >= FEWEST_CALLS, done.stderr
+    assert len(killed) >= FEWEST_CALLS, (survived, done.stderr)
     assert {life["first"] for life in killed} == {-signal.SIGKILL}
-    assert survived["first"] == 0, done.stderr
+    assert survived["first"] == 0, (survived, done.stderr)
     for life in lives:
         assert (life["second"], life["tasks"], life["collected"]) == (0, 1, True), (life, done.stderr)
         assert life["opened"] <= 1, life

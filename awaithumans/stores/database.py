@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -343,15 +344,29 @@ class Pinned:
 
 
 class _ThreadPinned(Pinned):
+    """One thread at a time is on the connection, also where an operation was given up.
+
+    When an asyncio loop ends, it cancels all tasks, and these do not wait for
+    their threads. Closing a connection of SQLite's under a running statement
+    can crash the process.
+    """
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._limiter = CapacityLimiter(1)
+        self._lock = threading.Lock()
 
     async def run(self, operation: Operation[T]) -> T:
-        return await to_thread.run_sync(_outside_transaction, operation, self._connection, limiter=self._limiter)
+        return await self._in_thread(partial(_outside_transaction, operation, self._connection))
 
     async def aclose(self) -> None:
-        await to_thread.run_sync(self._connection.close, limiter=self._limiter)
+        await self._in_thread(self._connection.close)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await to_thread.run_sync(self._alone, call, limiter=CapacityLimiter(1))
+
+    def _alone(self, call: Callable[[], T]) -> T:
+        with self._lock:
+            return call()
 
 
 class _AsyncPinned(Pinned):

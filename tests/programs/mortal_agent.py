@@ -55,10 +55,11 @@ class MortalStore:
             fatal = self._calls == self._fatal_call
             if fatal and self._when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = await call(*args, **kwargs)
-            if fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            try:
+                return await call(*args, **kwargs)
+            finally:  # also when the life is over before a call of the background's returns
+                if fatal:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return mortal
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 import anyio
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from awaithumans.stores import watching
@@ -119,6 +121,30 @@ async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
         assert await another(heard) == [older.id]
         assert await other.apply(following(older, changed_at=older.changed_at))
         assert await another(heard) == [older.id]
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite")])
+@pytest.mark.anyio
+async def test_a_connection_is_not_closed_under_an_operation_that_was_given_up(store: SQLAlchemyStore):
+    """An asyncio loop that ends cancels tasks, and these do not wait for their threads."""
+    begun, closed = threading.Event(), threading.Event()
+    closed_meanwhile: list[bool] = []
+
+    def operation(_connection: Connection) -> None:
+        begun.set()
+        closed_meanwhile.append(closed.wait(0.5))
+
+    async def use() -> None:
+        async with store._database.pinned() as pinned:
+            await pinned.run(operation)
+
+    event.listen(store._database._engine, "close_detached", lambda _: closed.set())
+    using = asyncio.create_task(use())
+    await anyio.to_thread.run_sync(begun.wait, PATIENCE)
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+    assert (closed_meanwhile, closed.is_set()) == ([False], True)
 
 
 def test_notifications_are_packed():

@@ -42,14 +42,14 @@ put_to(RecordsConformance, "records", MemoryRecords, *BROKEN_RECORDS)
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Give what the suite says of each store: everything, in a run without our plugin."""
     folder = tmp_path_factory.mktemp("suites")
     (folder / "test_suites.py").write_text(SUITES)
     plugins = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--tb=short", "--junitxml=said.xml", "test_suites.py"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--tb=line", "--junitxml=said.xml", "test_suites.py"]
     subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False, timeout=200)
     said: dict[str, str] = {}
     for case in ET.parse(folder / "said.xml").iter("testcase"):
