@@ -291,13 +291,26 @@ class HostTransaction:
 async def _in_thread_to_the_end(call: Callable[[], T]) -> T:
     """Return only once the thread has left the connection, however the caller is cancelled.
 
-    A shield does not keep out asyncio's own cancellation, but a task group waits.
+    A shield does not keep out asyncio's own cancellation, but a task group
+    waits; and where a loop that ends cancels the group's task, too, that one does.
     """
     outcome: list[T] = []
+    given_up = threading.Event()
+    alone = threading.Lock()
+
+    def call_unless_given_up() -> None:
+        with alone:
+            if not given_up.is_set():
+                outcome.append(call())
 
     async def run() -> None:
         with anyio.CancelScope(shield=True):
-            outcome.append(await to_thread.run_sync(call, limiter=CapacityLimiter(1)))
+            try:
+                await to_thread.run_sync(call_unless_given_up, limiter=CapacityLimiter(1))
+            except anyio.get_cancelled_exc_class():
+                with alone:
+                    given_up.set()
+                raise
 
     try:
         async with anyio.create_task_group() as group:

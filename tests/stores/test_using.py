@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from functools import partial
 import anyio
 import pytest
 from anyio import to_thread
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine, func, select
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine, event, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -360,6 +361,28 @@ class TestAsyncioCancellation:
         for task in await engine.find(Query()):
             assert (len(await engine.trail(task.id)), len(await engine.deliveries(task.id))) == (1, 1)
         assert await host.orders() == 1
+
+
+def test_a_loop_that_ends_leaves_no_thread_on_the_hosts_connection(tmp_path) -> None:
+    """It cancels every task; closing a connection of SQLite's under a running statement can crash the process."""
+    database = create_engine(f"sqlite:///{tmp_path}/tasks.db")
+    begun, left = threading.Event(), threading.Event()
+
+    def slowly(*_: object) -> None:
+        begun.set()
+        time.sleep(0.3)
+        left.set()
+
+    async def main(connection: Connection) -> None:
+        engine = Engine(SQLAlchemyStore(database), background=False)
+        await engine.find(Query())
+        event.listen(connection, "before_cursor_execute", slowly)
+        asyncio.create_task(engine.using(connection).find(Query()))  # noqa: RUF006 - the loop ends before it does
+        await anyio.to_thread.run_sync(begun.wait)
+
+    with database.connect() as connection, connection.begin():
+        asyncio.run(main(connection))
+        assert left.is_set()
 
 
 @pytest.mark.parametrize(
