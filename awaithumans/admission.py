@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from awaithumans import schemas
 from awaithumans.documents import canonical, ensure_json, ensure_object
@@ -37,7 +37,9 @@ def admit(spec: TaskSpec, *, channels: Mapping[str, Channel], verifiers: Mapping
     schemas.check_schema(spec.response_schema, "response_schema")
     if spec.form is not None:
         check_form(spec.form)
-    _admit_routing(spec, channels)
+    admit_recipients(spec.notify, channels)
+    if spec.callback_url is not None:
+        _admit_callback(spec.callback_url, channels)
     _admit_verifier(spec, verifiers)
 
 
@@ -103,17 +105,16 @@ def _admit_object(name: str, value: object) -> None:
         raise _invalid(name, f"must have at most {MAX_CONTENT_LENGTH} characters")
 
 
-def _admit_routing(spec: TaskSpec, channels: Mapping[str, Channel]) -> None:
-    if len(spec.notify) > MAX_RECIPIENTS:
+def admit_recipients(notify: Sequence[str], channels: Mapping[str, Channel]) -> None:
+    """Raise `InvalidRoutingError` unless each entry of `notify` is one of a channel's."""
+    if len(notify) > MAX_RECIPIENTS:
         raise InvalidRoutingError("notify", f"has more than {MAX_RECIPIENTS} entries")
-    for entry in spec.notify:
+    for entry in notify:
         _admit_text("notify", entry, MAX_TEXT_LENGTH)
         recipient = entry_of(entry)
         channel = _channel("notify", recipient.channel, channels)
         if recipient.target != EVERYBODY:
             channel.check(recipient.target)
-    if spec.callback_url is not None:
-        _admit_callback(spec.callback_url, channels)
 
 
 def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
-from awaithumans.admission import admit, authority_of, content_of
+from awaithumans.admission import admit, admit_recipients, authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
@@ -424,6 +424,8 @@ class Engine(TaskEngine):
         with self.telemetry.acting(command) as deed:
             if isinstance(command, Submit):
                 ensure_object(command.value, "response")
+            if isinstance(command, Reassign):
+                admit_recipients(command.notify, self.channels)
             if isinstance(command, Cancel):
                 ensure_json(command.reason, "reason")
             task = await self._transition(task_id, partial(self._decide, command, deed))
@@ -611,7 +613,8 @@ class Engine(TaskEngine):
     def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
         deed.concerns(task)
         if isinstance(command, Reassign):
-            command = replace(command, notify=(*command.notify, *self._reaching(task, command.to)))
+            joining = recipients_of(command.notify, command.to, self.channels)
+            command = replace(command, notify=(*joining, *self._reaching(task, command.to)))
         change = lifecycle.act(task, command, now)
         if not isinstance(command, Submit) or change is None or change.refusal:
             return change

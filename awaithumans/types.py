@@ -450,7 +450,7 @@ class Reassign:
     to: tuple[Human, ...]
     by: Actor
     notify: tuple[str, ...] = ()
-    """Who is told of the task from now on, as `<channel>:<target>`; the engine adds where it reaches `to`."""
+    """Who is told from now on, too, as in `TaskSpec.notify`; the channels that the task uses tell `to` anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ from awaithumans.types import (
     Human,
     KeyScope,
     Query,
+    Reassign,
     Submit,
     TaskStatus,
     Verdict,
@@ -175,6 +176,26 @@ class TestDelivery:
             ("reassigned", "ben@example.com"),
             ("opened", "cleo@example.com"),
         ]
+
+    async def test_who_hands_a_task_on_may_name_more_whom_to_tell(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        task = await engine.create(a_question())
+        cleo = Human(id="cleo@example.com")
+        await engine.act(task.id, Reassign(to=(cleo,), by=AGENT, notify=("test", "test:#room")))
+        await engine.tick()
+        assert [(notice.event, notice.target) for notice in channel.sent] == [
+            ("opened", "cleo@example.com"),
+            ("opened", "#room"),
+        ]
+
+    @pytest.mark.parametrize("entry", ["", "nowhere:ana", "test: ", "nowhere"])
+    async def test_but_nobody_whom_no_channel_reaches(self, clock, entry):
+        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock)
+        task = await engine.create(a_question())
+        with pytest.raises(InvalidRoutingError):
+            await engine.act(task.id, Reassign(to=(Human(id="cleo"),), by=AGENT, notify=(entry,)))
+        assert (await engine.get(task.id)).version == 1
 
     async def test_whom_a_notice_reaches_gets_a_link_for_as_long_as_they_may_answer(self, clock):
         channel = RecordingChannel()
