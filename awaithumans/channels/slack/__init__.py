@@ -1,0 +1,6 @@
+"""Asking people in Slack."""
+
+from awaithumans.channels.slack.manifest import slack_manifest
+from awaithumans.channels.slack.workspaces import Installation, SlackApp
+
+__all__ = ["Installation", "SlackApp", "slack_manifest"]
