@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
-from awaithumans.forms import QuickAnswer, quick_answers
+from awaithumans.forms import QuickAnswer, prefilled, quick_answers
 from awaithumans.lifecycle import may_answer
 from awaithumans.types import Actor, Human, Task, TaskStatus
 from awaithumans.web import csrf
@@ -24,7 +24,7 @@ from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
 from awaithumans.web.rendering import moment, redirected, rendered
 from awaithumans.web.resource import Handler
-from awaithumans.web.review import FormRefusedError, Review, prefilled, send_answer
+from awaithumans.web.review import FormRefusedError, Review, send_answer
 from awaithumans.web.seats import permitted_wait
 
 
