@@ -17,6 +17,7 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import forms
+from awaithumans.channels.slack.calls import SlackError, call
 from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.refusals import refusal
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
@@ -36,7 +37,6 @@ MAX_HINTS = 1_000
 _DEAD = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_revoked", "app_uninstalled"})
 _SUBTYPES = frozenset({None, "thread_broadcast"})
 _END = re.compile(r"[.!\s]*\Z")
-
 
 
 class _Event(BaseModel):
@@ -93,15 +93,12 @@ class Events:
 
         The event may be late, and the app installed again since.
         """
-        from slack_sdk.errors import SlackApiError
-
         if self._workspaces.app is None or not await self._workspaces.has(team_id):
             return
         try:
-            client = await self._workspaces.client(team_id)
-            await client.auth_test()
-        except SlackApiError as error:
-            if error.response["error"] not in _DEAD:
+            await call(await self._workspaces.client(team_id), "auth.test", {})
+        except SlackError as error:
+            if error.code not in _DEAD:
                 raise
             await self._workspaces.forget(team_id)
             logger.info("the Slack app was removed from workspace %s", team_id)
@@ -114,7 +111,7 @@ class Events:
             return Reply()
         task = await self._task(bot, event)
         home = event.user_team or team_id
-        actor = task and await self._people.actor(Visitor(team_id, event.user, home))
+        actor = await self._people.actor(Visitor(team_id, event.user, home))
         if task is None or actor is None or refusal(task, actor.human):
             return Reply()
         value = answer_in(event.text.replace(f"<@{bot.user_id}>", ""), task)
@@ -129,9 +126,8 @@ class Events:
     async def _task(self, bot: Bot, event: _Event) -> Task | None:
         """Return the task that the thread is about: its first message, which is ours, says so."""
         client = await self._workspaces.client(bot.team_id)
-        thread = await client.conversations_replies(
-            channel=event.channel, ts=event.thread_ts, limit=1, include_all_metadata=True
-        )
+        place = {"channel": event.channel, "ts": event.thread_ts, "limit": 1, "include_all_metadata": True}
+        thread = await call(client, "conversations.replies", place)
         messages = cast("list[Mapping[str, object]]", thread.get("messages") or [{}])
         first = messages[0]
         metadata = cast("Mapping[str, object]", first.get("metadata") or {})

@@ -18,8 +18,9 @@ from http.cookies import CookieError, SimpleCookie
 from typing import cast
 from urllib.parse import urlencode, urlsplit
 
-from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces, trouble
-from awaithumans.protocols import Clock
+from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces
+from awaithumans.protocols import Clock, DeliveryError
 from awaithumans.signing import KeyRing
 from awaithumans.types import Inbound, Reply
 
@@ -92,16 +93,20 @@ class Installer:
             error = query.get("error", "")
             raise _NotInstalledError(f"Slack says: {error}." if _CODE.fullmatch(error) else "Slack sent no code.")
         try:
-            told = await self.workspaces.speaking(None).oauth_v2_access(
-                client_id=self.app.client_id,
-                client_secret=self.app.client_secret,
-                code=query["code"],
-                redirect_uri=self._back,
+            told = await call(
+                self.workspaces.speaking(None),
+                "oauth.v2.access",
+                {
+                    "client_id": self.app.client_id,
+                    "client_secret": self.app.client_secret,
+                    "code": query["code"],
+                    "redirect_uri": self._back,
+                },
             )
-        except trouble() as error:
+        except DeliveryError as error:
             logger.warning("Slack gives no token: %s", error)
             raise _NotInstalledError("Slack gave no token. Begin again with a new link.") from error
-        installation, token = _granted(cast("Mapping[str, object]", told.data), self.clock.now())
+        installation, token = _granted(told, self.clock.now())
         await self.workspaces.install(installation, token)
         return installation
 

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import parse_qs
 
 import anyio
@@ -23,10 +23,12 @@ from pydantic import BaseModel, ValidationError
 from awaithumans import forms
 from awaithumans.beside import beside
 from awaithumans.channels.slack import answers, modal
+from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.messages import CLAIM, OPEN
 from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.refusals import GONE, UNKNOWN, refusal
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
-from awaithumans.channels.slack.workspaces import Workspaces, trouble
+from awaithumans.channels.slack.workspaces import Workspaces
 from awaithumans.clock import sleep
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
@@ -37,10 +39,6 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
 logger = logging.getLogger("awaithumans.channels.slack")
-
-CLAIM = "awaithumans.claim_task"
-OPEN = "awaithumans.open_review"
-REVIEW = "awaithumans.review_modal"
 
 PATIENCE_SECONDS = 0.7
 """How long a click may go without anything to see; what opens a modal is good for three seconds."""
@@ -101,6 +99,16 @@ class _RefusedError(Exception):
     """What was asked for cannot be had; the text says why, to the person."""
 
 
+class _FaultyError(Exception):
+    """What was filled in is no answer; `errors` says what is wrong, by field."""
+
+    def __init__(self, task: Task, typed: Mapping[str, Sequence[str]], errors: Mapping[str, str]) -> None:
+        super().__init__("the form was refused")
+        self.task = task
+        self.typed = typed
+        self.errors = errors
+
+
 class Interactions:
     """Receives what Slack posts when somebody clicks, or sends a modal in."""
 
@@ -120,7 +128,7 @@ class Interactions:
         match sent:
             case _Click():
                 return self._clicked(sent)
-            case _Submission() if sent.view.callback_id == REVIEW:
+            case _Submission() if sent.view.callback_id == modal.CALLBACK_ID:
                 return await self._sent_in(sent, retried="x-slack-retry-num" in request.headers)
             case _:
                 return Reply()
@@ -167,26 +175,37 @@ class Interactions:
 
     async def _view(self, visitor: Visitor, task_id: str, *, claiming: bool) -> JsonObject:
         """Give the modal in which this person answers the task. Raises `_RefusedError`."""
-        actor = await self._people.actor(visitor)
-        if actor is None:
-            raise _RefusedError(UNKNOWN)
-        try:
-            task = await self._claimed(task_id, actor) if claiming else await self._engine.get(task_id)
-        except TaskNotFoundError:
-            raise _RefusedError(GONE) from None
+        actor = await self._known(visitor)
+        if claiming:
+            await self._claim(task_id, actor)
+        task = await self._found(task_id)
         if why := refusal(task, actor.human):
             raise _RefusedError(why)
         if not modal.drawable(task):
             url = self._engine.page_url(task.id)
             raise _RefusedError("Slack cannot show this form." + (f" Answer it here: {url}" if url else ""))
-        return _review(task)
+        return self._review(task)
 
-    async def _claimed(self, task_id: str, actor: Actor) -> Task:
-        """Claim a task; return it as it stands, whoever has it."""
+    def _review(self, task: Task) -> JsonObject:
+        values, errors = forms.prefilled(task)
+        return modal.review_view(task, values=values, errors=errors, url=self._engine.page_url(task.id))
+
+    async def _claim(self, task_id: str, actor: Actor) -> None:
+        """Claim a task, if it is to be had; how it then stands says whether it was."""
+        with suppress(ConflictError, AccessError, TaskNotFoundError):
+            await self._engine.act(task_id, Claim(by=actor))
+
+    async def _known(self, visitor: Visitor) -> Actor:
+        actor = await self._people.actor(visitor)
+        if actor is None:
+            raise _RefusedError(UNKNOWN)
+        return actor
+
+    async def _found(self, task_id: str) -> Task:
         try:
-            return await self._engine.act(task_id, Claim(by=actor))
-        except (ConflictError, AccessError):
             return await self._engine.get(task_id)
+        except TaskNotFoundError:
+            raise _RefusedError(GONE) from None
 
     # ── Modals ────────────────────────────────────────────────────────────────
 
@@ -195,41 +214,37 @@ class Interactions:
         came_at = self._clock.now()
         if not sent.view.private_metadata:
             return text_reply(400, "this modal does not say which task it is about")
-        actor = await self._people.actor(sent.visitor)
-        if actor is None:
-            return _said("Not sent", UNKNOWN)
         try:
-            task = await self._engine.get(sent.view.private_metadata)
-        except TaskNotFoundError:
-            return _said("Not sent", GONE)
-        filled_in = answers.submitted(task, sent.view.state.values)
-        spec = task.spec
-        form = forms.parse(spec.form, spec.response_schema, filled_in, _start(task)[0])
-        if form.errors:
-            return _faulty(task, form.typed, form.errors)
-        try:
-            task = await self._stored(task, Submit(value=form.value, by=actor), retried=retried)
-        except SchemaValidationError as error:
-            return _faulty(task, form.typed, error.fields)
+            actor = await self._known(sent.visitor)
+            task = await self._stored(await self._found(sent.view.private_metadata), actor, sent, retried=retried)
+        except _FaultyError as faulty:
+            return _corrected(faulty)
         except _RefusedError as refused:
-            return _said("Not sent", str(refused))
+            return _updated(modal.said_view("Not stored", str(refused)))
         elapsed = (self._clock.now() - came_at).total_seconds()
         task = await self._judged(task, REPLY_SECONDS - elapsed)
         return self._came_of(task, sent, actor)
 
-    async def _stored(self, task: Task, answer: Submit, *, retried: bool) -> Task:
-        """Give an answer, unless it has been given already.
+    async def _stored(self, task: Task, actor: Actor, sent: _Submission, *, retried: bool) -> Task:
+        """Give the answer that is in a modal, unless it has been given already.
 
-        Raises `SchemaValidationError`, and `_RefusedError`.
+        Raises `_FaultyError`, and `_RefusedError`.
         """
-        if retried and _given(task, answer):
+        spec = task.spec
+        filled_in = answers.submitted(task, sent.view.state.values)
+        form = forms.parse(spec.form, spec.response_schema, filled_in, forms.prefilled(task)[0])
+        if form.errors:
+            raise _FaultyError(task, form.typed, form.errors)
+        if retried and _given(task, actor, form.value):
             return task
         try:
-            return await self._engine.act(task.id, answer)
+            return await self._engine.act(task.id, Submit(value=form.value, by=actor))
+        except SchemaValidationError as error:
+            raise _FaultyError(task, form.typed, error.fields) from error
         except (ConflictError, AccessError) as error:
             task = await self._engine.get(task.id)
-            if not _given(task, answer):
-                raise _RefusedError(refusal(task, answer.by.human) or str(error)) from error
+            if not _given(task, actor, form.value):
+                raise _RefusedError(refusal(task, actor.human) or str(error)) from error
             return task
 
     async def _judged(self, task: Task, seconds: float) -> Task:
@@ -241,7 +256,7 @@ class Interactions:
         )
 
     def _came_of(self, task: Task, sent: _Submission, actor: Actor) -> Reply:
-        view = _after(task, actor)
+        view = self._after(task, actor)
         if view is None:
             return json_reply({})
         reply = _updated(view)
@@ -253,15 +268,25 @@ class Interactions:
 
         return replace(reply, afterwards=afterwards)
 
+    def _after(self, task: Task, actor: Actor) -> JsonObject | None:
+        """Give the modal for a task behind an answer to it; None closes it."""
+        if task.status is TaskStatus.COMPLETED:
+            return None
+        if task.refused:
+            return self._review(task)
+        if task.status is TaskStatus.SUBMITTED:
+            return modal.said_view("Stored", "Your answer is stored, and is being checked.")
+        return modal.said_view("Closed", refusal(task, actor.human) or "")
+
     async def _tell_verdict(self, task: Task, sent: _Submission, actor: Actor) -> None:
         """Bring the modal up to date; its message is edited in any case."""
         with suppress(TaskNotFoundError):
             task = await self._judged(task, VERDICT_SECONDS)
-            view = _after(task, actor) or modal.said_view("Thank you", "Your answer was accepted.")
+            view = self._after(task, actor) or modal.said_view("Thank you", "Your answer was accepted.")
             try:
                 client = await self._workspaces.client(sent.visitor.team_id)
-                await client.views_update(view_id=sent.view.id, view=view)
-            except (*trouble(), DeliveryError) as error:  # the person has closed it
+                await call(client, "views.update", {"view_id": sent.view.id, "view": view})
+            except DeliveryError as error:  # the person has closed it
                 logger.info("task %s: its modal in Slack stays as it is: %s", task.id, error)
 
 
@@ -281,18 +306,18 @@ class _Window:
         await sleep(self._clock, PATIENCE_SECONDS)
         try:
             await self.show(modal.loading_view(self._task_id))
-        except trouble() as error:
+        except DeliveryError as error:
             logger.warning("task %s: Slack opens no modal: %s", self._task_id, error)
 
     async def show(self, view: JsonObject) -> None:
-        """Show what is in it now. Raises what Slack's client raises."""
+        """Show what is in it now. Raises `DeliveryError`."""
         async with self._calling:
             with anyio.CancelScope(shield=True):  # what it is called, once it is open, must be known
                 if self._view_id:
-                    await self._client.views_update(view_id=self._view_id, view=dict(view))
+                    await call(self._client, "views.update", {"view_id": self._view_id, "view": view})
                 else:
-                    opened = await self._client.views_open(trigger_id=self._trigger_id, view=dict(view))
-                    self._view_id = str(opened["view"]["id"])
+                    opened = await call(self._client, "views.open", {"trigger_id": self._trigger_id, "view": view})
+                    self._view_id = str(cast("JsonObject", opened["view"])["id"])
 
     async def say(self, text: str) -> bool:
         """Show a sentence in place of the form; tell whether there was a modal to show it in."""
@@ -300,7 +325,7 @@ class _Window:
             return False
         try:
             await self.show(modal.said_view("Not open", text))
-        except trouble():
+        except DeliveryError:
             return False
         return True
 
@@ -315,48 +340,19 @@ class _Typed(BaseModel):
     type: str
 
 
-def _start(task: Task) -> tuple[JsonObject, Mapping[str, str]]:
-    """Give what the form starts with: the refused answer, or what the agent gave."""
-    if task.refused and task.answer is not None:
-        return task.answer.value, {}
-    return task.spec.initial_response or {}, task.spec.initial_errors
-
-
-def _review(task: Task) -> JsonObject:
-    values, errors = _start(task)
-    notice = task.verdict.reason if task.refused and task.verdict else ""
-    return modal.review_view(task, values=values, errors=errors, notice=notice)
-
-
-def _after(task: Task, actor: Actor) -> JsonObject | None:
-    """Give the modal for a task behind an answer to it; None closes it."""
-    if task.status is TaskStatus.COMPLETED:
-        return None
-    if task.refused:
-        return _review(task)
-    if task.status is TaskStatus.SUBMITTED:
-        return modal.said_view("Sent", "Your answer is stored, and is being checked.")
-    return modal.said_view("Closed", refusal(task, actor.human) or "")
-
-
-def _given(task: Task, answer: Submit) -> bool:
+def _given(task: Task, actor: Actor, value: JsonObject) -> bool:
     """Tell whether the latest answer is this one, of this person."""
     last = task.answer
-    return last is not None and last.by.principal == answer.by.principal and last.value == answer.value
+    return last is not None and last.by.principal == actor.principal and last.value == value
 
 
-def _faulty(task: Task, typed: Mapping[str, Sequence[str]], errors: Mapping[str, str]) -> Reply:
-    """Show what is wrong at the fields; what belongs to none of them, above the form."""
-    at_blocks = answers.block_errors(task, errors)
+def _corrected(faulty: _FaultyError) -> Reply:
+    """Show what is wrong at the fields; where there are none, above the form."""
+    at_blocks = answers.block_errors(faulty.task, faulty.errors)
     if at_blocks:
-        return json_reply({"response_action": "errors", "errors": dict(at_blocks)})
-    notice = "\n".join(f"{path}: {text}" if path else text for path, text in errors.items())
-    return _updated(modal.review_view(task, values=typed, errors={}, notice=notice))
-
-
-def _said(title: str, text: str) -> Reply:
-    return _updated(modal.said_view(title, text))
+        return json_reply({"response_action": "errors", "errors": at_blocks})
+    return _updated(modal.review_view(faulty.task, values=faulty.typed, errors=faulty.errors))
 
 
 def _updated(view: JsonObject) -> Reply:
-    return json_reply({"response_action": "update", "view": dict(view)})
+    return json_reply({"response_action": "update", "view": view})

@@ -45,7 +45,11 @@ def slack_manifest(at: Engine | str, *, name: str = "Approvals", replies: bool =
     return {
         "display_information": {"name": name, "description": "Asks people what a program may not decide alone."},
         "features": {
-            "app_home": {"home_tab_enabled": False, "messages_tab_enabled": True, "messages_tab_read_only_enabled": not replies},
+            "app_home": {
+                "home_tab_enabled": False,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": not replies,
+            },
             "bot_user": {"display_name": name, "always_online": True},
         },
         "oauth_config": {"redirect_urls": [f"{here}/oauth/callback"], "scopes": {"bot": scopes}},

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.workspaces import Workspaces
 from awaithumans.protocols import DeliveryError, Directory
-from awaithumans.channels.slack.workspaces import Workspaces, trouble
 from awaithumans.types import Actor, Human
 
 logger = logging.getLogger("awaithumans.channels.slack")
@@ -79,8 +80,8 @@ class People:
         """Return the confirmed address of a full member; "" for anybody else."""
         try:
             client = await self._workspaces.client(visitor.team_id)
-            told = await client.users_info(user=visitor.user_id)
-        except (*trouble(), DeliveryError) as error:
+            told = await call(client, "users.info", {"user": visitor.user_id})
+        except DeliveryError as error:
             logger.warning("Slack does not say who %s is: %s", visitor.user_id, error)
             return ""
         user = cast("Mapping[str, object]", told["user"])

@@ -6,7 +6,9 @@ import json
 import logging
 from collections.abc import Mapping
 
-from awaithumans.channels.slack.workspaces import Workspaces, trouble
+from awaithumans.channels.slack.blocks import escaped
+from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.workspaces import Workspaces
 from awaithumans.protocols import DeliveryError
 from awaithumans.types import JsonObject, Reply
 
@@ -23,11 +25,6 @@ def json_reply(content: JsonObject) -> Reply:
 def text_reply(status: int, text: str) -> Reply:
     """Reply with a line for whoever looks into it."""
     return Reply(status=status, headers={"content-type": "text/plain; charset=utf-8"}, body=f"{text}\n".encode())
-
-
-def escaped(text: str) -> str:
-    """Write plain text so that Slack reads no mark-up, mention or link in it."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 async def whisper(
@@ -49,20 +46,19 @@ async def whisper(
         if response_url and await _responded(workspaces, response_url, text):
             return
         if channel:
-            client = await workspaces.client(team_id)
-            await client.chat_postEphemeral(channel=channel, user=user_id, text=escaped(text), thread_ts=thread_ts)
-    except (*trouble(), DeliveryError) as error:
+            thread = {"thread_ts": thread_ts} if thread_ts else {}
+            said = {"channel": channel, "user": user_id, "text": escaped(text), **thread}
+            await call(await workspaces.client(team_id), "chat.postEphemeral", said)
+    except DeliveryError as error:
         logger.warning("%s in %s could not be told: %s", user_id, team_id, error)
 
 
 async def _responded(workspaces: Workspaces, response_url: str, text: str) -> bool:
-    said: Mapping[str, object] = {
-        "response_type": "ephemeral",
-        "replace_original": False,
-        "text": escaped(text),
-    }
+    from aiohttp import ClientError
+
+    said: Mapping[str, object] = {"response_type": "ephemeral", "replace_original": False, "text": escaped(text)}
     try:
         async with workspaces.session().post(response_url, json=said) as response:
             return response.status == HTTP_OK
-    except trouble():
+    except (ClientError, TimeoutError):
         return False

@@ -31,7 +31,7 @@ def genuine(request: Inbound, secrets: Sequence[str], now: datetime) -> bool:
         return False
     signed = b"v0:%s:%s" % (timestamp.encode(), request.body)
     given = request.headers.get("x-slack-signature", "").encode(errors="surrogatepass")
-    return any([hmac.compare_digest(_signature(secret, signed), given) for secret in secrets])
+    return any(hmac.compare_digest(_signature(secret, signed), given) for secret in secrets)
 
 
 def _signature(secret: str, signed: bytes) -> bytes:

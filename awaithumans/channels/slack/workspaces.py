@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import anyio.lowlevel
 
+from awaithumans.channels.slack.calls import call
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, EncryptionError
 from awaithumans.protocols import DeliveryError, KeepsRecords, Records
@@ -78,14 +79,6 @@ class Bot:
     user_id: str
 
 
-def trouble() -> tuple[type[Exception], ...]:
-    """Give what a call to Slack raises where it does not go well."""
-    from aiohttp import ClientError
-    from slack_sdk.errors import SlackClientError
-
-    return (SlackClientError, ClientError, TimeoutError)
-
-
 class Workspaces:
     """Which token speaks in which workspace: the one given, or the one from its installation.
 
@@ -132,12 +125,12 @@ class Workspaces:
         return self.speaking(self._token)
 
     async def bot(self, team_id: str | None) -> Bot:
-        """Return who the app is in a workspace. Raises as `client` does, and what Slack's client raises."""
+        """Return who the app is in a workspace. Raises `DeliveryError`."""
         if self._token is None:
             installation = _read(await self._installed(team_id))
             return Bot(installation.team_id, installation.bot_user_id)
         if self._bot is None:
-            told = await self.speaking(self._token).auth_test()
+            told = await call(self.speaking(self._token), "auth.test", {})
             self._bot = Bot(str(told["team_id"]), str(told["user_id"]))
         return self._bot
 
@@ -149,7 +142,7 @@ class Workspaces:
         """Return a client with this token, on the running loop's connections."""
         from slack_sdk.web.async_client import AsyncWebClient
 
-        return AsyncWebClient(token, base_url=self._api_url, timeout=int(self._timeout) or 1, session=self.session())
+        return AsyncWebClient(token, base_url=self._api_url, session=self.session(), retry_handlers=[])
 
     def session(self) -> ClientSession:
         """Return the running loop's connections."""

@@ -58,7 +58,7 @@ RULES = exactly(
 
 
 @pytest.mark.parametrize("replies", [True, False])
-def test_it_is_in_the_shape_that_slack_publishes(replies: bool) -> None:
+def test_it_is_in_the_shape_that_slack_publishes(*, replies: bool) -> None:
     check_schema(RULES, "rules")
     manifest = slack_manifest(AT, name="N" * 35, replies=replies)
     assert validate(RULES, json.loads(json.dumps(manifest))) == {}
