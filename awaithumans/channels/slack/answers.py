@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from awaithumans import forms
 from awaithumans.channels.slack.blocks import cut
+from awaithumans.channels.slack.calls import as_object
 from awaithumans.channels.slack.elements import initial_epoch
 from awaithumans.channels.slack.fields import Asked, asked_in
 from awaithumans.forms.definition import DateTime
@@ -54,7 +55,7 @@ def _asked(task: Task) -> Iterator[Asked]:
 
 
 def _element(state_values: JsonObject, asked: Asked) -> JsonObject:
-    return _object(_object(state_values.get(asked.block_id)).get(asked.control.name))
+    return as_object(as_object(state_values.get(asked.block_id)).get(asked.control.name))
 
 
 def _posted(asked: Asked, element: JsonObject) -> list[str]:
@@ -100,21 +101,17 @@ def _files(files: object) -> list[str]:
             "url": one.get("url_private"),
             "size": one.get("size"),
         }
-        for one in map(_object, _list(files))
+        for one in map(as_object, _list(files))
     ]
     return [json.dumps(named)] if named else []
 
 
 def _option(option: object) -> str:
-    return "".join(_text(_object(option).get("value")))
+    return "".join(_text(as_object(option).get("value")))
 
 
 def _text(value: object) -> list[str]:
     return [value] if isinstance(value, str) and value else []
-
-
-def _object(value: object) -> JsonObject:
-    return cast("JsonObject", value) if isinstance(value, dict) else {}
 
 
 def _list(value: object) -> list[object]:

@@ -57,7 +57,7 @@ def task_message(
     """
     lead, note = _standing(task, None if broadcast else person, team)
     title = escaped(one_line(task.spec.task) or "Untitled question", MAX_TITLE)
-    open_here = _may_act(task, person, broadcast=broadcast)
+    open_here = may_act(task, person, broadcast=broadcast)
     undrawn = _undrawn(task) if open_here else ""
     blocks = [
         section(mrkdwn("\n".join(filter(None, [f"{lead} {title}", note, undrawn])))),
@@ -67,10 +67,21 @@ def task_message(
     return f"{lead.replace('*', '')} {title}", blocks
 
 
-def reminder(task: Task) -> str:
-    """Write the reply under a message that reminds people of a task."""
+def reminder(task: Task, *, broadcast: bool, team: str | None = None) -> str:
+    """Write the reply under a message that reminds people of a task; where several read it, who has the task."""
     title = escaped(one_line(task.spec.task) or "Untitled question", MAX_TITLE)
-    return f"⏰ A reminder: this still waits for an answer. {title}"
+    who = f"{named(task.assignee, team)}: " if broadcast and task.assignee else ""
+    return f"⏰ {who}This still waits for an answer. {title}"
+
+
+def may_act(task: Task, person: Human | None, *, broadcast: bool) -> bool:
+    """Tell whether those who read the message can answer the task, or claim it, now."""
+    if task.status is not TaskStatus.PENDING:
+        return False
+    if broadcast:
+        return task.assignee is None
+    theirs = task.assignee is None or person is None or _same(person, task.assignee)
+    return theirs and (person is None or may_answer(task, person))
 
 
 # ── In words ──────────────────────────────────────────────────────────────────
@@ -122,16 +133,6 @@ def _undrawn(task: Task) -> str:
 
 
 # ── Buttons ───────────────────────────────────────────────────────────────────
-
-
-def _may_act(task: Task, person: Human | None, *, broadcast: bool) -> bool:
-    """Tell whether those who read it can do something here now."""
-    if task.status is not TaskStatus.PENDING:
-        return False
-    if broadcast:
-        return task.assignee is None
-    theirs = task.assignee is None or person is None or _same(person, task.assignee)
-    return theirs and (person is None or may_answer(task, person))
 
 
 def _same(one: Human, other: Human) -> bool:
