@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from awaithumans.channels.slack import messages
 from awaithumans.channels.slack.calls import SlackError, as_object, call, pages
+from awaithumans.channels.slack.people import People
+from awaithumans.channels.slack.reception import Reception
 from awaithumans.channels.slack.targets import Accounts, Target
-from awaithumans.channels.slack.workspaces import SlackApp, Workspaces
+from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import Clock, DeliveryError
-from awaithumans.types import Human, JsonObject, Notice
+from awaithumans.types import Human, Inbound, JsonObject, Notice, Reply
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -62,6 +64,11 @@ class SlackChannel:
         signing_secret: what Slack signs with what it sends; several while it
             is being replaced.
         app: instead of `token`, an app that several workspaces can install.
+        link_by_email: the ids of workspaces whose word is taken for their
+            members' e-mail addresses. There, a full member whom the directory
+            does not know by Slack id is the person with their confirmed
+            address, and no operator. Whoever runs the workspace decides who
+            has which address.
         api_url: where Slack's Web API is.
         clock: the time; by default this machine's.
         timeout: seconds that one call of the API may take.
@@ -81,6 +88,11 @@ class SlackChannel:
     conversation's history, a crash between Slack's answer and the store's can
     leave a message twice, of which the older is not edited any more.
 
+    Of what people do in Slack only that counts which Slack has signed, and of
+    people only those whom the directory knows by user id and workspace
+    (`Human.slack_user_id`, `slack_team_id`); it is asked each time. A click is
+    replied to at once. An answer is stored before the modal says so.
+
     It runs on asyncio only. Connections are kept per event loop and reused;
     `aclose` closes those of the running loop.
     """
@@ -93,6 +105,7 @@ class SlackChannel:
         token: str | None = None,
         signing_secret: str | Sequence[str] = (),
         app: SlackApp | None = None,
+        link_by_email: Collection[str] = (),
         api_url: str = API_URL,
         clock: Clock | None = None,
         timeout: float = 10.0,
@@ -102,15 +115,17 @@ class SlackChannel:
                 "SlackChannel needs slack_sdk and aiohttp", hint='Install them: pip install "awaithumans[slack]".'
             )
         self._clock = clock or SystemClock()
-        self._signing_secrets = (signing_secret,) if isinstance(signing_secret, str) else tuple(signing_secret)
+        self._signing_secret = signing_secret
+        self._link_by_email = link_by_email
         self._workspaces = Workspaces(token=token, app=app, api_url=api_url, timeout=timeout)
         self._accounts = Accounts(self._clock)
-        self._engine: Engine | None = None
+        self._bound: Reception | None = None
 
     def bind(self, engine: Engine) -> None:
         """Use this engine, which has the tasks and the people."""
-        self._engine = engine
         self._workspaces.bind(engine)
+        people = People(engine.directory, self._workspaces, by_email=self._link_by_email)
+        self._bound = Reception(engine, self._workspaces, people, self._signing_secret, self._clock)
 
     def check(self, target: str) -> None:
         """Raise `InvalidRoutingError` unless `target` is in the grammar."""
@@ -132,9 +147,44 @@ class SlackChannel:
             return await told.remind(receipt)
         return await told.edit(receipt)
 
+    async def receive(self, request: Inbound) -> Reply:
+        """Answer what Slack, or an operator's browser, sends."""
+        return await self._reception.receive(request)
+
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
         await self._workspaces.aclose()
+
+    # ── Installations of an app ───────────────────────────────────────────────
+
+    def install_link(self) -> str:
+        """Make an address at which somebody installs the app in their workspace.
+
+        Whoever has it within ten minutes can: give it to people you trust with
+        that. Raises `ConfigurationError` without `app`, or where the engine
+        has no `public_url`.
+        """
+        return self._reception.installer.link()
+
+    async def installations(self) -> list[Installation]:
+        """Return where the app is installed. Raises `ConfigurationError` without `app`."""
+        return await self._workspaces.installations()
+
+    async def uninstall(self, team_id: str) -> bool:
+        """Erase a workspace's token; tell whether there was one.
+
+        The app is removed from the workspace, too, if Slack can be reached.
+        Raises `ConfigurationError` without `app`.
+        """
+        return await self._workspaces.uninstall(team_id)
+
+    @property
+    def _reception(self) -> Reception:
+        if self._bound is None:
+            raise ConfigurationError(
+                "this Slack channel belongs to no engine", hint="Pass it on: Engine(channels=[channel])."
+            )
+        return self._bound
 
 
 class _Telling:

@@ -181,6 +181,16 @@ class Workspaces:
             if await self._records.put(replace(new, version=earlier.version + 1 if earlier else 1)):
                 return
 
+    async def uninstall(self, team_id: str) -> bool:
+        """Take the app out of a workspace, as far as Slack can be reached; tell whether it was installed."""
+        if self.app and await self.has(team_id):
+            credentials = {"client_id": self.app.client_id, "client_secret": self.app.client_secret}
+            try:
+                await call(await self.client(team_id), "apps.uninstall", credentials)
+            except (DeliveryError, EncryptionError) as error:
+                logger.warning("the Slack app may still be in workspace %s: %s", team_id, error)
+        return await self.forget(team_id)
+
     async def forget(self, team_id: str) -> bool:
         """Erase an installation and its token; tell whether there was one."""
         while record := await self._records.get(KIND, team_id):
