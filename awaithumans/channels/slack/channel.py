@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from awaithumans.channels.slack import messages
 from awaithumans.channels.slack.calls import SlackError, as_object, call, pages
+from awaithumans.channels.slack.events import EVENT_TYPE
 from awaithumans.channels.slack.people import People
 from awaithumans.channels.slack.reception import Reception
 from awaithumans.channels.slack.targets import Accounts, Target
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from awaithumans.engine import Engine
 
 API_URL = "https://slack.com/api/"
-EVENT_TYPE = "awaithumans_notice"
 
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 _PAGES_LOOKED_THROUGH = 3

@@ -10,25 +10,25 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from html import unescape
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import forms
-from awaithumans.channels.slack.calls import SlackError, call
+from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.refusals import refusal
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, TaskNotFoundError
+from awaithumans.protocols import DeliveryError
 from awaithumans.types import Inbound, JsonObject, Reply, Submit, Task
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
-NOTICE = "awaithumans_notice"
+EVENT_TYPE = "awaithumans_notice"
 """The type of the metadata that the app's own messages carry."""
 HINT = "A reply is not read as an answer to this question. Please use the button of the message above."
 TAKEN = "Your answer is stored."
@@ -74,14 +74,20 @@ class Events:
             told = _Envelope.model_validate_json(request.body)
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
-        event = told.event
-        match told.type, event.type:
+        try:
+            return await self._heard(told)
+        except DeliveryError as error:
+            logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
+            return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
+
+    async def _heard(self, told: _Envelope) -> Reply:
+        match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
-            case "event_callback", "message" if _may_answer(event):
-                return await self._replied(told.team_id, event)
+            case "event_callback", "message" if _may_answer(told.event):
+                return await self._replied(told.team_id, told.event)
             case _:
                 pass
         return Reply()
@@ -128,15 +134,14 @@ class Events:
         client = await self._workspaces.client(bot.team_id)
         place = {"channel": event.channel, "ts": event.thread_ts, "limit": 1, "include_all_metadata": True}
         thread = await call(client, "conversations.replies", place)
-        messages = cast("list[Mapping[str, object]]", thread.get("messages") or [{}])
-        first = messages[0]
-        metadata = cast("Mapping[str, object]", first.get("metadata") or {})
+        messages = cast("list[object]", thread.get("messages") or [None])
+        first = as_object(messages[0])
+        mark = as_object(first.get("metadata"))
         ours = first.get("user") == bot.user_id and first.get("ts") == event.thread_ts
-        if not ours or metadata.get("event_type") != NOTICE:
+        if not ours or mark.get("event_type") != EVENT_TYPE:
             return None
-        payload = cast("Mapping[str, object]", metadata.get("event_payload") or {})
         try:
-            return await self._engine.get(str(payload.get("task")))
+            return await self._engine.get(str(as_object(mark.get("event_payload")).get("task")))
         except TaskNotFoundError:
             return None
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
 from http.cookies import CookieError, SimpleCookie
-from typing import cast
 from urllib.parse import urlencode, urlsplit
 
-from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.calls import as_object, call
 from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces
 from awaithumans.protocols import Clock, DeliveryError
 from awaithumans.signing import KeyRing
@@ -143,8 +142,7 @@ def _browser(request: Inbound) -> str:
 
 def _granted(told: Mapping[str, object], now: datetime) -> tuple[Installation, str]:
     """Read what Slack gives for a code. Raises `_NotInstalledError`."""
-    team = cast("Mapping[str, object]", told.get("team") or {})
-    user = cast("Mapping[str, object]", told.get("authed_user") or {})
+    team, user = as_object(told.get("team")), as_object(told.get("authed_user"))
     if told.get("is_enterprise_install"):
         raise _NotInstalledError("Install it in one workspace, not in the whole organisation.")
     if "expires_in" in told:

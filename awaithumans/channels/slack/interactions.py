@@ -14,7 +14,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs
 
 import anyio
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 from awaithumans import forms
 from awaithumans.beside import beside
 from awaithumans.channels.slack import answers, modal
-from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.calls import as_object, call
 from awaithumans.channels.slack.messages import CLAIM, OPEN
 from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.refusals import GONE, UNKNOWN, refusal
@@ -317,7 +317,7 @@ class _Window:
                     await call(self._client, "views.update", {"view_id": self._view_id, "view": view})
                 else:
                     opened = await call(self._client, "views.open", {"trigger_id": self._trigger_id, "view": view})
-                    self._view_id = str(cast("JsonObject", opened["view"])["id"])
+                    self._view_id = str(as_object(opened["view"])["id"])
 
     async def say(self, text: str) -> bool:
         """Show a sentence in place of the form; tell whether there was a modal to show it in."""

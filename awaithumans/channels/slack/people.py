@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import cast
 
-from awaithumans.channels.slack.calls import call
+from awaithumans.channels.slack.calls import as_object, call
 from awaithumans.channels.slack.workspaces import Workspaces
 from awaithumans.protocols import DeliveryError, Directory
 from awaithumans.types import Actor, Human
@@ -84,9 +83,8 @@ class People:
         except DeliveryError as error:
             logger.warning("Slack does not say who %s is: %s", visitor.user_id, error)
             return ""
-        user = cast("Mapping[str, object]", told["user"])
-        profile = cast("Mapping[str, object]", user.get("profile") or {})
+        user = as_object(told.get("user"))
         theirs = user.get("id") == visitor.user_id and user.get("team_id") == visitor.home
         if not theirs or user.get("is_email_confirmed") is not True or any(user.get(one) for one in _NOT_OURS):
             return ""
-        return str(profile.get("email") or "")
+        return str(as_object(user.get("profile")).get("email") or "")

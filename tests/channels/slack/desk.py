@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import httpx2
 from pydantic import BaseModel
 from slack_sdk.signature import SignatureVerifier
+from starlette.types import Receive, Scope, Send
 
 from awaithumans import build_spec
 from awaithumans.channels.slack import SlackApp, SlackChannel
@@ -27,9 +28,7 @@ SECRET = "0123456789" * 4
 HOST = "https://app.example"
 CHANNEL = "C0000FLOOR"
 
-ANA = Human(
-    id="ana", email="ana@example.com", display_name="Ana <b>", slack_user_id="U0000ANA", slack_team_id=TEAM
-)
+ANA = Human(id="ana", email="ana@example.com", display_name="Ana <b>", slack_user_id="U0000ANA", slack_team_id=TEAM)
 BOB = Human(id="bob", email="bob@example.com", display_name="Bob", slack_user_id="U0000BOB", slack_team_id=TEAM)
 OLGA = Human(
     id="olga",
@@ -130,10 +129,10 @@ class Desk:
     ) -> httpx2.Response:
         return await self.post(interaction(clicked(self.api, action, task.id, by, team=team, home=home) | more))
 
-    async def send_in(self, task: Task, by: Human = ANA, **answer: object) -> httpx2.Response:
+    async def send_in(self, task: Task, by: Human = ANA, **answer: Any) -> httpx2.Response:
         return await self.post(interaction(sent_in(task, by, **answer)))
 
-    async def retry(self, task: Task, by: Human = ANA, **answer: object) -> httpx2.Response:
+    async def retry(self, task: Task, by: Human = ANA, **answer: Any) -> httpx2.Response:
         return await self.post(interaction(sent_in(task, by, **answer)), headers={"X-Slack-Retry-Num": "1"})
 
     async def event(self, body: Mapping[str, object]) -> httpx2.Response:
@@ -151,6 +150,12 @@ class Desk:
         signed = {**signature_headers(body), "Content-Type": kind, **(headers or {})}
         async with self.browser() as client:
             return await client.post(f"/api/channels/slack{path}", content=body, headers=signed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Be the router in a server, and end with it."""
+        await self.router(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self.engine.aclose()
 
     def browser(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(transport=httpx2.ASGITransport(self.router), base_url=HOST)

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel
 
+from awaithumans.beside import beside
 from awaithumans.channels.slack import interactions
 from awaithumans.errors import VerificationExhaustedError
 from awaithumans.stores.memory import MemoryStore
@@ -138,9 +139,7 @@ class TestWhoIsLetIn:
     async def test_what_slack_did_not_sign_just_now_is_refused(self, desk: Desk, headers: dict[str, str]) -> None:
         async with desk.browser() as client:
             for path in ("interactions", "events"):
-                reply = await client.post(
-                    f"/api/channels/slack/{path}", content=b"payload=%7B%7D", headers=headers
-                )
+                reply = await client.post(f"/api/channels/slack/{path}", content=b"payload=%7B%7D", headers=headers)
                 assert reply.status_code == 401
 
     async def test_without_a_signing_secret_nobody_is_let_in(self, api: SlackApi) -> None:
@@ -325,7 +324,7 @@ class TestWhileTheEngineIsSlow:
         task = await slow.ask()
         gate(slow).shut()
         body = interaction(clicked(api, OPEN, task.id))
-        with serving(slow.router) as url:
+        with serving(slow) as url:
             async with httpx2.AsyncClient(base_url=url) as client:
                 address = "/api/channels/slack/interactions"
                 with anyio.fail_after(2):
@@ -361,9 +360,7 @@ class TestWhileTheEngineIsSlow:
         assert "not addressed to you" in str(update["view"])
         assert whispered(api) == []
 
-    async def test_no_answer_is_confirmed_before_it_is_stored_and_pressing_again_is_harmless(
-        self, slow: Desk
-    ) -> None:
+    async def test_no_answer_is_confirmed_before_it_is_stored_and_pressing_again_is_harmless(self, slow: Desk) -> None:
         task = await slow.ask()
         gate(slow).shut()
         replies: list[httpx2.Response] = []
@@ -529,23 +526,21 @@ class TestVerdicts:
         self, desk: Desk, verifier: Polite, api: SlackApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(interactions, "REPLY_SECONDS", 0.05)
+        task = await desk.ask_checked()
         for note, shown in (("now", "Say please."), ("please", "Your answer was accepted.")):
-            task = await desk.ask_checked() if note == "now" else task
             verifier.may_speak = anyio.Event()
-            replies: list[httpx2.Response] = []
-
-            async def press(note: str = note, task: Task = task) -> None:
-                replies.append(await desk.send_in(task, note=note))
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(press)
-                await desk.engine.wait_until(task.id, lambda task: task.status is TaskStatus.SUBMITTED)
-                await anyio.sleep(0.2)
-                verifier.may_speak.set()
-            assert "is being checked" in str(view(replies[0]))
+            async with beside(self._speaks_once_it_is_late, desk, verifier, task):
+                reply = await desk.send_in(task, note=note)
+            assert "is being checked" in str(view(reply))
             update = api.given("views.update")[-1]
             assert update["view_id"] == "V1"
             assert shown in str(update["view"])
+
+    @staticmethod
+    async def _speaks_once_it_is_late(desk: Desk, verifier: Polite, task: Task) -> None:
+        await desk.engine.wait_until(task.id, lambda task: task.status is TaskStatus.SUBMITTED)
+        await anyio.sleep(0.2)
+        verifier.may_speak.set()
 
     async def test_while_it_is_checked_others_are_told(self, desk: Desk, verifier: Polite, api: SlackApi) -> None:
         task = await desk.ask_checked()
