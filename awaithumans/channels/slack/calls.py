@@ -75,7 +75,7 @@ async def call(client: AsyncWebClient, method: str, arguments: JsonObject) -> Js
         if any(isinstance(value, dict | list) for value in arguments.values()):
             response = await slack.api_call(method, json=dict(arguments))
         else:  # methods that only read take no JSON
-            response = await slack.api_call(method, data=dict(arguments))
+            response = await slack.api_call(method, data={name: _flag(value) for name, value in arguments.items()})
     except SlackApiError as error:
         raise _refusal(method, cast("object", error.response)) from error
     except TimeoutError as error:
@@ -88,6 +88,11 @@ async def call(client: AsyncWebClient, method: str, arguments: JsonObject) -> Js
 def as_object(value: object) -> JsonObject:
     """Give an object as it is, and an empty one for anything else."""
     return cast("JsonObject", value) if isinstance(value, dict) else {}
+
+
+def _flag(value: object) -> object:
+    """Write a boolean for a form, as Slack's documentation does."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _refusal(method: str, response: object) -> DeliveryError:

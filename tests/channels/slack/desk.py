@@ -22,6 +22,7 @@ from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Human, JsonObject, Task, VerifierConfig
 from awaithumans.web import Router
 from tests.channels.slack.slack_api import TEAM, SlackApi
+from tests.slack import Line
 
 SIGNING_SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 SECRET = "0123456789" * 4
@@ -71,11 +72,12 @@ class Desk:
 
     def __init__(
         self,
-        api: SlackApi,
+        api: SlackApi | Line,
         *,
         store: MemoryStore | None = None,
         verifier: Verifier | None = None,
         app: SlackApp | None = None,
+        token: str = "xoxb-static",
         signing_secret: str | Sequence[str] = SIGNING_SECRET,
         public_url: str = HOST,
         link_by_email: Sequence[str] = (),
@@ -84,7 +86,7 @@ class Desk:
         self.staff = Staff()
         self.store = store or MemoryStore()
         self.slack = SlackChannel(
-            token=None if app else "xoxb-static",
+            token=None if app else token,
             app=app,
             signing_secret=signing_secret,
             link_by_email=link_by_email,
@@ -173,7 +175,7 @@ def interaction(payload: Mapping[str, object]) -> str:
 
 
 def clicked(
-    api: SlackApi, action: str, value: str, by: Human = ANA, *, team: str = TEAM, home: str | None = None
+    api: SlackApi | Line, action: str, value: str, by: Human = ANA, *, team: str = TEAM, home: str | None = None
 ) -> dict[str, object]:
     """Give a block_actions payload, as Slack documents it."""
     return {
@@ -184,7 +186,7 @@ def clicked(
         "container": {"type": "message", "message_ts": "1.1", "channel_id": CHANNEL},
         "trigger_id": f"trigger-{by.id}",
         "channel": {"id": CHANNEL, "name": "floor"},
-        "response_url": api.response_url,
+        "response_url": getattr(api, "response_url", None),
         "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value, "action_ts": "1.2"}],
     }
 

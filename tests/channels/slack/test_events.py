@@ -30,11 +30,6 @@ class Size(BaseModel):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def api() -> Iterator[SlackApi]:
     with slack_api() as api:
         yield api
@@ -99,7 +94,7 @@ class TestReplies:
         assert (entry.by.id, entry.by.auth, entry.by.via) == ("ana", "channel", "slack")
         assert whispered(api) == [TAKEN]
         (asked,) = api.given("conversations.replies")
-        assert (asked["channel"], asked["ts"], asked["include_all_metadata"]) == (CHANNEL, PARENT, "1")
+        assert (asked["channel"], asked["ts"], asked["include_all_metadata"]) == (CHANNEL, PARENT, "true")
 
     async def test_the_same_event_again_changes_nothing(self, desk: Desk, api: SlackApi, task: Task) -> None:
         for _ in range(3):

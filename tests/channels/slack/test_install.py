@@ -35,11 +35,6 @@ GRANT = {
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def api() -> Iterator[SlackApi]:
     with slack_api() as api:
         api.replies["oauth.v2.access"] = GRANT

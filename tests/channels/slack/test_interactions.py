@@ -50,11 +50,6 @@ CLAIM, OPEN, PAGE = "awaithumans.claim_task", "awaithumans.open_review", "awaith
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def api() -> Iterator[SlackApi]:
     with slack_api() as api:
         yield api

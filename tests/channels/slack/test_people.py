@@ -46,11 +46,6 @@ class Staff:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def api() -> Iterator[SlackApi]:
     with slack_api() as api:
         api.replies["users.info"] = {"user": MEMBER}

@@ -451,8 +451,8 @@ async def test_a_person_of_another_workspace_is_told_there(slack_line: Line):
     channel = SlackChannel(token=TOKEN, api_url=slack_line.api_url)
     inner = channel._workspaces.client
 
-    async def client(team: str | None) -> Any:
-        asked.append(team)
+    async def client(team_id: str | None) -> Any:
+        asked.append(team_id)
         return await inner(None)
 
     channel._workspaces.client = client  # type: ignore[method-assign]

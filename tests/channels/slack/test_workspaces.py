@@ -32,11 +32,6 @@ OTHER = replace(ACME, team_id="T0000OTHER", bot_user_id="U0000BOT2")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def api() -> Iterator[SlackApi]:
     with slack_api() as api:
         yield api
