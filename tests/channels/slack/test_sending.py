@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import anyio
 import pytest
 
 from awaithumans import Engine, VerifierConfig
@@ -21,7 +22,7 @@ from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.testing.channels import ChannelConformance, make_notice
 from awaithumans.testing.clock import VirtualClock
-from awaithumans.testing.tasks import ANA, BEN, make_spec, make_task
+from awaithumans.testing.tasks import ANA, BEN, BOSS, make_spec, make_task
 from awaithumans.types import Actor, Cancel, Claim, Human, Notice, Reassign, Release, Submit, Task, Verdict
 from tests.slack import BLIND_TOKEN, TOKEN, Line, Slack, Trouble
 
@@ -74,6 +75,11 @@ class TestSlackChannel(ChannelConformance):
     events = ("opened", "claimed", "released", "reassigned", "rejected", "reminder", "closed")
 
     @pytest.fixture
+    async def channel(self, slack_line: Line) -> AsyncIterator[SlackChannel]:  # type: ignore[override]
+        async for one in speaking(slack_line):
+            yield one
+
+    @pytest.fixture
     def target(self, place: str) -> str:
         return place
 
@@ -114,14 +120,23 @@ class World:
 
     async def ask(self, *notify: str, **spec: Any) -> Task:
         task = await self.engine.create(make_spec(notify=notify, **spec))
-        await self.engine.tick()
+        await self.settled(task)
         return task
 
-    async def does(self, task: Task, command: Any) -> Task:
-        after = await self.engine.act(task.id, command)
-        for _ in range(3):
-            await self.engine.tick()
-        return after
+    async def does(self, task: Task, command: Any) -> None:
+        await self.engine.act(task.id, command)
+        await self.settled(task)
+
+    async def settled(self, task: Task) -> None:
+        """Return once everything that is due is done."""
+        with anyio.fail_after(10):
+            while await self._waiting(task):
+                await self.engine.tick()
+                await anyio.sleep(0.01)
+
+    async def _waiting(self, task: Task) -> bool:
+        deliveries = await self.engine.store.deliveries(task.id)
+        return any(one.settled_at is None and one.effect.due <= self.clock.now() for one in deliveries)
 
     def only(self, conversation: str) -> dict[str, Any]:
         (message,) = self.slack.messages(conversation)
@@ -193,7 +208,7 @@ async def test_a_direct_message_opens_the_form_and_has_the_persons_own_link(worl
     answer, page = world.only(here)["blocks"][-1]["elements"]
     assert (answer["action_id"], answer["value"]) == ("awaithumans.open_review", task.id)
     assert page["url"].startswith("https://app.example/humans/l/")
-    await world.does(task, Cancel(by=by(bea)))
+    await world.does(task, Cancel(by=by(BOSS)))
     assert headline(world.only(here)) == "🚫 *Cancelled:* Approve the refund?"
     slack.ask("chat.delete", channel=here, ts=world.only(here)["ts"])
 
@@ -201,7 +216,7 @@ async def test_a_direct_message_opens_the_form_and_has_the_persons_own_link(worl
 async def test_who_has_nothing_to_do_any_more_is_told_so(world: World, slack: Slack, ana: Human, bea: Human):
     task = await world.ask("slack", assign_to={"emails": ["ana@example.com"]})
     anas, beas = slack.direct(slack.member("ana")), slack.direct(slack.member("bea.b"))
-    await world.does(task, Reassign(to=(bea,), by=by(ana), notify=("slack",)))
+    await world.does(task, Reassign(to=(bea,), by=by(BOSS), notify=("slack",)))
     assert "nothing left for you to do" in headline(world.only(anas))
     assert "Handed on" in headline(world.only(anas))
     assert actions(world.only(anas)) == ["awaithumans.open_dashboard"]
@@ -216,8 +231,7 @@ async def test_a_refused_answer_and_the_deadline_show(world: World, place: str, 
     await world.does(task, Submit(value={"approve": False}, by=by(ana)))
     assert headline(world.only(place)) == "🔁 *Needs a better answer:* Approve the refund?"
     await world.clock.advance(3700)
-    await world.engine.tick()
-    await world.engine.tick()
+    await world.settled(task)
     assert headline(world.only(place)) == "⌛ *Timed out:* Approve the refund?"
 
 
