@@ -69,4 +69,5 @@ async def _told(store: SQLAlchemyStore, task_id: str) -> list[Delivery]:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    path, api_url, target, dies, then = sys.argv[1:]
+    anyio.run(main, path, api_url, target, dies, then)
