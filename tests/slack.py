@@ -75,7 +75,7 @@ class Slack:
 
     def member(self, name: str) -> str:
         """Return the id of an account."""
-        return next(one["id"] for one in self.ask("users.list")["members"] if one["name"] == name)
+        return next(str(one["id"]) for one in self.ask("users.list")["members"] if one["name"] == name)
 
     def messages(self, channel: str) -> list[dict[str, Any]]:
         """Return what stands in a conversation, oldest first; threads are left out."""

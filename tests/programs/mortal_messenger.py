@@ -18,9 +18,9 @@ import anyio
 
 from awaithumans import Engine
 from awaithumans.channels.slack import SlackChannel
-from awaithumans.stores import SQLAlchemyStore
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.tasks import make_spec
-from awaithumans.types import AGENT, Notice
+from awaithumans.types import AGENT, Delivery, EffectKind, Notice
 from tests.slack import TOKEN
 
 
@@ -53,14 +53,21 @@ async def main(path: str, api_url: str, target: str, dies: str, then: str) -> No
     """Ask, and do what is due."""
     channel = (MortalSlackChannel if dies == "once" else SlackChannel)(token=TOKEN, api_url=api_url)
     clock = LaterClock(0 if dies == "once" else 5)
-    engine = Engine(SQLAlchemyStore(f"sqlite:///{path}"), channels=[channel], clock=clock)
-    task = await engine.create(make_spec(idempotency_key="refund", notify=(f"slack:{target}",)))
-    if dies == "never" and then == "closed":
-        await engine.cancel(task.id, by=AGENT)
-    await engine.tick()
-    await engine.tick()
+    store = SQLAlchemyStore(f"sqlite:///{path}")
+    engine = Engine(store, channels=[channel], clock=clock)
+    async with engine.run():
+        task = await engine.create(make_spec(idempotency_key="refund", notify=(f"slack:{target}",)))
+        if dies == "never" and then == "closed":
+            await engine.cancel(task.id, by=AGENT)
+        while any(one.settled_at is None for one in await _told(store, task.id)):
+            await anyio.sleep(0.05)
     await channel.aclose()
 
 
+async def _told(store: SQLAlchemyStore, task_id: str) -> list[Delivery]:
+    return [one for one in await store.deliveries(task_id) if one.effect.kind is EffectKind.NOTIFY]
+
+
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    path, api_url, target, dies, then = sys.argv[1:]
+    anyio.run(main, path, api_url, target, dies, then)

@@ -80,6 +80,8 @@ async def call(client: AsyncWebClient, method: str, arguments: JsonObject) -> Js
         raise _refusal(method, cast("object", error.response)) from error
     except TimeoutError as error:
         raise DeliveryError(f"{method}: no answer in time") from error
+    except AttributeError as error:  # the library takes every text for an object
+        raise DeliveryError(f"{method}: an answer that is not Slack's") from error
     except ClientError as error:
         raise DeliveryError(f"{method}: {type(error).__name__}") from error
     return as_object(response.data)

@@ -17,7 +17,7 @@ from awaithumans.channels.slack.reception import Reception
 from awaithumans.channels.slack.targets import Accounts, Target
 from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces
 from awaithumans.clock import SystemClock
-from awaithumans.errors import ConfigurationError
+from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
 from awaithumans.types import Human, Inbound, JsonObject, Notice, Reply
 
@@ -137,9 +137,13 @@ class SlackChannel:
 
     async def send(self, notice: Notice) -> str | None:
         """Post the task's message, bring it up to date, or remind of it."""
+        try:
+            target = Target.parse(notice.target)
+        except InvalidRoutingError as fault:
+            raise DeliveryError(str(fault.message), permanent=True) from None
         team = notice.identity or (notice.person.slack_team_id if notice.person else None)
         client = await self._workspaces.client(team)
-        told = _Telling(client, self._accounts, notice, Target.parse(notice.target), team)
+        told = _Telling(client, self._accounts, notice, target, team)
         receipt = Receipt.read(notice.receipt) or await told.found()
         if receipt is None:
             return None if notice.task.closed else await told.post()

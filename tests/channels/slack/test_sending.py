@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import anyio
 import pytest
 
 from awaithumans import Engine, VerifierConfig
@@ -21,7 +22,7 @@ from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.testing.channels import ChannelConformance, make_notice
 from awaithumans.testing.clock import VirtualClock
-from awaithumans.testing.tasks import ANA, BEN, make_spec, make_task
+from awaithumans.testing.tasks import ANA, BEN, BOSS, make_spec, make_task
 from awaithumans.types import Actor, Cancel, Claim, Human, Notice, Reassign, Release, Submit, Task, Verdict
 from tests.slack import BLIND_TOKEN, TOKEN, Line, Slack, Trouble
 
@@ -35,6 +36,24 @@ DEAD = "C0NOWHERE"
 @pytest.fixture
 def place(slack: Slack) -> str:
     return slack.channel(f"approvals-{next(NUMBERS)}")
+
+
+@pytest.fixture
+def anas(slack: Slack) -> str:
+    """Give an empty conversation with Ana."""
+    return emptied(slack, "ana")
+
+
+@pytest.fixture
+def beas(slack: Slack) -> str:
+    return emptied(slack, "bea.b")
+
+
+def emptied(slack: Slack, name: str) -> str:
+    conversation = slack.direct(slack.member(name))
+    for message in slack.messages(conversation):
+        slack.ask("chat.delete", channel=conversation, ts=message["ts"])
+    return conversation
 
 
 async def speaking(line: Line, token: str = TOKEN, **more: Any) -> AsyncIterator[SlackChannel]:
@@ -72,6 +91,11 @@ def headline(message: dict[str, Any]) -> str:
 
 class TestSlackChannel(ChannelConformance):
     events = ("opened", "claimed", "released", "reassigned", "rejected", "reminder", "closed")
+
+    @pytest.fixture
+    async def channel(self, slack_line: Line) -> AsyncIterator[SlackChannel]:
+        async for one in speaking(slack_line):
+            yield one
 
     @pytest.fixture
     def target(self, place: str) -> str:
@@ -114,14 +138,23 @@ class World:
 
     async def ask(self, *notify: str, **spec: Any) -> Task:
         task = await self.engine.create(make_spec(notify=notify, **spec))
-        await self.engine.tick()
+        await self.settled(task)
         return task
 
-    async def does(self, task: Task, command: Any) -> Task:
-        after = await self.engine.act(task.id, command)
-        for _ in range(3):
-            await self.engine.tick()
-        return after
+    async def does(self, task: Task, command: Any) -> None:
+        await self.engine.act(task.id, command)
+        await self.settled(task)
+
+    async def settled(self, task: Task) -> None:
+        """Return once everything that is due is done."""
+        with anyio.fail_after(10):
+            while await self._waiting(task):
+                await self.engine.tick()
+                await anyio.sleep(0.01)
+
+    async def _waiting(self, task: Task) -> bool:
+        deliveries = await self.engine.store.deliveries(task.id)
+        return any(one.settled_at is None and one.effect.due <= self.clock.now() for one in deliveries)
 
     def only(self, conversation: str) -> dict[str, Any]:
         (message,) = self.slack.messages(conversation)
@@ -187,27 +220,22 @@ async def test_a_broadcast_can_be_claimed_and_has_no_personal_link(world: World,
     assert actions(world.only(place)) == ["awaithumans.open_dashboard"]
 
 
-async def test_a_direct_message_opens_the_form_and_has_the_persons_own_link(world: World, slack: Slack, bea: Human):
+async def test_a_direct_message_opens_the_form_and_has_the_persons_own_link(world: World, beas: str):
     task = await world.ask("slack", assign_to={"emails": ["bea@example.com"]})
-    here = slack.direct(slack.member("bea.b"))
-    answer, page = world.only(here)["blocks"][-1]["elements"]
+    answer, page = world.only(beas)["blocks"][-1]["elements"]
     assert (answer["action_id"], answer["value"]) == ("awaithumans.open_review", task.id)
     assert page["url"].startswith("https://app.example/humans/l/")
-    await world.does(task, Cancel(by=by(bea)))
-    assert headline(world.only(here)) == "🚫 *Cancelled:* Approve the refund?"
-    slack.ask("chat.delete", channel=here, ts=world.only(here)["ts"])
+    await world.does(task, Cancel(by=by(BOSS)))
+    assert headline(world.only(beas)) == "🚫 *Cancelled:* Approve the refund?"
 
 
-async def test_who_has_nothing_to_do_any_more_is_told_so(world: World, slack: Slack, ana: Human, bea: Human):
+async def test_who_has_nothing_to_do_any_more_is_told_so(world: World, anas: str, beas: str, bea: Human):
     task = await world.ask("slack", assign_to={"emails": ["ana@example.com"]})
-    anas, beas = slack.direct(slack.member("ana")), slack.direct(slack.member("bea.b"))
-    await world.does(task, Reassign(to=(bea,), by=by(ana), notify=("slack",)))
+    await world.does(task, Reassign(to=(bea,), by=by(BOSS)))
     assert "nothing left for you to do" in headline(world.only(anas))
     assert "Handed on" in headline(world.only(anas))
     assert actions(world.only(anas)) == ["awaithumans.open_dashboard"]
     assert actions(world.only(beas)) == ["awaithumans.open_review", "awaithumans.open_dashboard"]
-    for here in (anas, beas):
-        slack.ask("chat.delete", channel=here, ts=world.only(here)["ts"])
 
 
 async def test_a_refused_answer_and_the_deadline_show(world: World, place: str, ana: Human):
@@ -216,8 +244,7 @@ async def test_a_refused_answer_and_the_deadline_show(world: World, place: str, 
     await world.does(task, Submit(value={"approve": False}, by=by(ana)))
     assert headline(world.only(place)) == "🔁 *Needs a better answer:* Approve the refund?"
     await world.clock.advance(3700)
-    await world.engine.tick()
-    await world.engine.tick()
+    await world.settled(task)
     assert headline(world.only(place)) == "⌛ *Timed out:* Approve the refund?"
 
 
@@ -237,16 +264,15 @@ async def test_a_reminder_is_a_reply_that_the_channel_sees(channel: SlackChannel
     assert reply["reply_broadcast"] is True
 
 
-async def test_a_reminder_goes_to_those_only_who_can_do_something(channel: SlackChannel, slack: Slack):
+async def test_a_reminder_goes_to_those_only_who_can_do_something(channel: SlackChannel, slack: Slack, anas: str):
     member = slack.member("ana")
     taken = make_task(id="task-1", spec=make_spec(), addressees=(BEN,), assignee=BEN)
     receipt = await channel.send(note(member, person=ANA))
-    where = json.loads(receipt or "")
+    (message,) = slack.messages(anas)
     await channel.send(note(member, "reminder", person=ANA, task=taken, receipt=receipt))
-    assert slack.thread(where["channel"], where["ts"]) == []
+    assert slack.thread(anas, message["ts"]) == []
     await channel.send(note(member, "reminder", person=ANA, receipt=receipt))
-    assert len(slack.thread(where["channel"], where["ts"])) == 1
-    slack.ask("chat.delete", channel=where["channel"], ts=where["ts"])
+    assert len(slack.thread(anas, message["ts"])) == 1
 
 
 async def test_a_message_that_was_deleted_is_posted_anew_while_it_matters(channel, slack: Slack, place: str):
@@ -277,6 +303,12 @@ def test_a_receipt_of_something_else_is_none(text):
     assert Receipt.read(text) is None
 
 
+async def test_a_target_outside_the_grammar_is_a_failure_for_good(channel):
+    with pytest.raises(DeliveryError, match="nothing that Slack can send to") as caught:
+        await channel.send(note("two words"))
+    assert caught.value.permanent
+
+
 # ── Trouble ───────────────────────────────────────────────────────────────────
 
 
@@ -292,15 +324,16 @@ async def test_a_message_whose_answer_was_lost_is_found_again(channel, slack: Sl
 
 
 @pytest.mark.parametrize("target", ["ana@example.com", "@ana"])
-async def test_a_lost_direct_message_is_found_again_too(channel, slack: Slack, slack_line: Line, target: str):
-    here = slack.direct(slack.member("ana"))
-    slack_line.troubles.append(Trouble("users.list" if "@a" in target else "users.lookupByEmail", "cut"))
-    with pytest.raises(DeliveryError):
-        await channel.send(note(target))
-    await channel.send(note(target, attempt=2))
+async def test_a_lost_direct_message_is_found_again_too(
+    channel, slack: Slack, slack_line: Line, anas: str, target: str
+):
+    slack_line.troubles.append(Trouble("users.list" if target == "@ana" else "users.lookupByEmail", "cut"))
+    slack_line.troubles.append(Trouble("chat.postMessage", "lost"))
+    for attempt in (1, 2):
+        with pytest.raises(DeliveryError):
+            await channel.send(note(target, attempt=attempt))
     await channel.send(note(target, attempt=3))
-    (message,) = slack.messages(here)
-    slack.ask("chat.delete", channel=here, ts=message["ts"])
+    assert len(slack.messages(anas)) == 1
 
 
 async def test_a_lost_message_to_a_named_channel_is_found_by_its_name(channel, slack: Slack, slack_line: Line, place):
@@ -446,7 +479,7 @@ def test_people_are_reached_by_their_slack_id_or_their_address():
     assert channel.address_of(Human(id="u-9")) is None
 
 
-async def test_a_person_of_another_workspace_is_told_there(slack_line: Line):
+async def test_a_person_of_another_workspace_is_told_there(slack_line: Line, monkeypatch):
     asked: list[str | None] = []
     channel = SlackChannel(token=TOKEN, api_url=slack_line.api_url)
     inner = channel._workspaces.client
@@ -455,7 +488,7 @@ async def test_a_person_of_another_workspace_is_told_there(slack_line: Line):
         asked.append(team_id)
         return await inner(None)
 
-    channel._workspaces.client = client  # type: ignore[method-assign]
+    monkeypatch.setattr(channel._workspaces, "client", client)
     for identity in (None, "T0OTHER"):
         slack_line.replies("chat.postMessage", channel="D1", ts="1")
         person = replace(ANA, slack_team_id="T0ACME")
