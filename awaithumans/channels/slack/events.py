@@ -22,7 +22,7 @@ from awaithumans.channels.slack.refusals import refusal
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
-from awaithumans.errors import AccessError, ConflictError, TaskNotFoundError
+from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
 from awaithumans.types import Inbound, JsonObject, Reply, Submit, Task
 
@@ -125,8 +125,11 @@ class Events:
             return self._hint(team_id, event)
         try:
             await self._engine.act(task.id, Submit(value=value, by=actor))
+        except SchemaValidationError as error:
+            return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
-            return self._whispering(team_id, event, str(error))
+            task = await self._engine.get(task.id)
+            return self._whispering(team_id, event, refusal(task, actor.human) or str(error))
         return self._whispering(team_id, event, TAKEN)
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:

@@ -299,25 +299,33 @@ class _Window:
         self._task_id = task_id
         self._clock = clock
         self._calling = anyio.Lock()
+        self._filled = False
         self._view_id: str | None = None
 
     async def open_in_time(self) -> None:
-        """Open it empty, unless it is opened within `PATIENCE_SECONDS`."""
+        """Open it empty, unless its content is there within `PATIENCE_SECONDS`."""
         await sleep(self._clock, PATIENCE_SECONDS)
-        try:
-            await self.show(modal.loading_view(self._task_id))
-        except DeliveryError as error:
-            logger.warning("task %s: Slack opens no modal: %s", self._task_id, error)
+        async with self._calling:
+            if self._filled:
+                return
+            try:
+                await self._put(modal.loading_view(self._task_id))
+            except DeliveryError as error:
+                logger.warning("task %s: Slack opens no modal: %s", self._task_id, error)
 
     async def show(self, view: JsonObject) -> None:
-        """Show what is in it now. Raises `DeliveryError`."""
+        """Show its content. Raises `DeliveryError`."""
         async with self._calling:
-            with anyio.CancelScope(shield=True):  # what it is called, once it is open, must be known
-                if self._view_id:
-                    await call(self._client, "views.update", {"view_id": self._view_id, "view": view})
-                else:
-                    opened = await call(self._client, "views.open", {"trigger_id": self._trigger_id, "view": view})
-                    self._view_id = str(as_object(opened["view"])["id"])
+            self._filled = True
+            await self._put(view)
+
+    async def _put(self, view: JsonObject) -> None:
+        with anyio.CancelScope(shield=True):  # once it is open, its id must be known
+            if self._view_id:
+                await call(self._client, "views.update", {"view_id": self._view_id, "view": view})
+            else:
+                opened = await call(self._client, "views.open", {"trigger_id": self._trigger_id, "view": view})
+                self._view_id = str(as_object(opened["view"])["id"])
 
     async def say(self, text: str) -> bool:
         """Show a sentence in place of the form; tell whether there was a modal to show it in."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import anyio
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
 from awaithumans.channels.slack.workspaces import Installation, SlackApp
@@ -23,6 +24,15 @@ PARENT = "1700000000.000100"
 
 class Verdict(BaseModel):
     approved: bool
+
+
+class Cautious(BaseModel):
+    approved: bool
+
+    @field_validator("approved")
+    @classmethod
+    def never(cls, value: object) -> object:
+        raise ValueError("not on a Friday")
 
 
 class Size(BaseModel):
@@ -192,6 +202,24 @@ class TestReplies:
     ) -> None:
         api.fails("conversations.replies", "missing_scope")
         assert (await desk.event(reply("yes"))).status_code == 200
+
+    async def test_of_two_words_one_counts_and_the_other_is_told(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        async with anyio.create_task_group() as group:
+            for text, by in (("yes", ANA), ("no", BOB)):
+                group.start_soon(lambda text, by: desk.event(reply(text, by)), text, by)
+        (answer,) = (await desk.task(task)).answers
+        told = {one["user"]: one["text"] for one in api.given("chat.postEphemeral")}
+        assert told.pop(str(answer.by.slack_user_id)) == TAKEN
+        assert all("answered this question on" in text for text in told.values())
+
+    async def test_what_the_asking_program_refuses_is_said(self, desk: Desk, api: SlackApi) -> None:
+        task = await desk.ask(response_schema=Verdict)
+        desk.engine._remember(task.id, Cautious)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        assert (await desk.event(reply("yes"))).status_code == 200
+        (told,) = whispered(api)
+        assert "not on a Friday" in told
+        assert not (await desk.task(task)).answers
 
     async def test_a_form_with_more_than_one_question_is_not_answered_by_a_word(
         self, desk: Desk, api: SlackApi

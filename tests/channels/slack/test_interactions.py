@@ -342,6 +342,22 @@ class TestWhileTheEngineIsSlow:
         assert update["view"]["private_metadata"] == task.id
         assert api.methods.count("views.open") == 1
 
+    async def test_what_is_shown_is_not_emptied_again(
+        self, desk: Desk, api: SlackApi, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interactions, "PATIENCE_SECONDS", 0.05)
+
+        def late(given: object) -> dict[str, object]:
+            time.sleep(0.3)
+            return {"view": {"id": "V1"}}
+
+        api.replies["views.open"] = late
+        task = await desk.ask()
+        await desk.click(OPEN, task)
+        assert api.methods[-1] == "views.open", "no loading view replaces the form"
+        assert api.given("views.open")[-1]["view"]["private_metadata"] == task.id
+        assert "input" in str(api.given("views.open")[-1]["view"])
+
     async def test_a_refusal_then_stands_in_the_modal(self, slow: Desk, api: SlackApi) -> None:
         task = await slow.ask(assign_to="ana@example.com")
         gate(slow).shut()
