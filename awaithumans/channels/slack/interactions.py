@@ -44,7 +44,7 @@ PATIENCE_SECONDS = 0.7
 """How long a click may go without anything to see; what opens a modal is good for three seconds."""
 REPLY_SECONDS = 2.0
 """How long after it was sent in an answer may wait for its verdict, before the modal says that it is being checked."""
-VERDICT_SECONDS = 120.0
+VERDICT_SECONDS = 30.0
 """How long a modal that says so is then brought up to date."""
 
 
