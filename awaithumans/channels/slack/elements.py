@@ -253,7 +253,7 @@ def _has_whole_steps(asked: Asked) -> bool:
     field = asked.field
     if not isinstance(field, Slider):
         return isinstance(field, StarRating | OpinionScale) and not asked.initial.count(".")
-    return field.step.is_integer() and field.min.is_integer() and "." not in asked.initial
+    return float(field.step).is_integer() and float(field.min).is_integer() and "." not in asked.initial
 
 
 def _limit(text: str | None, written: re.Pattern[str]) -> str | None:
