@@ -39,8 +39,9 @@ format: $(VENV)/.dev ## Fix what the linter can fix, and format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings
+reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings, and slack-modals.md
 	$(RUN) -m scripts.reference
+	$(RUN) -m scripts.slack_modals
 
 wheel-smoke: $(VENV)/.dev ## Build the wheel, install it elsewhere, and ask and answer with it
 	$(RUN) -W error -m scripts.wheel_smoke

@@ -42,7 +42,7 @@ def as_slack_sends(view: Mapping[str, Any]) -> dict[str, Any]:
         if block["type"] == "input":
             element = block["element"]
             initial, given_as = GIVEN.get(element["type"], ("initial_value", "value"))
-            nothing = [] if given_as in {"selected_options", "files"} else None
+            nothing: Any = [] if given_as in {"selected_options", "files"} else None
             value = {"type": element["type"], given_as: element.get(initial, nothing)}
             state[block["block_id"]] = {element["action_id"]: value}
     return state

@@ -22,7 +22,7 @@ SIGNATURE = {"version": 1, "fields": [{"kind": "signature", "name": "s"}, {"kind
 def written(task: Task, *, broadcast: bool = True, url: str | None = URL, **more: Any) -> tuple[str, list[str]]:
     """Return the first paragraph, and the ids of the buttons."""
     text, blocks = task_message(task, broadcast=broadcast, url=url, **more)
-    check_blocks(blocks)  # type: ignore[arg-type]
+    check_blocks(blocks)
     read: Any = blocks
     assert text
     buttons = read[-1]["elements"] if read[-1]["type"] == "actions" else []
@@ -117,7 +117,7 @@ def test_a_form_that_slack_cannot_draw_is_answered_in_the_browser():
 def test_what_strangers_wrote_can_mention_nobody_and_lead_nowhere():
     spec = make_spec(task="<!channel>\n" + "& x" * 200, metadata={f"<{n}>": "<@U1>" * 99 for n in range(9)})
     text, blocks = task_message(make_task(spec=spec), broadcast=True, url=URL)
-    check_blocks(blocks)  # type: ignore[arg-type]
+    check_blocks(blocks)
     assert "<" not in text
     assert "<" not in json.dumps(blocks)
     assert len(text) < 260

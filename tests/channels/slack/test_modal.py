@@ -16,6 +16,7 @@ from awaithumans.channels.slack.messages import task_message
 from awaithumans.forms import prefilled
 from awaithumans.testing.tasks import ANA, make_spec, make_task
 from awaithumans.types import Actor, Answer, Task, Verdict
+from scripts.slack_modals import PAGE, page
 from tests.channels.slack.block_kit import check_blocks, check_view, compiled
 from tests.channels.slack.forms_of_all_kinds import FIELDS, forms_of_all_kinds
 from tests.forms.test_submission import filled_in
@@ -311,6 +312,10 @@ def test_any_model_is_drawn_by_the_rules_or_not_at_all(answer, is_prefilled):
     task = make_task(spec=make_spec(response_schema=type(answer).model_json_schema(), initial_response=value))
     if modal.drawable(task):
         view_of(task)
+
+
+def test_the_reference_shows_what_is_drawn():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m scripts.slack_modals"
 
 
 def test_slacks_own_types_agree(tmp_path: Path):
