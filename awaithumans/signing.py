@@ -20,6 +20,7 @@ MAX_LINK_LENGTH = 2_048
 _UNKEYED_ID = "0"
 _KEY_ID_BYTES = 4
 _NONCE_BYTES = 16
+_GCM_NONCE_BYTES = 12
 _MAC_BYTES = 32
 _VERSION = b"\x01"
 _WEBHOOK_SALT = b"awaithumans-webhook-v1"
@@ -195,6 +196,43 @@ class KeyRing:
         Never raises, whatever the text.
         """
         return len(token) <= MAX_LINK_LENGTH and self._open("form", token, _canonical([person_id, mount])) is not None
+
+    def encrypt(self, purpose: str, text: str, bound: str = "") -> str:
+        """Encrypt text under the current secret, with AES-256-GCM.
+
+        Only this ring can read it, for this purpose and with an equal `bound`,
+        which is not carried along. Every call gives another URL-safe text.
+        Raises `ConfigurationError` on a ring without secrets.
+        """
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        for key_id, key in self.keys(f"encryption/{purpose}").items():
+            head = _VERSION + bytes.fromhex(key_id)
+            nonce = randomness.token_bytes(_GCM_NONCE_BYTES)
+            sealed = AESGCM(key).encrypt(nonce, text.encode(), _sealed(head, b"", bound.encode()))
+            return _to_base64url(head + nonce + sealed)
+        raise ConfigurationError("encrypting needs a secret, and this engine has none", hint=f"Set it. {_HOW_TO_MAKE}")
+
+    def decrypt(self, purpose: str, text: str, bound: str = "") -> str | None:
+        """Return what `encrypt` was given; None if this ring did not write `text` for that.
+
+        Never raises, whatever the text.
+        """
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        raw = _from_base64url(text)
+        if raw is None or not raw.startswith(_VERSION):
+            return None
+        head, rest = _cut(raw, len(_VERSION) + _KEY_ID_BYTES)
+        nonce, sealed = _cut(rest, _GCM_NONCE_BYTES)
+        key = self.keys(f"encryption/{purpose}").get(head[len(_VERSION) :].hex())
+        if key is None or len(nonce) < _GCM_NONCE_BYTES:
+            return None
+        try:
+            return AESGCM(key).decrypt(nonce, sealed, _sealed(head, b"", bound.encode(errors="surrogatepass"))).decode()
+        except InvalidTag:
+            return None
 
     def _seal(self, purpose: str, body: bytes, bound: bytes = b"") -> str:
         """Sign `body` and, without carrying it along, `bound`."""

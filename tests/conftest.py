@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from tests.mariadb import MariaDBServer, mariadb_missing, mariadb_server
 from tests.postgres import PostgresServer, postgres_missing, postgres_server
 from tests.serving import serving
+from tests.slack import Line, Slack, slack_missing, slack_server, troubled
 
 ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
 
@@ -94,6 +95,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[st
         return driver + url[url.index(":") :]
 
     return new
+
+
+@pytest.fixture(scope="session")
+def slack() -> Iterator[Slack]:
+    """Give an emulator of Slack, started when the first test asks for it."""
+    if reason := slack_missing():
+        pytest.skip(reason)
+    with slack_server() as server:
+        yield server
+
+
+@pytest.fixture
+def slack_line(slack: Slack) -> Iterator[Line]:
+    """Give a connection to the emulator that can go wrong."""
+    with troubled(slack) as line:
+        yield line
 
 
 @pytest.fixture

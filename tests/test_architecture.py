@@ -62,6 +62,7 @@ STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
 LIBRARIES = {
     "a2wsgi": {"web"},
+    "aiohttp": {"channels"},
     "alembic": {"stores"},
     "cryptography": {"signing", "stores"},
     "httpcore2": {"channels"},
@@ -76,6 +77,7 @@ LIBRARIES = {
     "opentelemetry": {"otel"},
     "pytest": {"testing"},
     "python_multipart": {"web"},
+    "slack_sdk": {"channels"},
     "sqlalchemy": {"stores"},
     "starlette": {"web"},
     "temporalio": {"adapters"},

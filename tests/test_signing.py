@@ -46,6 +46,36 @@ class TestKeyRing:
         with pytest.raises(ConfigurationError, match=r"secrets\.token_urlsafe\(32\)"):
             KeyRing(secrets)
 
+    def test_what_it_encrypts_only_it_reads_for_that_purpose_and_place(self) -> None:
+        ring = KeyRing(NEW)
+        sealed = ring.encrypt("token", "xoxb-ß", "T1")
+        assert ring.decrypt("token", sealed, "T1") == "xoxb-ß"
+        assert ring.decrypt("token", sealed, "T2") is None
+        assert ring.decrypt("other", sealed, "T1") is None
+        assert KeyRing(OLD).decrypt("token", sealed, "T1") is None
+        assert sealed != ring.encrypt("token", "xoxb-ß", "T1")
+        assert "xoxb" not in sealed
+
+    def test_what_was_encrypted_outlives_the_rotation_of_the_secret(self) -> None:
+        sealed = KeyRing(OLD).encrypt("token", "xoxb-1")
+        assert KeyRing([NEW, OLD]).decrypt("token", sealed) == "xoxb-1"
+        assert KeyRing(OLD).decrypt("token", KeyRing([NEW, OLD]).encrypt("token", "xoxb-1")) is None
+
+    @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+    def test_what_it_did_not_encrypt_is_none_whatever_it_is(self, text: str) -> None:
+        assert KeyRing(NEW).decrypt("token", text) is None
+        assert KeyRing(NEW).decrypt("token", KeyRing(NEW).encrypt("token", "x"), text + "!") is None
+
+    def test_a_changed_letter_shows(self) -> None:
+        sealed = KeyRing(NEW).encrypt("token", "xoxb-1")
+        for at in range(len(sealed)):
+            changed = sealed[:at] + ("A" if sealed[at] != "A" else "B") + sealed[at + 1 :]
+            assert KeyRing(NEW).decrypt("token", changed) is None
+
+    def test_without_a_secret_nothing_is_encrypted(self) -> None:
+        with pytest.raises(ConfigurationError, match="needs a secret"):
+            KeyRing.unkeyed().encrypt("token", "xoxb-1")
+
     def test_the_length_of_a_secret_is_counted_in_bytes(self) -> None:
         assert KeyRing("é" * 16).keyed
 

@@ -47,7 +47,7 @@ from awaithumans.forms.helpers import (
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
 from awaithumans.forms.quick import QuickAnswer, quick_answers
 from awaithumans.forms.render import Choice, Control, render_fields
-from awaithumans.forms.submission import Submission, parse
+from awaithumans.forms.submission import Submission, parse, prefilled
 from awaithumans.forms.values import Typed
 from awaithumans.forms.widgets import Widget, is_json_box
 
@@ -87,6 +87,7 @@ __all__ = [
     "pdf_viewer",
     "phone",
     "picture_choice",
+    "prefilled",
     "quick_answers",
     "ranking",
     "render_fields",

@@ -13,7 +13,7 @@ from awaithumans.forms.infer import form_for
 from awaithumans.forms.shape import ANYTHING, Shape, shapes
 from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, read, reread
 from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
-from awaithumans.types import JsonObject
+from awaithumans.types import JsonObject, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,16 @@ def parse(
             value |= {} if part is _ABSENT else {field.name: part}
     faults = validate_response(shown, response_schema, value)
     return Submission(value=value, errors={**faults, **errors}, typed=typed)
+
+
+def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
+    """Return what a task's form starts with: the refused answer, or what the agent gave.
+
+    That is the values, and messages at them.
+    """
+    if task.refused and task.answer is not None:
+        return task.answer.value, {}
+    return task.spec.initial_response or {}, task.spec.initial_errors
 
 
 def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: object) -> object:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
-from awaithumans.forms import QuickAnswer, quick_answers
+from awaithumans.forms import QuickAnswer, prefilled, quick_answers
 from awaithumans.lifecycle import may_answer
 from awaithumans.types import Actor, Human, Task, TaskStatus
 from awaithumans.web import csrf
@@ -26,7 +26,7 @@ from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
 from awaithumans.web.rendering import Frame, moment, redirected, rendered
 from awaithumans.web.resource import Handler
-from awaithumans.web.review import FormRefusedError, Review, prefilled, send_answer
+from awaithumans.web.review import FormRefusedError, Review, send_answer
 from awaithumans.web.seats import permitted_wait
 
 NOTHING_TO_DO = "You need not do anything."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans import forms
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
 from awaithumans.lifecycle import may_see
@@ -24,7 +25,6 @@ from awaithumans.web.review import (
     Review,
     failures_of,
     line_of,
-    prefilled,
     send_answer,
 )
 from awaithumans.web.seats import permitted_wait
@@ -141,7 +141,7 @@ class Pages:
     async def _task(self, request: Request) -> Response:
         """Show a task, and its form to those who may answer."""
         human, task = await self._visible(request)
-        values, errors = prefilled(task)
+        values, errors = forms.prefilled(task)
         return await self._page(request, await self._review(task, human, values, errors))
 
     async def _done(self, request: Request) -> Response:

@@ -184,13 +184,6 @@ class Review:
             yield f"field-{number}", one
 
 
-def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
-    """Return what the form starts with: the refused answer, or what the agent gave."""
-    if task.refused and task.answer is not None:
-        return task.answer.value, {}
-    return task.spec.initial_response or {}, task.spec.initial_errors
-
-
 async def send_answer(
     engine: Engine, task: Task, actor: Actor, submitted: Mapping[str, Sequence[str]], *, verdict_seconds: float
 ) -> Task:
@@ -198,7 +191,7 @@ async def send_answer(
 
     Raises `FormRefusedError`, and what `act` raises.
     """
-    sent = forms.parse(task.spec.form, task.spec.response_schema, submitted, prefilled(task)[0])
+    sent = forms.parse(task.spec.form, task.spec.response_schema, submitted, forms.prefilled(task)[0])
     if sent.errors:
         raise FormRefusedError(sent.typed, sent.errors)
     try:

@@ -1,0 +1,296 @@
+"""Replies in threads, and the app being removed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import anyio
+import pytest
+from pydantic import BaseModel, field_validator
+
+from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
+from awaithumans.channels.slack.workspaces import Installation, SlackApp
+from awaithumans.types import AGENT, Human, Task
+from tests.channels.slack.desk import ANA, BOB, CHANNEL, Desk
+from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
+
+pytestmark = pytest.mark.anyio
+
+PARENT = "1700000000.000100"
+
+
+class Verdict(BaseModel):
+    approved: bool
+
+
+class Cautious(BaseModel):
+    approved: bool
+
+    @field_validator("approved")
+    @classmethod
+    def never(cls, value: object) -> object:
+        raise ValueError("not on a Friday")
+
+
+class Size(BaseModel):
+    size: Literal["small", "medium & large"]
+
+
+@pytest.fixture
+def api() -> Iterator[SlackApi]:
+    with slack_api() as api:
+        yield api
+
+
+@pytest.fixture
+async def desk(api: SlackApi) -> AsyncIterator[Desk]:
+    desk = Desk(api)
+    yield desk
+    await desk.engine.aclose()
+
+
+@pytest.fixture
+async def task(desk: Desk, api: SlackApi) -> Task:
+    task = await desk.ask(response_schema=Verdict)
+    api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+    return task
+
+
+def message_about(task: Task, **more: object) -> dict[str, object]:
+    mark = {"event_type": "awaithumans_notice", "event_payload": {"id": "n", "task": task.id, "target": CHANNEL}}
+    return {"type": "message", "user": BOT, "ts": PARENT, "thread_ts": PARENT, "metadata": mark, **more}
+
+
+def reply(text: str, by: Human = ANA, *, kind: str = "im", **more: object) -> dict[str, Any]:
+    """Give the envelope of a message event, as Slack documents it."""
+    event = {
+        "type": "message",
+        "channel": CHANNEL,
+        "channel_type": kind,
+        "user": by.slack_user_id,
+        "team": TEAM,
+        "text": text,
+        "ts": "1700000001.000100",
+        "thread_ts": PARENT,
+        "parent_user_id": BOT,
+    }
+    return {"type": "event_callback", "team_id": TEAM, "event_id": "Ev1", "event": {**event, **more}}
+
+
+def whispered(api: SlackApi) -> list[str]:
+    return [one["text"] for one in api.given("chat.postEphemeral")]
+
+
+async def test_slack_gets_its_challenge_back(desk: Desk) -> None:
+    answer = await desk.event({"type": "url_verification", "token": "t", "challenge": "3eZbrw1aB"})
+    assert answer.json() == {"challenge": "3eZbrw1aB"}
+
+
+@pytest.mark.parametrize("body", ["", "[]", "{}", '{"type": "event_callback", "event": 1}'])
+async def test_what_is_no_event_is_refused(desk: Desk, body: str) -> None:
+    assert (await desk.post(body, path="/events", kind="application/json")).status_code == 400
+
+
+class TestReplies:
+    async def test_an_exact_word_in_the_thread_answers(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        answer = await desk.event(reply("yes."))
+        assert (answer.status_code, answer.content) == (200, b"")
+        after = await desk.task(task)
+        assert after.response == {"approved": True}
+        entry = (await desk.engine.trail(task.id))[-1]
+        assert (entry.by.id, entry.by.auth, entry.by.via) == ("ana", "channel", "slack")
+        assert whispered(api) == [TAKEN]
+        (asked,) = api.given("conversations.replies")
+        assert (asked["channel"], asked["ts"], asked["include_all_metadata"]) == (CHANNEL, PARENT, "true")
+
+    async def test_the_same_event_again_changes_nothing(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        for _ in range(3):
+            assert (await desk.event(reply("yes"))).status_code == 200
+        assert len((await desk.task(task)).answers) == 1
+        assert whispered(api) == [TAKEN]
+
+    async def test_other_words_get_a_hint_once_for_each_person(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        for text in ("I would say so", "yes but not today", "Which order?"):
+            await desk.event(reply(text))
+        await desk.event(reply("Hm", BOB))
+        assert whispered(api) == [HINT, HINT]
+        assert [one["user"] for one in api.given("chat.postEphemeral")] == ["U0000ANA", "U0000BOB"]
+        assert {one["thread_ts"] for one in api.given("chat.postEphemeral")} == {PARENT}
+        assert not (await desk.task(task)).answers
+
+    async def test_among_others_only_what_is_said_to_the_app_counts(
+        self, desk: Desk, api: SlackApi, task: Task
+    ) -> None:
+        for text in ("yes", "no", "what a pity"):
+            await desk.event(reply(text, kind="channel"))
+        assert api.calls == [] or api.methods == ["auth.test"]
+        assert not (await desk.task(task)).answers
+        await desk.event(reply(f"<@{BOT}> No", kind="channel"))
+        assert (await desk.task(task)).response == {"approved": False}
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"bot_id": "B1"},
+            {"subtype": "message_changed"},
+            {"subtype": "bot_message"},
+            {"thread_ts": ""},
+            {"parent_user_id": "U0000EVE"},
+            {"type": "reaction_added"},
+        ],
+        ids=str,
+    )
+    async def test_what_is_no_persons_reply_to_the_app_is_ignored(
+        self, desk: Desk, api: SlackApi, task: Task, more: dict[str, Any]
+    ) -> None:
+        assert (await desk.event(reply("yes", **more))).status_code == 200
+        assert "conversations.replies" not in api.methods
+        assert not (await desk.task(task)).answers
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"user": "U0000EVE"},
+            {"ts": "1.1"},
+            {"metadata": None},
+            {"metadata": {"event_type": "other", "event_payload": {"task": "t"}}},
+            {"metadata": {"event_type": "awaithumans_notice", "event_payload": {"task": "unknown"}}},
+        ],
+        ids=str,
+    )
+    async def test_only_a_message_of_our_own_says_what_a_thread_is_about(
+        self, desk: Desk, api: SlackApi, task: Task, more: dict[str, Any]
+    ) -> None:
+        api.replies["conversations.replies"] = {"messages": [message_about(task, **more)]}
+        assert (await desk.event(reply("yes", parent_user_id=None))).status_code == 200
+        assert not (await desk.task(task)).answers
+        assert whispered(api) == []
+
+    async def test_strangers_are_neither_heard_nor_told(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        await desk.event(reply("yes", Human(id="eve", slack_user_id="U0000EVE")))
+        await desk.event(reply("yes", ANA, user_team="T0000OTHER"))
+        desk.staff.dismiss(BOB)
+        await desk.event(reply("yes", BOB))
+        assert not (await desk.task(task)).answers
+        assert whispered(api) == []
+
+    async def test_who_is_not_asked_does_not_answer(self, desk: Desk, api: SlackApi) -> None:
+        task = await desk.ask(response_schema=Verdict, assign_to="ana@example.com")
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        await desk.event(reply("yes", BOB))
+        assert not (await desk.task(task)).answers
+
+    async def test_a_closed_question_is_not_answered_again(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        await desk.engine.cancel(task.id, by=AGENT)
+        await desk.event(reply("yes"))
+        assert whispered(api) == []
+
+    async def test_when_slack_does_not_say_what_it_is_about_the_event_comes_again(
+        self, desk: Desk, api: SlackApi, task: Task
+    ) -> None:
+        api.fails("conversations.replies", "internal_error")
+        assert (await desk.event(reply("yes"))).status_code == 503
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        await desk.event(reply("yes"))
+        assert (await desk.task(task)).response == {"approved": True}
+
+    async def test_when_the_app_may_not_read_messages_no_retry_helps(
+        self, desk: Desk, api: SlackApi, task: Task
+    ) -> None:
+        api.fails("conversations.replies", "missing_scope")
+        assert (await desk.event(reply("yes"))).status_code == 200
+
+    async def test_of_two_words_one_counts_and_the_other_is_told(self, desk: Desk, api: SlackApi, task: Task) -> None:
+        async with anyio.create_task_group() as group:
+            for text, by in (("yes", ANA), ("no", BOB)):
+                group.start_soon(lambda text, by: desk.event(reply(text, by)), text, by)
+        (answer,) = (await desk.task(task)).answers
+        told = {one["user"]: one["text"] for one in api.given("chat.postEphemeral")}
+        assert told.pop(str(answer.by.slack_user_id)) == TAKEN
+        assert all("answered this question on" in text for text in told.values())
+
+    async def test_what_the_asking_program_refuses_is_said(self, desk: Desk, api: SlackApi) -> None:
+        task = await desk.ask(response_schema=Verdict)
+        desk.engine._remember(task.id, Cautious)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        assert (await desk.event(reply("yes"))).status_code == 200
+        (told,) = whispered(api)
+        assert "not on a Friday" in told
+        assert not (await desk.task(task)).answers
+
+    async def test_a_form_with_more_than_one_question_is_not_answered_by_a_word(
+        self, desk: Desk, api: SlackApi
+    ) -> None:
+        task = await desk.ask()
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        await desk.event(reply("yes"))
+        assert whispered(api) == [HINT]
+        assert not (await desk.task(task)).answers
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("text", "size"),
+        [
+            ("small", "small"),
+            (" SMALL!\n", "small"),
+            ("medium &amp; large", "medium & large"),
+            ("medium", None),
+            ("not small", None),
+            ("", None),
+            (".", None),
+        ],
+    )
+    async def test_a_choice_is_its_label_or_value_and_nothing_else(
+        self, desk: Desk, text: str, size: str | None
+    ) -> None:
+        task = await desk.ask(response_schema=Size)
+        assert answer_in(text, task) == (size and {"size": size})
+
+
+class TestRemoval:
+    @pytest.fixture
+    async def desk(self, api: SlackApi) -> AsyncIterator[Desk]:
+        desk = Desk(api, app=SlackApp(client_id="1.2", client_secret="hush"))
+        here = Installation(
+            team_id=TEAM,
+            team_name="Acme",
+            bot_user_id=BOT,
+            scopes=(),
+            installed_by=None,
+            installed_at=datetime(2026, 1, 2, tzinfo=UTC),
+        )
+        await desk.slack._workspaces.install(here, "xoxb-acme")
+        await desk.slack._workspaces.install(replace(here, team_id="T0000OTHER"), "xoxb-other")
+        yield desk
+        await desk.engine.aclose()
+
+    @pytest.mark.parametrize("kind", ["app_uninstalled", "tokens_revoked"])
+    async def test_a_dead_token_is_erased(
+        self, desk: Desk, api: SlackApi, kind: Literal["app_uninstalled", "tokens_revoked"]
+    ) -> None:
+        api.fails("auth.test", "token_revoked")
+        for _ in range(2):
+            body = {"type": "event_callback", "team_id": TEAM, "event": {"type": kind}}
+            assert (await desk.event(body)).status_code == 200
+        assert [one.team_id for one in await desk.slack.installations()] == ["T0000OTHER"]
+
+    async def test_one_that_works_is_kept_since_the_event_may_be_late(self, desk: Desk, api: SlackApi) -> None:
+        body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
+        assert (await desk.event(body)).status_code == 200
+        assert len(await desk.slack.installations()) == 2
+
+    async def test_while_slack_cannot_be_asked_nothing_is_erased(self, desk: Desk, api: SlackApi) -> None:
+        api.fails("auth.test", "internal_error")
+        body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
+        assert (await desk.event(body)).status_code == 503
+        assert len(await desk.slack.installations()) == 2
+
+    async def test_with_a_token_of_ones_own_there_is_nothing_to_erase(self, api: SlackApi) -> None:
+        desk = Desk(api)
+        body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
+        assert (await desk.event(body)).status_code == 200
+        assert api.calls == []
