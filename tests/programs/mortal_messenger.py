@@ -11,20 +11,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import anyio
 
 from awaithumans import Engine
 from awaithumans.channels.slack import SlackChannel
+from awaithumans.clock import SystemClock
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.tasks import make_spec
 from awaithumans.types import AGENT, Delivery, EffectKind, Notice
 from tests.slack import TOKEN
 
 
-class LaterClock:
+class LaterClock(SystemClock):
     """This machine's clock, some minutes ahead."""
 
     def __init__(self, minutes: float) -> None:
@@ -32,11 +32,7 @@ class LaterClock:
 
     def now(self) -> datetime:
         """Return the present moment."""
-        return datetime.now(UTC) + self._ahead
-
-    def move_on_after(self, seconds: float | None) -> AbstractContextManager[object]:
-        """Return a context that ends its block after `seconds`."""
-        return anyio.move_on_after(seconds)
+        return super().now() + self._ahead
 
 
 class MortalSlackChannel(SlackChannel):

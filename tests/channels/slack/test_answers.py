@@ -52,8 +52,8 @@ def as_the_page_posts(controls: Sequence[Control]) -> dict[str, list[str]]:
     """Give what a browser posts for a page that nobody touched."""
     posted: dict[str, list[str]] = {}
     for control in controls:
-        allowed = {option.value for option in control.options}
-        texts = [text for text in control.values if not allowed or text in allowed]
+        chosen = [option.value for option in control.options if option.value in control.values]
+        texts = chosen if control.options else list(control.values)
         posted[control.name] = texts or ([] if control.widget in {"switch", "radio", "checkboxes"} else [""])
     return posted
 
