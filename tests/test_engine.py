@@ -153,7 +153,7 @@ class TestDelivery:
 
     async def test_a_channel_alone_tells_those_asked_and_those_it_is_handed_on_to(self, clock):
         channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         to_two = {"emails": ["ana@example.com", "ben@example.com"]}
         task = await engine.create(a_question(notify=("test",), assign_to=to_two))
         await engine.tick()
