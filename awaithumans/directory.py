@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError, InvalidRoutingError, MarketplaceNotAvailableError
 from awaithumans.protocols import Clock
+from awaithumans.routing import in_snake_case
 from awaithumans.types import Human, JsonObject, OneOf
 
 logger = logging.getLogger("awaithumans.directory")
@@ -23,7 +24,6 @@ logger = logging.getLogger("awaithumans.directory")
 People: TypeAlias = Iterable[Human] | Callable[[], Iterable[Human] | Awaitable[Iterable[Human]]]
 """People, or a function, plain or async, that returns who there is now."""
 
-_SPELLINGS = {"userId": "user_id", "accessLevel": "access_level"}
 _HINT = (
     'Assign to an address, a list of them, {"user_id": …}, {"pool": …}, or {"role": …, "access_level": …}, '
     "with a pool if you like."
@@ -144,7 +144,7 @@ class _Roster:
         """Return whom an assignment means. Raises `InvalidInputError` if it is none."""
         if assign_to.get("marketplace"):
             raise MarketplaceNotAvailableError
-        given = {_SPELLINGS.get(name, name): value for name, value in assign_to.items() if value is not None}
+        given = {name: value for name, value in in_snake_case(assign_to).items() if value is not None}
         match given:
             case {"email": str(address), **rest} | {"user_id": str(address), **rest} if not rest:
                 return self._listed([address])

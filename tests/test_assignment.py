@@ -17,11 +17,12 @@ from awaithumans import Engine
 from awaithumans.assignment import COMPARED, REMEMBERED
 from awaithumans.directory import StaticDirectory
 from awaithumans.errors import IdempotencyConflictError
+from awaithumans.protocols import Store
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import Encryption, SQLAlchemyStore
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import a_question
-from awaithumans.types import AGENT, Actor, Human, KeyScope, Query, Task, TaskStatus
+from awaithumans.types import AGENT, Actor, Human, JsonObject, KeyScope, Query, Task, TaskStatus
 from tests.running import ROOT
 
 pytestmark = pytest.mark.anyio
@@ -48,18 +49,15 @@ async def engine(
     request: pytest.FixtureRequest, clock: VirtualClock, people: list[Human], tmp_path
 ) -> AsyncIterator[Engine]:
     url = f"sqlite:///{tmp_path}/tasks.db"
-    store = {
-        "memory": MemoryStore,
-        "sqlite": lambda: SQLAlchemyStore(url),
-        "encrypted": lambda: SQLAlchemyStore(url, encryption=Encryption("s" * 32)),
-    }[request.param]()
+    encryption = Encryption("s" * 32) if request.param == "encrypted" else None
+    store: Store = MemoryStore() if request.param == "memory" else SQLAlchemyStore(url, encryption=encryption)
     directory = StaticDirectory(lambda: list(people))
     engine = Engine(store, directory=directory, clock=clock, background=False, rng=Random(1))
     yield engine
     await engine.aclose()
 
 
-async def ask(engine: Engine, assign_to: dict[str, object] = TO_CREW, **fields: object) -> Task:
+async def ask(engine: Engine, assign_to: JsonObject = TO_CREW, **fields: object) -> Task:
     return await engine.create(a_question(assign_to=assign_to, **fields))
 
 
