@@ -118,7 +118,7 @@ class DirectoryConformance(Promises, of="Directory"):
 
         async def look(human: Human) -> None:
             one = await directory.find(human.id)
-            found.append(one and one.id)
+            found.append(one.id if one else None)
 
         async with anyio.create_task_group() as group:
             for number in range(20):

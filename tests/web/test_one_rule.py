@@ -51,7 +51,8 @@ class Undecided:
     """A verifier that comes to no verdict."""
 
     async def verify(self, context: VerificationContext) -> Verdict:
-        return await anyio.sleep_forever()
+        await anyio.sleep_forever()
+        raise AssertionError
 
 
 async def prepared(world: World, client: httpx2.AsyncClient, state: str) -> str:
