@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import uvicorn
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from awaithumans import BlockingEngine, Engine, Human, await_human, await_human_sync
+from awaithumans import Engine, Human, await_human, await_human_sync
 from awaithumans.channels.console import ConsoleChannel
 from awaithumans.directory import StaticDirectory
 from awaithumans.stores.memory import MemoryStore
@@ -41,7 +42,7 @@ class Decision(BaseModel):
     approved: bool
 
 
-QUESTION = {
+QUESTION: dict[str, Any] = {
     "task": "Approve the refund?",
     "payload_schema": Refund,
     "payload": Refund(),
@@ -70,8 +71,7 @@ def in_a_coroutine(_: int) -> None:
 
 
 def in_threads(_: int) -> None:
-    engine = BlockingEngine(new_engine())
-    decision = await_human_sync(**QUESTION, notify=["console:me"], engine=engine)
+    decision = await_human_sync(**QUESTION, notify=["console:me"], engine=new_engine())
     print(decision.model_dump_json(), flush=True)
 
 
