@@ -320,9 +320,9 @@ class Engine(TaskEngine):
         admit(spec, channels=self.channels, verifiers=self.verifiers)
         await self._background.ensure()
         content = content_of(spec)
-        if spec.assign_to and (asked := await self._asked(spec)):
-            return self._same(asked, spec, content, response_model), False
-        people = await self.resolve(spec.assign_to) if spec.assign_to else ()
+        people = await self._addressed(spec)
+        if isinstance(people, Task):
+            return self._same(people, spec, content, response_model), False
         change = lifecycle.open_task(
             spec,
             task_id=self._new_id(),
@@ -339,8 +339,22 @@ class Engine(TaskEngine):
             return task, True
         return self._same(task, spec, content, response_model), False
 
+    async def _addressed(self, spec: TaskSpec) -> Sequence[Human] | Task:
+        """Return whom to ask; or the key's task, where it would need a turn, or people who have left since."""
+        if not spec.assign_to:
+            return ()
+        try:
+            people = await self._meant(spec.assign_to)
+        except InvalidRoutingError:
+            if asked := await self._asked(spec):
+                return asked
+            raise
+        if not isinstance(people, OneOf):
+            return people
+        return await self._asked(spec) or await self._chosen(people, spec.assign_to)
+
     async def _asked(self, spec: TaskSpec) -> Task | None:
-        """Return the task that has the key already: it takes nobody's turn, and needs nobody who is still here."""
+        """Return the task that has the key already."""
         for task in await self.store.find(Query(idempotency_key=spec.idempotency_key, limit=1)):
             if task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None:
                 return task
@@ -361,12 +375,19 @@ class Engine(TaskEngine):
         Where that is one of several, it is their turn with this. Raises
         `InvalidRoutingError` if there are none.
         """
+        people = await self._meant(assign_to)
+        return await self._chosen(people, assign_to) if isinstance(people, OneOf) else people
+
+    async def _meant(self, assign_to: JsonObject) -> Sequence[Human]:
         people = await self.directory.resolve(assign_to)
         if not people:  # a task addressed to nobody would be open to everybody
             raise InvalidRoutingError("assign_to", "leads to nobody")
-        if isinstance(people, OneOf) and len(people) > 1:
-            return [await self._assignment.choose(people, self.keys.fingerprint(assign_to))]
         return people
+
+    async def _chosen(self, people: OneOf, assign_to: JsonObject) -> Sequence[Human]:
+        if len(people) == 1:
+            return people
+        return [await self._assignment.choose(people, self.keys.fingerprint(assign_to))]
 
     async def get(self, task_id: str) -> Task:
         """Return the task as it stands."""
