@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -29,7 +29,6 @@ from awaithumans.errors import (
     VerifierUnknownError,
 )
 from awaithumans.protocols import DeliveryError, Store
-from awaithumans.runner import CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
@@ -38,11 +37,9 @@ from awaithumans.testing.engines import ANA, Advance, Decision, EngineConformanc
 from awaithumans.types import (
     AGENT,
     Actor,
-    EffectKind,
     Human,
     KeyScope,
     Query,
-    Reassign,
     Submit,
     TaskStatus,
     Verdict,
@@ -132,13 +129,6 @@ class Rules:
         return verdict
 
 
-async def until(ready: Callable[[], bool]) -> None:
-    """Wait for what happens on its own, but not for ever."""
-    with anyio.fail_after(30):
-        while not ready():
-            await anyio.sleep(0.005)
-
-
 @pytest.mark.anyio
 class TestDelivery:
     async def test_tells_of_opening_and_closing_with_one_id_each(self, clock):
@@ -177,26 +167,6 @@ class TestDelivery:
             ("opened", "cleo@example.com"),
         ]
 
-    async def test_who_hands_a_task_on_may_name_more_whom_to_tell(self, clock):
-        channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
-        task = await engine.create(a_question())
-        cleo = Human(id="cleo@example.com")
-        await engine.act(task.id, Reassign(to=(cleo,), by=AGENT, notify=("test", "test:#room")))
-        await engine.tick()
-        assert [(notice.event, notice.target) for notice in channel.sent] == [
-            ("opened", "cleo@example.com"),
-            ("opened", "#room"),
-        ]
-
-    @pytest.mark.parametrize("entry", ["", "nowhere:ana", "test: ", "nowhere"])
-    async def test_but_nobody_whom_no_channel_reaches(self, clock, entry):
-        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock)
-        task = await engine.create(a_question())
-        with pytest.raises(InvalidRoutingError):
-            await engine.act(task.id, Reassign(to=(Human(id="cleo"),), by=AGENT, notify=(entry,)))
-        assert (await engine.get(task.id)).version == 1
-
     async def test_whom_a_notice_reaches_gets_a_link_for_as_long_as_they_may_answer(self, clock):
         channel = RecordingChannel()
         engine = Engine(
@@ -229,27 +199,6 @@ class TestDelivery:
         await engine.submit(task.id, YES, by=ANA)
         await engine.tick()
         assert [notice.event for notice in channel.sent] == ["opened", "closed"]
-
-    async def test_a_channel_that_hangs_holds_up_no_other(self, clock):
-        class Hanging(RecordingChannel):
-            begun = 0
-
-            async def send(self, notice):
-                self.begun += 1
-                await anyio.sleep_forever()
-
-        hanging, quick = Hanging("hanging"), RecordingChannel("quick")
-        engine = Engine(MemoryStore(), channels=[hanging, quick], clock=clock)
-        async with engine.run():
-            await engine.create(a_question(notify=tuple(f"hanging:{number}" for number in range(100))))
-            await until(lambda: hanging.begun == CONCURRENCY)
-            await engine.create(a_question(idempotency_key="2", notify=("quick:ana",)))
-            await anyio.wait_all_tasks_blocked()
-            assert quick.sent == []
-            await clock.advance(SLOW.total_seconds())
-            await until(lambda: hanging.begun == 2 * CONCURRENCY)
-            await clock.advance(SLOW.total_seconds())
-            await until(lambda: len(quick.sent) == 1)
 
     async def test_one_dead_recipient_holds_up_nobody_and_is_put_on_record(self, clock):
         class Dead(RecordingChannel):
@@ -708,44 +657,6 @@ class TestConfiguration:
             with pytest.raises(IdempotencyConflictError, match="another secret"):
                 await Engine(store, secret=other, clock=clock).create(spec)
 
-    async def test_an_answer_that_was_not_checked_answers_no_stricter_question(self, clock):
-        """Nor one that another verifier was content with; and asking once more in the same way finds it."""
-        verifiers = {"rules": Rules(*[Verdict(passed=True)] * 2), "others": Rules()}
-        engine = Engine(MemoryStore(), verifiers=verifiers, clock=clock, background=False)
-        for number, (first, second) in enumerate(
-            [(None, CHECKED), (CHECKED, None), (CHECKED, CHECKED.model_copy(update={"provider": "others"}))]
-        ):
-            spec = a_question(idempotency_key=f"refund {number}", verifier=first)
-            task = await answered(engine, spec)
-            await engine.tick()
-            assert (await engine.create(spec)).status is TaskStatus.COMPLETED
-            with pytest.raises(IdempotencyConflictError, match="Use a new key to ask others") as caught:
-                await engine.create(replace(spec, verifier=second))
-            assert caught.value.task_id == task.id
-
-    async def test_a_key_for_one_call_finds_its_task_whomever_it_asks(self, clock):
-        """Such a key names a place in a graph: who is asked there may change while it waits."""
-        engine = Engine(MemoryStore(), clock=clock, background=False)
-        spec = a_question(key_scope=KeyScope.CALL, assign_to={"email": "ana@example.com"})
-        task = await engine.create(spec)
-        assert (await engine.create(replace(spec, assign_to={"email": "ben@example.com"}))).id == task.id
-
-    async def test_a_reassigned_task_is_found_as_it_was_asked(self, clock):
-        engine = Engine(MemoryStore(), clock=clock, background=False)
-        spec = a_question(assign_to={"email": "ana@example.com"})
-        task = await engine.create(spec)
-        await engine.reassign(task.id, [Human(id="boss@example.com")], by=OPERATOR)
-        assert (await engine.create(spec)).id == task.id
-
-    async def test_two_channels_may_not_have_one_name(self):
-        """The other one would silently tell nobody."""
-        with pytest.raises(ConfigurationError, match="two channels 'test'"):
-            Engine(MemoryStore(), channels=[RecordingChannel(), RecordingChannel()])
-
-    async def test_two_verifiers_may_not_have_one_name(self):
-        with pytest.raises(ConfigurationError, match="one name"):
-            Engine(MemoryStore(), verifiers={"Rules": Rules(), " rules": Rules()})
-
     async def test_the_webhook_key_may_not_be_the_secret(self):
         from awaithumans.channels.webhook import WebhookChannel
 
@@ -870,31 +781,6 @@ class TestRedelivery:
         task = await engine.create(a_question(notify=("test:ana",)))
         await engine.tick()
         assert await engine.redeliver(task.id, by=OPERATOR) == task
-
-    async def test_sends_what_was_delivered_again_if_it_is_named(self, clock):
-        """A receiver that lost it gets the same notice, and nobody else is told."""
-        channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
-        task = await answered(engine, a_question(notify=("test:ana", "test:ben")))
-        await engine.tick()
-        before = list(channel.sent)
-        [lost] = [notice for notice in before if (notice.target, notice.event) == ("ana", "closed")]
-        for _ in range(2):
-            await engine.redeliver(task.id, by=OPERATOR, notice=lost.id)
-        await engine.tick()
-        [again] = channel.sent[len(before) :]
-        assert (again.id, again.event, again.task.response) == (lost.id, "closed", YES)
-        assert [line.action for line in await engine.trail(task.id)].count("redelivery_requested") == 1
-
-    async def test_of_another_tasks_notice_is_refused(self, clock):
-        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock, background=False)
-        first, second = [await engine.create(a_question(notify=("test:ana",))) for _ in range(2)]
-        told, _ = await engine.deliveries(first.id)
-        timer = [one for one in await engine.deliveries(second.id) if one.effect.kind is EffectKind.EXPIRE]
-        for stranger in (told, *timer):
-            with pytest.raises(InvalidInputError) as caught:
-                await engine.redeliver(second.id, by=OPERATOR, notice=stranger.effect.id)
-            assert "id" in caught.value.fields
 
     async def test_does_not_ask_anybody_to_answer_a_closed_task(self, clock):
         channel = Mailbox()
