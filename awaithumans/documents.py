@@ -369,7 +369,7 @@ def _known(document: object, cls: type) -> dict[str, object]:
 
 def _human(document: object) -> Human:
     known = _known(document, Human)
-    known["roles"] = tuple(cast("list[str]", known.get("roles", [])))
+    known |= {name: tuple(cast("list[str]", known.get(name, []))) for name in ("pools", "roles")}
     return Human(**known)  # type: ignore[arg-type]
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from awaithumans import lifecycle
 from awaithumans.admission import admit, admit_recipients, authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
+from awaithumans.assignment import Assignment
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
 from awaithumans.documents import canonical, dumps, ensure_json, ensure_object
@@ -55,6 +56,7 @@ from awaithumans.types import (
     Human,
     JsonObject,
     KeyScope,
+    OneOf,
     Query,
     Reassign,
     Submit,
@@ -148,7 +150,10 @@ class Engine(TaskEngine):
         self.telemetry: Telemetry = telemetry or ambient_telemetry()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
-        self._leases = Leases(store.records if isinstance(store, KeepsRecords) else MemoryRecords(), self.clock)
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, and lots
+        records = store.records if isinstance(store, KeepsRecords) else MemoryRecords()
+        self._leases = Leases(records, self.clock)
+        self._assignment = Assignment(store, records, self.clock, self._rng)
         self._hub = Hub()
         self._runner = Runner(
             store=store,
@@ -160,7 +165,7 @@ class Engine(TaskEngine):
             directory=self.directory,
             page_url=self.page_url,
             link=self._link_if_theirs,
-            rng=rng or random.Random(),  # noqa: S311 - jitter
+            rng=self._rng,
             telemetry=self.telemetry,
         )
         self._background = Background(
@@ -303,6 +308,8 @@ class Engine(TaskEngine):
         joined = copy(self)
         joined._held = held  # noqa: SLF001 - its own kind
         joined.store = self.store.using(connection, committing=lambda: self._background.committing(held))
+        # A turn that is taken in a transaction would keep everybody else waiting for its commit.
+        joined._assignment = Assignment(joined.store, None, self.clock, self._rng)  # noqa: SLF001 - as above
         return joined
 
     def _refuse_in_transaction(self) -> None:
@@ -338,7 +345,9 @@ class Engine(TaskEngine):
         admit(spec, channels=self.channels, verifiers=self.verifiers)
         await self._background.ensure()
         content = content_of(spec)
-        people = await self.resolve(spec.assign_to) if spec.assign_to else ()
+        people = await self._addressed(spec)
+        if isinstance(people, Task):
+            return self._same(people, spec, content, response_model), False
         change = lifecycle.open_task(
             spec,
             task_id=self._new_id(),
@@ -353,11 +362,31 @@ class Engine(TaskEngine):
             self._remember(task.id, response_model)
             await self._publish(change)
             return task, True
-        self._refuse_another_question(task, spec, content)
-        self._remember(task.id, response_model)
-        return task, False
+        return self._same(task, spec, content, response_model), False
 
-    def _refuse_another_question(self, task: Task, spec: TaskSpec, content: object) -> None:
+    async def _addressed(self, spec: TaskSpec) -> Sequence[Human] | Task:
+        """Return whom to ask; or the key's task, where it would need a turn, or people who have left since."""
+        if not spec.assign_to:
+            return ()
+        try:
+            people = await self._meant(spec.assign_to)
+        except InvalidRoutingError:
+            if asked := await self._asked(spec):
+                return asked
+            raise
+        if not isinstance(people, OneOf):
+            return people
+        return await self._asked(spec) or await self._chosen(people, spec.assign_to)
+
+    async def _asked(self, spec: TaskSpec) -> Task | None:
+        """Return the task that has the key already."""
+        for task in await self.store.find(Query(idempotency_key=spec.idempotency_key, limit=1)):
+            if task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None:
+                return task
+        return None
+
+    def _same(self, task: Task, spec: TaskSpec, content: JsonObject, response_model: type[BaseModel] | None) -> Task:
+        """Return the key's task. Raises `IdempotencyConflictError` if `spec` asks something else."""
         same_scope = task.spec.key_scope is spec.key_scope
         if not (same_scope and self.keys.fingerprint_matches(task.fingerprint, content)):
             hint = None if self.keys.made(task.fingerprint) else ASKED_ELSEWHERE
@@ -365,16 +394,28 @@ class Engine(TaskEngine):
         may_be_answered = task.status is TaskStatus.COMPLETED or not task.closed
         if spec.key_scope is KeyScope.FOREVER and may_be_answered and not _same_authority(task.spec, spec):
             raise IdempotencyConflictError(spec.idempotency_key, task.id, hint=ASKED_OF_OTHERS)
+        self._remember(task.id, response_model)
+        return task
 
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
         """Return the people that a wire `assign_to` object means.
 
-        Raises `InvalidRoutingError` if there are none.
+        Where that is one of several, it is their turn with this. Raises
+        `InvalidRoutingError` if there are none.
         """
+        people = await self._meant(assign_to)
+        return await self._chosen(people, assign_to) if isinstance(people, OneOf) else people
+
+    async def _meant(self, assign_to: JsonObject) -> Sequence[Human]:
         people = await self.directory.resolve(assign_to)
         if not people:  # a task addressed to nobody would be open to everybody
             raise InvalidRoutingError("assign_to", "leads to nobody")
         return people
+
+    async def _chosen(self, people: OneOf, assign_to: JsonObject) -> Sequence[Human]:
+        if len(people) == 1:
+            return people
+        return [await self._assignment.choose(people, self.keys.fingerprint(assign_to))]
 
     async def get(self, task_id: str) -> Task:
         """Return the task as it stands."""

@@ -42,6 +42,7 @@ from awaithumans.types import (
     TaskSpec,
     TaskStatus,
     Verdict,
+    may_see,
 )
 
 GRACE = timedelta(minutes=15)
@@ -94,12 +95,6 @@ def act(task: Task, command: Command, now: datetime) -> Change | None:
             return _cancel(task, command, now)
         case _:
             assert_never(command)
-
-
-def may_see(task: Task, human: Human) -> bool:
-    """Tell whether the task is this person's business."""
-    people = (*task.addressees, *filter(None, [task.assignee]), *(answer.by.human for answer in task.answers))
-    return human.operator or not task.addressees or any(human.addresses & one.addresses for one in people)
 
 
 def may_answer(task: Task, human: Human) -> bool:

@@ -370,6 +370,8 @@ class Directory(Protocol):
     async def resolve(self, assign_to: JsonObject) -> Sequence[Human]:
         """Return the people a wire `assign_to` object means.
 
+        Any of them may answer. Of `OneOf(people)` the engine chooses one: who
+        has the fewest open tasks, and of those whose turn is longest ago.
         Raises `InvalidRoutingError` if it means nobody.
         """
         ...
@@ -377,7 +379,8 @@ class Directory(Protocol):
     async def find(self, address: str) -> Human | None:
         """Return the person with this id, e-mail or Slack id.
 
-        None if unknown or no longer active. Letter case does not count.
+        None if unknown or no longer active: then links in their name end, and
+        nobody is told in their name. Letter case does not count.
         """
         ...
 

@@ -128,6 +128,14 @@ def shown_recipient(recipient: str) -> str:
     return f"{url['scheme']}{url['host']}" + ("/…" if url["rest"].strip("/") else "")
 
 
+def in_snake_case(assign_to: JsonObject) -> dict[str, object]:
+    """Give an `assign_to` with its names as Python's clients spell them."""
+    return {_SNAKE_CASE.get(name, name): value for name, value in assign_to.items()}
+
+
+_SNAKE_CASE = {"accessLevel": "access_level", "userId": "user_id"}
+
+
 class AddressDirectory:
     """The directory of a host that has none: people are their e-mail address.
 

@@ -83,6 +83,8 @@ class Human:
     slack_user_id: str | None = None
     slack_team_id: str | None = None
     """The Slack workspace that `slack_user_id` is of; None where the host has only one."""
+    pools: tuple[str, ...] = ()
+    """What a `PoolAssignment` can name."""
     roles: tuple[str, ...] = ()
     """What a `RoleAssignment` can name."""
     access_level: str | None = None
@@ -102,6 +104,12 @@ class Human:
     def label(self) -> str:
         """Give the name to show: display name, else e-mail, else id."""
         return self.display_name or self.email or self.id
+
+
+class OneOf(tuple[Human, ...]):
+    """People of whom one is to be asked: the engine chooses, fairly."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -629,6 +637,8 @@ class Query:
     """Exactly this one."""
     assigned_to: str | None = None
     """An assignee's exact id, e-mail or Slack id, or part of the display name; letter case does not count."""
+    assignee_id: str | None = None
+    """An assignee's exact id; letter case does not count."""
     unassigned: bool | None = None
     """Whether nobody has it."""
     visible_to: Human | None = None
@@ -661,7 +671,8 @@ class Query:
                 self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key,
                 self.unassigned is None or (task.assignee is None) == self.unassigned,
                 self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower()),
-                self.visible_to is None or _may_see(self.visible_to, task),
+                self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower()),
+                self.visible_to is None or may_see(task, self.visible_to),
                 self.after is None or (task.created_at, task.id) < (self.after.at, self.after.id),
                 self.changed_after is None
                 or (task.changed_at, task.id) > (self.changed_after.at, self.changed_after.id),
@@ -675,7 +686,12 @@ def _is_with(assignee: Human | None, name: str) -> bool:
     return name in assignee.addresses or name in (assignee.display_name or "").lower()
 
 
-def _may_see(human: Human, task: Task) -> bool:
+def _is_called(assignee: Human | None, id_: str) -> bool:
+    return assignee is not None and assignee.id.lower() == id_
+
+
+def may_see(task: Task, human: Human) -> bool:
+    """Tell whether the task is this person's business."""
     if human.operator or not task.addressees:
         return True
     people = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
@@ -33,12 +33,28 @@ async def waiting_line(task: Task, url: str | None, stream: TextIO | None = None
         async with beside(_tick, task, line):
             yield
     finally:
-        _show(line, "")
+        if not _typing:
+            _show(line, "")
+
+
+_typing: set[object] = set()
+
+
+@contextmanager
+def somebody_types() -> Generator[None]:
+    """Let no time left be shown while the block runs: it would overwrite what is typed."""
+    mark = object()
+    _typing.add(mark)
+    try:
+        yield
+    finally:
+        _typing.discard(mark)
 
 
 async def _tick(task: Task, stream: TextIO) -> None:
     while True:
-        _show(stream, f"{time_left(task, datetime.now(UTC))} left")
+        if not _typing:
+            _show(stream, f"{time_left(task, datetime.now(UTC))} left")
         await anyio.sleep(1)
 
 

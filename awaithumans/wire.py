@@ -14,7 +14,7 @@ from typing import Annotated, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from awaithumans.errors import InvalidInputError
-from awaithumans.routing import shown_recipient
+from awaithumans.routing import in_snake_case, shown_recipient
 from awaithumans.statistics import Statistics
 from awaithumans.types import (
     MAX_KEY_LENGTH,
@@ -127,13 +127,7 @@ def spec_from_wire(document: object, *, requested_by: str) -> TaskSpec:
 
 
 def _read_assignment(assign_to: _Object | None) -> JsonObject | None:
-    """Read `assign_to`, with the key names that one of the clients sends."""
-    if not assign_to:
-        return None
-    return {_SNAKE_CASE.get(name, name): value for name, value in assign_to.items()}
-
-
-_SNAKE_CASE = {"accessLevel": "access_level", "userId": "user_id"}
+    return in_snake_case(assign_to) if assign_to else None
 
 
 def spec_to_wire(spec: TaskSpec) -> dict[str, object]:

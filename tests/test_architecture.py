@@ -31,6 +31,8 @@ LAYERS = (
     },
     {
         "engine",
+        "assignment",
+        "plugins",
         "admission",
         "ambient",
         "background",
@@ -82,6 +84,7 @@ LIBRARIES = {
     "starlette": {"web"},
     "temporalio": {"adapters"},
     "trio": {"background"},
+    "yaml": {"directory"},
 }
 
 # Imports that go upwards all the same, inside a function, each with its reason.

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, TextIO
 
 import anyio
 
+from awaithumans import plugins
 from awaithumans.commands.arguments import DATABASE_VARIABLE, SECRET_VARIABLE, make_parser
 from awaithumans.commands.verbs import Call, Report, UsageError, migrate
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConfigurationError
+from awaithumans.protocols import Store
 from awaithumans.terminal import system_user
 from awaithumans.terminal.screen import Screen, wrapped
 from awaithumans.types import Actor, Human
@@ -57,6 +59,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _carry_out(arguments: Namespace) -> Report:
+    scheme = arguments.database.partition(":")[0].lower()
+    if scheme in plugins.names("stores"):
+        return await _carry_out_in(plugins.load("stores", scheme)(arguments.database), arguments)
+    return await _carry_out_in_sql(arguments)
+
+
+async def _carry_out_in(store: Store, arguments: Namespace) -> Report:
+    """Carry a command out on what another package keeps tasks in."""
+    try:
+        await store.setup()
+        engine = Engine(store, setup=False, background=False)
+        report: Report = await arguments.verb(Call(arguments, store, engine, _actor(arguments.acts_as)))
+    finally:
+        await store.aclose()
+    return report
+
+
+async def _carry_out_in_sql(arguments: Namespace) -> Report:
     from awaithumans.stores.addresses import faults_explained, read_address
 
     arguments.database = read_address(arguments.database, existing=arguments.verb is not migrate)

@@ -24,6 +24,7 @@ _DESCRIPTION = "Read and repair the questions to people that are kept in a datab
 _EPILOG = f"""\
 The database is --database, or else the environment's {DATABASE_VARIABLE},
 like postgresql://user@host/database or sqlite:////var/lib/app/tasks.db.
+Other packages may bring other schemes ("awaithumans.stores").
 If it is encrypted, {SECRET_VARIABLE} has the secrets, one a line,
 the current one first.
 

@@ -14,6 +14,7 @@ from awaithumans import wire
 from awaithumans.commands import views
 from awaithumans.engine import Engine
 from awaithumans.errors import InvalidInputError, TaskNotFoundError
+from awaithumans.protocols import Store
 from awaithumans.terminal.screen import Screen, cut
 from awaithumans.types import (
     CLOSED_STATUSES,
@@ -49,7 +50,7 @@ class Call:
     """One call of a command: its arguments, what it works on, and who acts."""
 
     arguments: Namespace
-    store: SQLAlchemyStore
+    store: Store
     engine: Engine
     by: Actor
 
@@ -237,20 +238,29 @@ async def health(call: Call) -> Report:
 
 async def migrate(call: Call) -> Report:
     """Make the tables, or bring them up to date."""
-    ready = await call.store.up_to_date()
+    store = _sql_store(call, "migrate")
+    ready = await store.up_to_date()
     if call.arguments.check or ready:
         words = (
             "The tables are up to date." if ready else "The tables are to be migrated: python -m awaithumans migrate"
         )
         return Report({"up_to_date": ready, "migrated": False}, _said(words), ok=ready)
-    await call.store.setup()
+    await store.setup()
     return Report({"up_to_date": True, "migrated": True}, _said("The tables were brought up to date."))
 
 
 async def reencrypt(call: Call) -> Report:
     """Encrypt everything under the first secret."""
-    number = await call.store.reencrypt()
+    number = await _sql_store(call, "reencrypt").reencrypt()
     return Report({"reencrypted": number}, _said(f"Encrypted under the first secret: {number} tasks."))
+
+
+def _sql_store(call: Call, command: str) -> SQLAlchemyStore:
+    from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+
+    if not isinstance(call.store, SQLAlchemyStore):
+        raise UsageError(f"{command} is for SQL databases; ask the package that brought this store.")
+    return call.store
 
 
 # ── Words ─────────────────────────────────────────────────────────────────────

@@ -415,6 +415,8 @@ def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[
         yield tasks.c.assignee_id.is_(None) if query.unassigned else tasks.c.assignee_id.is_not(None)
     if query.assigned_to is not None:
         yield _is_with(query.assigned_to.lower(), codec)
+    if query.assignee_id is not None:
+        yield tasks.c.assignee_id == codec.address(query.assignee_id.lower())
     if query.visible_to is not None and not query.visible_to.operator:
         known_as = [ANYBODY, *map(codec.address, query.visible_to.addresses)]
         concerns = addressees.c.task_id == tasks.c.id

@@ -16,15 +16,16 @@ import anyio
 
 from awaithumans.beside import beside
 from awaithumans.engine import Engine
-from awaithumans.errors import ConflictError
+from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
 from awaithumans.forks import forget_in_forks
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.terminal.conversation import Ask, Conversation
 from awaithumans.terminal.desks import Desk, find_desk
 from awaithumans.terminal.turns import Turns
 from awaithumans.types import AGENT, Actor, JsonObject, KeyScope, Task, TaskStatus
+from awaithumans.waiting import somebody_types
 
-__all__ = ["Desk", "asking", "find_desk", "system_user", "terminal_engine"]
+__all__ = ["Desk", "answer_at", "asking", "find_desk", "system_user", "terminal_engine"]
 
 
 class _OwnEngine:
@@ -81,6 +82,40 @@ async def _withdraw(engine: Engine, task_id: str) -> None:
         with suppress(ConflictError):
             await engine.cancel(task_id, by=AGENT, reason="the call was cancelled")
         await engine.collect(task_id)
+
+
+async def answer_at(desk: Desk, engine: Engine, task_id: str, by: Actor) -> None:
+    """Offer the person at `desk` to answer as `by`, until the task is closed.
+
+    Whoever has enough of it leaves the task open for others.
+    """
+    async with anyio.create_task_group() as group:
+        group.start_soon(_end_with, engine, task_id, group.cancel_scope)
+        async with _turns.take(), desk.alone():
+            with somebody_types():
+                await _offer(desk, engine, await engine.get(task_id), by)
+        group.cancel_scope.cancel()
+
+
+async def _end_with(engine: Engine, task_id: str, asking: anyio.CancelScope) -> None:
+    with suppress(TaskNotFoundError):
+        await engine.wait(task_id)
+    asking.cancel()
+
+
+async def _offer(desk: Desk, engine: Engine, task: Task, by: Actor) -> None:
+    misfits = partial(engine.misfits, task)
+    conversation = Conversation(task, desk.screen, misfits, engine.clock.now(), quitting="leaves it open")
+    value = await _held(conversation.talk(), desk, engine, task)
+    if value is None:
+        await desk.tell("Left open.")
+        return
+    try:
+        await engine.submit(task.id, value, by=by)
+    except AwaitHumansError as refusal:
+        await desk.tell(f"Not sent: {refusal.message}.")
+    else:
+        await desk.tell("Sent.")
 
 
 async def _ask(desk: Desk, engine: Engine, task_id: str) -> None:

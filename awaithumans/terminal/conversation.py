@@ -59,11 +59,18 @@ class Conversation:
     """Asks for an answer to one task, field by field."""
 
     def __init__(
-        self, task: Task, screen: Screen, misfits: Callable[[JsonObject], Mapping[str, str]], now: datetime
+        self,
+        task: Task,
+        screen: Screen,
+        misfits: Callable[[JsonObject], Mapping[str, str]],
+        now: datetime,
+        *,
+        quitting: str = "cancels",
     ) -> None:
         self._spec = task.spec
         self._screen = screen
         self._misfits = misfits
+        self._quitting = quitting
         self._left = time_left(task, now)
         self._said: list[str] = []
         self._fresh = True
@@ -71,7 +78,7 @@ class Conversation:
         self._given: dict[str, Typed] = {}
 
     def talk(self) -> Talk[JsonObject | None]:
-        """Return the answer to send, which fits; None to cancel the task."""
+        """Return the answer to send, which fits; None for no answer."""
         try:
             self._show_question()
             for control in self._controls(self._spec.initial_errors):
@@ -94,7 +101,7 @@ class Conversation:
             if readable.kind != "empty":
                 self._say("", *indented(value_lines(readable, self._screen.columns - 2)))
         self._say("")
-        self._explain(f"{self._left} left. {QUIT} cancels, Enter takes what is in [brackets].")
+        self._explain(f"{self._left} left. {QUIT} {self._quitting}, Enter takes what is in [brackets].")
 
     def _show(self, control: Control) -> None:
         texts = [text for text in (control.hint, control.text, control.url) if text]

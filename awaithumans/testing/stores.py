@@ -814,6 +814,17 @@ class FindTests(StoreTests, of="Store.find"):
         await opened(store, id="nobody")
         assert ids(await store.find(Query(assigned_to=name))) == ([found] if found else [])
 
+    @pytest.mark.parametrize(
+        ("id_", "found"),
+        [("u-1", "ana"), ("U-1", "ana"), ("u-2", "ben"), ("u-", None), ("Ana@Example.com", None), ("ana", None)],
+    )
+    async def test_by_the_assignees_id(self, store: Store, id_: str, found: str | None) -> None:
+        """Exactly that one, and no other of their names."""
+        await opened(store, id="ana", assignee=ANA)
+        await opened(store, id="ben", assignee=BEN)
+        await opened(store, id="nobody")
+        assert ids(await store.find(Query(assignee_id=id_))) == ([found] if found else [])
+
     async def test_by_assignee_follows_the_latest_state(self, store: Store) -> None:
         """Who had it once does not have it now."""
         task = await opened(store, assignee=ANA)
@@ -932,6 +943,7 @@ class PurgeTests(StoreTests, of="Store.purge"):
             Query(idempotency_key="k"),
             Query(statuses=frozenset(TaskStatus)),
             Query(assigned_to="u-1"),
+            Query(assignee_id="u-1"),
             Query(unassigned=True),
             Query(visible_to=ANA),
             Query(changed_after=Cursor(at=NOON - SECOND, id="")),

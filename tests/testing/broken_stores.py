@@ -632,6 +632,15 @@ class TakesAPatternForAName(FindsOtherwise):
         return replace(query, assigned_to=(query.assigned_to or "").replace("%", "").replace("_", "") or None)
 
 
+class TakesAnAddressForAnId(FindsOtherwise):
+    """Looks for an assignee's id among all their names."""
+
+    broken = "Store.find: by the assignees id."
+
+    def altered(self, query: Query) -> Query:
+        return replace(query, assignee_id=None, assigned_to=query.assigned_to or query.assignee_id)
+
+
 class ShowsEverybodyEverything(FindsOtherwise):
     """Forgets who may see what."""
 
