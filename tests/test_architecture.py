@@ -60,6 +60,7 @@ STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
 EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
 LIBRARIES = {
+    "aiosmtplib": {"channels"},
     "a2wsgi": {"web"},
     "alembic": {"stores"},
     "cryptography": {"signing", "stores"},
@@ -67,7 +68,7 @@ LIBRARIES = {
     "httpx": {"adapters"},  # what langgraph_sdk raises
     "httpx2": {"client", "remote", "channels"},
     "hypothesis": {"testing"},
-    "jinja2": {"web"},
+    "jinja2": {"channels", "web"},
     "jsonschema_rs": {"schemas"},
     "langchain_core": {"adapters"},
     "langgraph": {"adapters"},

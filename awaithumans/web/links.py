@@ -13,6 +13,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans.display import moment
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
 from awaithumans.forms import QuickAnswer, quick_answers
@@ -22,7 +23,7 @@ from awaithumans.web import csrf
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import moment, redirected, rendered
+from awaithumans.web.rendering import redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormRefusedError, Review, prefilled, send_answer
 from awaithumans.web.seats import permitted_wait
