@@ -210,7 +210,7 @@ def _identity(reply: Message) -> str:
 
 # ── What to say ───────────────────────────────────────────────────────────────
 
-_UNCLEAR = "Your reply could not be read as an answer. Please answer on the page."
+_UNCLEAR = "Your reply could not be read as an answer."
 
 
 def _too_late(asked: _Asked) -> str | None:

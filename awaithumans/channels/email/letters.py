@@ -34,6 +34,8 @@ _ENDED = {
     TaskStatus.VERIFICATION_EXHAUSTED: "No answer passed the check",
 }
 _NOTHING_TO_DO = "You need not do anything."
+_CONFIRM = "A link opens a page that asks once more; opening it answers nothing."
+_PERSONAL = "The links are yours alone: whoever has this mail can answer in your name."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +86,8 @@ def letter_for(notice: Notice) -> Letter | None:
             return None
 
 
-def answering_back(task: Task, lead: str, *, link: str | None, note: str = _NOTHING_TO_DO) -> Letter:
-    """Decide what a mail says that answers a reply."""
+def answering_back(task: Task, lead: str, *, link: str | None) -> Letter:
+    """Decide what a mail says that answers a reply; `link` if there still is something to answer."""
     quick = _quick(task) if link else []
     return Letter(
         subject=subject_of(task),
@@ -94,8 +96,17 @@ def answering_back(task: Task, lead: str, *, link: str | None, note: str = _NOTH
         facts=[("Answer by", deadline_of(task))] if link else [],
         buttons=_buttons(link, None, quick),
         words=[one.label for one in quick],
-        notes=[note],
+        notes=[_CONFIRM, _PERSONAL] if link else [_NOTHING_TO_DO],
     )
+
+
+def offering_replies(letter: Letter) -> Letter:
+    """Say that a reply can be the answer, where one word is enough."""
+    if not letter.words:
+        return letter
+    *others, last = (f"“{word}”" for word in letter.words)
+    choice = f"{', '.join(others)} or {last}" if others else last
+    return replace(letter, notes=[f"Or reply to this mail with {choice} and nothing else.", *letter.notes])
 
 
 def subject_of(task: Task) -> str:
@@ -193,8 +204,8 @@ def _full(notice: Notice, lead: str, *, facts: Sequence[tuple[str, str]]) -> Let
 
 def _what_next(notice: Notice, quick: Sequence[QuickAnswer]) -> Sequence[str]:
     checked = " It is checked first; if it is refused, you get another mail." if notice.task.spec.verifier else ""
-    confirm = ["A button opens a page that asks once more; opening it answers nothing."] if quick else []
-    personal = ["The links are yours alone: whoever has this mail can answer in your name."] if notice.link else []
+    confirm = [_CONFIRM] if quick else []
+    personal = [_PERSONAL] if notice.link else []
     expiry = f"Your answer goes straight to the program that waits for it.{checked} Without one the question expires."
     return [*confirm, expiry, *personal]
 

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from awaithumans.channels.email.letters import Letter
+from awaithumans.channels.email.letters import Letter, offering_replies
 from awaithumans.channels.email.rendering import as_html, as_text
 from awaithumans.channels.email.transports import Transport
 from awaithumans.errors import ConfigurationError
@@ -101,9 +101,10 @@ def written(
         id: its `Message-ID`.
         date: when it is sent.
         thread: the ids of the mails before it, oldest first.
-        reply_to: where replies go; by default where the sender says.
+        reply_to: where a reply is an answer; else replies go where the sender says.
         submitted: what `Auto-Submitted` says.
     """
+    letter = offering_replies(letter) if reply_to else letter
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
     message["To"] = Address(addr_spec=to)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from awaithumans.channels.email.letters import Letter
+from awaithumans.channels.email.letters import Button, Letter
 from awaithumans.display import Shown
 
 if TYPE_CHECKING:
@@ -49,9 +49,12 @@ def _blocks(letter: Letter) -> Iterator[list[str]]:
     yield [letter.payload_note] if letter.payload_note else []
     yield ["What it is about:", *_value(letter.payload)] if letter.payload else []
     yield ["The answer:", *_value(letter.response)] if letter.response else []
-    for button in letter.buttons:
-        yield [f"{button.label}: {button.url}" if button.kind == "open" else f"Answer “{button.label}”: {button.url}"]
+    yield [_link(button) for button in letter.buttons]
     yield list(letter.notes)
+
+
+def _link(button: Button) -> str:
+    return f"Answer “{button.label}”: {button.url}" if button.kind == "answer" else f"{button.label}: {button.url}"
 
 
 def _labelled(name: str, value: str) -> list[str]:

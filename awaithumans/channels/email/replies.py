@@ -99,7 +99,8 @@ _HEADER_BLOCK = re.compile(rf"[*\s]*({_FROM})\s*[:：].*")
 _HEADER_BLOCK_GOES_ON = re.compile(rf"[*\s]*({_OTHERS})\s*[:：].*")
 _SENT_FROM = re.compile(
     r"(Sent from|Sent with|Sent via|Get Outlook for|Gesendet (von|mit)|Von meinem|Envoyé (de|depuis|à partir)"
-    r"|Enviado (desde|do|de)|Inviato da|Verzonden (vanaf|met)|Skickat från|Sendt fra|Lähetetty|Wysłane z|Odesláno z)\b.{0,60}",
+    r"|Enviado (desde|do|de)|Inviato da|Verzonden (vanaf|met)|Skickat från|Sendt fra|Lähetetty"
+    r"|Wysłane z|Odesláno z)\b.{0,60}",
     re.IGNORECASE,
 )
 _LINES_OF_AN_ATTRIBUTION = 4
