@@ -26,7 +26,7 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,200}@[A-Za-z0-9.\[\]:-]{1,255}>")
 _UNFIT_FOR_AN_ID = re.compile(r"[^A-Za-z0-9-]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_LONGEST_DOMAIN_OF_AN_ID = 40
+_LONGEST_DOMAIN_OF_AN_ID = 30
 _MAX_REFERENCES = 10
 _RANDOM_LENGTH = 32
 

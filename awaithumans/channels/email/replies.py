@@ -165,17 +165,26 @@ def _begins_the_rest(lines: Sequence[str], place: int) -> bool:
 
 def _attribution(lines: Sequence[str], place: int) -> int:
     """Count the lines here that only say who wrote what is quoted below."""
-    for length in range(1, _LINES_OF_AN_ATTRIBUTION + 1):
-        if _says_who_wrote(" ".join(lines[place : place + length])):
+    line = lines[place]
+    if _looks_like_an_attribution(line) and _WROTE_LAST.search(line):
+        return 1
+    if _looks_like_an_attribution(line) and _ADDRESS.search(line) and _quoted_next(lines, place + 1):
+        return 1
+    return _wrapped_attribution(lines[place : place + _LINES_OF_AN_ATTRIBUTION]) if _ON.match(line) else 0
+
+
+def _wrapped_attribution(lines: Sequence[str]) -> int:
+    """Count the lines of `On … wrote:`, which may be broken anywhere.
+
+    A line before one is never part of it: it may be the writer's own.
+    """
+    for length, line in enumerate(lines, start=1):
+        if not line or (length > 1 and _ON.match(line)):
+            return 0
+        text = " ".join(lines[:length])
+        if _looks_like_an_attribution(text) and _WROTE.search(text):
             return length
-    names_somebody = _ADDRESS.search(lines[place]) and _looks_like_an_attribution(lines[place])
-    return 1 if names_somebody and _quoted_next(lines, place + 1) else 0
-
-
-def _says_who_wrote(text: str) -> bool:
-    if not _looks_like_an_attribution(text):
-        return False
-    return bool((_ON.match(text) and _WROTE.search(text)) or _WROTE_LAST.search(text))
+    return 0
 
 
 def _looks_like_an_attribution(text: str) -> bool:
