@@ -101,6 +101,8 @@ class Answers:
             await self._engine.act(asked.task.id, Submit(value=value, by=asked.actor(sender_of(reply))))
         except AwaitHumansError as error:
             asked = replace(asked, task=await self._engine.get(asked.task.id))
+            if _is_again(asked, value):
+                return ReplyOutcome.ANSWERED
             return await self._back(asked, reply, *_refusal(asked, error))
         return ReplyOutcome.ANSWERED
 

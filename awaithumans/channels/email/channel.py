@@ -120,7 +120,8 @@ class EmailChannel:
 
     async def aclose(self) -> None:
         """Close the connections of the senders' transports."""
-        for transport in dict.fromkeys(sender.transport for sender in self._senders.values()):
+        transports = {id(sender.transport): sender.transport for sender in self._senders.values()}
+        for transport in transports.values():
             if close := getattr(transport, "aclose", None):
                 await close()
 

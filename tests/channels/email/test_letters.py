@@ -170,7 +170,7 @@ def test_a_secret_answer_is_not_in_the_mail(secret: str) -> None:
 
 
 def test_who_may_not_see_the_task_any_more_does_not_read_the_answer() -> None:
-    assert letter("closed", answered(BEN, addressees=(BEN,))).response is None
+    assert letter("closed", answered(BEN, addressees=(BEN,), assignee=BEN)).response is None
 
 
 @pytest.mark.parametrize("event", ["closed", "reassigned"])

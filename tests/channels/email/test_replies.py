@@ -37,7 +37,8 @@ QUOTED = "\n> You are asked to decide.\n>\n>   Approve the refund?\n"
         "Yes",
         "Yes\n\n" + QUOTED,
         "Yes\n\nOn Mon, Jan 5, 2026 at 1:00 PM Acme <approvals@example.com> wrote:\n" + QUOTED,
-        "Yes\n\nOn Mon, Jan 5, 2026 at 1:00 PM Acme Approvals of the Long Name\n<approvals@example.com> wrote:\n" + QUOTED,
+        "Yes\n\nOn Mon, Jan 5, 2026 at 1:00 PM Acme Approvals of the Long Name\n<approvals@example.com> wrote:\n"
+        + QUOTED,
         "Yes\n\nOn 5. Jan 2026, at 13:00, Acme <approvals@example.com> wrote:\n\n" + QUOTED,
         "Yes\n\nAm Mo., 5. Jan. 2026 um 13:00 Uhr schrieb Acme <approvals@example.com>:\n" + QUOTED,
         "Yes\n\nLe lun. 5 janv. 2026 à 13:00, Acme <approvals@example.com> a écrit :\n" + QUOTED,
@@ -160,7 +161,7 @@ def test_where_it_was_sent_is_looked_up_in_every_header_that_says_so() -> None:
     assert addressed_to(read(raw)) == ["a@x.example", "b@x.example", "c@x.example", "reply+T@x.example"]
 
 
-@given(st.binary(max_size=400) | st.text(alphabet="<>div/ blockquote=\"\n:>-_OnFrom12@", max_size=400).map(str.encode))
+@given(st.binary(max_size=400) | st.text(alphabet='<>div/ blockquote="\n:>-_OnFrom12@', max_size=400).map(str.encode))
 def test_nothing_that_comes_in_breaks_the_reader(body: bytes) -> None:
     for head in (b"", b"Content-Type: text/html\n\n", b"From: \xff\nTo: <<@\nSubject: =?x?q?y?=\n\n"):
         mail = read(head + body)
@@ -169,7 +170,9 @@ def test_nothing_that_comes_in_breaks_the_reader(body: bytes) -> None:
         assert addressed_to(mail)
 
 
-@pytest.mark.parametrize("line", ["On 1" + " wrote" * 3_000 + ":", "-" * 20_000, "_ " * 9_000, "a@" * 9_000 + "1:", ">" * 19_000])
+@pytest.mark.parametrize(
+    "line", ["On 1" + " wrote" * 3_000 + ":", "-" * 20_000, "_ " * 9_000, "a@" * 9_000 + "1:", ">" * 19_000]
+)
 def test_a_hostile_reply_takes_no_longer_than_others(line: str) -> None:
     """Each expression looks at a line at most once, or at a short one."""
     began = time.process_time()
