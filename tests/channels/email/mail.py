@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any, cast
+from typing import Any
 
 import trustme
 from aiosmtpd.controller import Controller
@@ -31,7 +31,7 @@ CHOICE = {"type": "object", "properties": {"approve": {"type": "boolean"}}, "req
 
 def parsed(raw: bytes) -> EmailMessage:
     """Read a mail as the standard library does."""
-    return cast(EmailMessage, message_from_bytes(raw, policy=default))
+    return message_from_bytes(raw, policy=default)
 
 
 def text_of(mail: EmailMessage) -> str:
@@ -116,29 +116,29 @@ class _Handler:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]) -> Any:
+    async def handle_EHLO(self, server: Any, session: Any, envelope: Any, name: str, said: list[str]) -> Any:  # noqa: N802 - aiosmtpd looks for this name
         if not getattr(session, "counted", False):
             session.counted = True
             self._server.connections += 1
-        session.host_name = hostname
-        return responses
+        session.host_name = name
+        return said
 
-    async def handle_NOOP(self, server: Any, session: Any, envelope: Any, arg: str) -> str:
+    async def handle_NOOP(self, server: Any, session: Any, envelope: Any, arg: str) -> str:  # noqa: N802 - aiosmtpd looks for this name
         return await self._next("NOOP", server) or "250 OK"
 
-    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd looks for this name
         if reply := await self._next("MAIL", server):
             return reply
         envelope.mail_from = address
         return "250 OK"
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802 - aiosmtpd looks for this name
         if reply := await self._next("RCPT", server):
             return reply
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd looks for this name
         reply = await self._next("DATA", server)
         if reply and reply[0] in "45":
             return reply

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
 from html import unescape
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -41,8 +42,13 @@ class Office:
     def __post_init__(self) -> None:
         self.channel = self.world.engine.channels["email"]
 
-    async def asks(self, **changes: object) -> str:
-        given = {"notify": ["email"], "assign_to": {"email": "ana@example.com"}, "response_schema": CHOICE, **changes}
+    async def asks(self, **changes: Any) -> str:
+        given: dict[str, Any] = {
+            "notify": ["email"],
+            "assign_to": {"email": "ana@example.com"},
+            "response_schema": CHOICE,
+            **changes,
+        }
         task_id = await self.world.ask(self.client, **given)
         await self.settle()
         return task_id
@@ -323,7 +329,7 @@ async def test_a_reply_to_the_mail_before_a_refusal_is_asked_again(office: Offic
     ],
 )
 async def test_absence_notes_and_bounces_answer_nothing_and_get_no_answer(
-    office: Office, headers: dict[str, str]
+    office: Office, headers: dict[str, Any]
 ) -> None:
     task_id = await office.asks()
     for words in ("Yes", "I am away."):

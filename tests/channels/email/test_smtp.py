@@ -60,6 +60,10 @@ class TestSmtp(ChannelConformance):
         return ["", "ana", "a@b\r\nBcc: c@d", "Ana <ana@example.com>", "zoë@example.com", f"{'a' * 65}@example.com"]
 
     @pytest.fixture
+    def bad_identities(self) -> Sequence[str | None]:
+        return ["acme", "", "ACME"]
+
+    @pytest.fixture
     def dead_target(self, server: Server) -> str:
         server.will_say("RCPT", "550 5.1.1 nobody here")
         return "nobody@example.com"
@@ -187,7 +191,7 @@ def test_each_event_loop_has_connections_of_its_own(server: Server) -> None:
     ],
 )
 async def test_a_refusal_is_final_only_where_no_retry_can_help(
-    server: Server, command: str, reply: str, permanent: bool
+    server: Server, command: str, reply: str, *, permanent: bool
 ) -> None:
     server.will_say(command, reply)
     error = await refusal(server)

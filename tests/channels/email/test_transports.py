@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from awaithumans.channels.email import EmailChannel, Files, HttpApi, Sender
@@ -51,7 +52,7 @@ async def test_what_is_sent_again_replaces_the_file_and_nothing_else_is_left(tmp
     channel = EmailChannel(Sender(address="approvals@example.com", transport=Files(tmp_path)))
     for attempt in (1, 2):
         await channel.send(told(id="../../etc/passwd", attempt=attempt))
-    assert [path.name for path in tmp_path.iterdir()] == ["------etc-passwd.eml"]
+    assert [path.name async for path in anyio.Path(tmp_path).iterdir()] == ["------etc-passwd.eml"]
 
 
 # ── The host's own ────────────────────────────────────────────────────────────
@@ -171,7 +172,7 @@ async def test_a_retry_posts_the_same_bytes(receiver: Receiver) -> None:
     ],
 )
 async def test_a_status_says_whether_to_try_again(
-    receiver: Receiver, status: int, headers: list[str], permanent: bool, pause: float | None
+    receiver: Receiver, status: int, headers: list[str], *, permanent: bool, pause: float | None
 ) -> None:
     receiver.will_reply(status, *headers, body=b'{"message": "why"}')
     error = await refusal(receiver.url)
