@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from awaithumans.channels.email.letters import answering_back, clean
+from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
 from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
 from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, reply_address
 from awaithumans.channels.email.transports import Envelope
 from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotFoundError
-from awaithumans.forms import quick_answers
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock
 from awaithumans.routing import Recipient
@@ -183,8 +182,7 @@ def _chosen(task: Task, words: str) -> JsonObject | None:
     has to fit the response schema before it gets there.
     """
     said = _plain(words)
-    answers = quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [one.value for one in answers if said and said in {_plain(one.label), _plain(one.text)}]
+    meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
     return meant[0] if len(meant) == 1 else None
 
 

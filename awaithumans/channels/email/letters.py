@@ -95,9 +95,15 @@ def answering_back(task: Task, lead: str, *, link: str | None) -> Letter:
         question=_question(task),
         facts=[("Answer by", deadline_of(task))] if link else [],
         buttons=_buttons(link, None, quick),
-        words=[one.label for one in quick],
+        words=[one.label for one in answerable_by_word(task)] if link else [],
         notes=[_CONFIRM, _PERSONAL] if link else [_NOTHING_TO_DO],
     )
+
+
+def answerable_by_word(task: Task) -> list[QuickAnswer]:
+    """List the answers that a reply can be: those of a small choice, on what the mail shows in full."""
+    _, kept_out = _payload(task)
+    return [] if kept_out else _quick(task)
 
 
 def offering_replies(letter: Letter) -> Letter:
@@ -197,7 +203,7 @@ def _full(notice: Notice, lead: str, *, facts: Sequence[tuple[str, str]]) -> Let
         payload=payload,
         payload_note=note,
         buttons=_buttons(notice.link, notice.url, quick),
-        words=[one.label for one in quick],
+        words=[one.label for one in answerable_by_word(task)] if notice.link else [],
         notes=list(_what_next(notice, quick)),
     )
 

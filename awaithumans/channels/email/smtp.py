@@ -105,11 +105,14 @@ class Smtp:
 
     async def aclose(self) -> None:
         """Close the running loop's idle connections; harmless when repeated."""
-        for connection in self._pooled().idle:
-            with anyio.move_on_after(_FAREWELL_SECONDS), _delivery_errors_ignored():
-                await connection.client.quit()
-            connection.client.close()
-        self._pooled().idle.clear()
+        idle = self._pooled().idle
+        while idle:
+            client = idle.pop().client
+            try:
+                with anyio.move_on_after(_FAREWELL_SECONDS), _forgiving():
+                    await client.quit()
+            finally:
+                client.close()
 
     @asynccontextmanager
     async def _connected(self) -> AsyncGenerator[aiosmtplib.SMTP]:
@@ -141,7 +144,7 @@ class Smtp:
         while pool.idle:
             connection = pool.idle.pop()
             try:
-                with _delivery_errors_ignored():
+                with _forgiving():
                     await connection.client.noop()
                     return connection
             except BaseException:
@@ -175,7 +178,7 @@ class Smtp:
 
 
 @contextmanager
-def _delivery_errors_ignored() -> Generator[None]:
+def _forgiving() -> Generator[None]:
     """Go on where a connection that is not needed turns out to be dead."""
     import aiosmtplib
 

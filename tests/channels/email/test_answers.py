@@ -234,6 +234,14 @@ async def test_free_text_is_no_answer_to_a_longer_form_even_where_there_is_a_ver
     assert (await office.task(task_id)).answers == ()
 
 
+@pytest.mark.parametrize("hidden", [{"redact_payload": True}, {"payload": {str(n): "x" * 900 for n in range(50)}}])
+async def test_what_the_mail_does_not_show_is_answered_on_the_page_only(office: Office, hidden: dict[str, Any]) -> None:
+    task_id = await office.asks(**hidden)
+    assert "reply to this mail" not in text_of(office.mails[0])
+    assert await office.replies("Yes") is ReplyOutcome.UNCLEAR
+    assert (await office.task(task_id)).answers == ()
+
+
 async def test_a_form_with_more_than_one_word_to_say_is_not_answered_by_one(office: Office) -> None:
     schema = {"type": "object", "properties": {"approve": {"type": "boolean"}, "note": {"type": "string"}}}
     await office.asks(response_schema=schema)
