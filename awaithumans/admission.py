@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from awaithumans import schemas
 from awaithumans.documents import canonical, ensure_json, ensure_object
@@ -113,8 +113,15 @@ def admit_recipients(notify: Sequence[str], channels: Mapping[str, Channel]) -> 
         _admit_text("notify", entry, MAX_TEXT_LENGTH)
         recipient = entry_of(entry)
         channel = _channel("notify", recipient.channel, channels)
+        _admit_identity(channel, recipient.identity)
         if recipient.target != EVERYBODY:
             channel.check(recipient.target)
+
+
+def _admit_identity(channel: Channel, identity: str | None) -> None:
+    check: Callable[[str | None], None] | None = getattr(channel, "check_identity", None)
+    if check is not None:
+        check(identity)
 
 
 def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:

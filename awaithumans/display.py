@@ -1,4 +1,4 @@
-"""JSON as people read it: named pairs, lists and tables instead of braces."""
+"""What people read: named pairs, lists and tables instead of JSON, and times in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
 from awaithumans.types import JsonObject
@@ -17,6 +18,7 @@ _MAX_TABLE_ROWS = 500
 _LONG_TEXT = 120
 _LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}]{1,2000}", re.IGNORECASE | re.ASCII)
 _LOCAL_REF = "#/$defs/"
+_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,19 @@ def _is_long(value: object) -> bool:
 def raw_json(value: object) -> str:
     """Write a value as indented JSON."""
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def moment(at: datetime) -> str:
+    """Write a moment for people, in UTC."""
+    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+
+
+def span(duration: timedelta) -> str:
+    """Write how long something takes in its largest unit: `3 hours`."""
+    for name, unit in _UNITS:
+        if count := abs(duration) // unit:
+            return f"{count} {name}" + ("" if count == 1 else "s")
+    return "less than a minute"
 
 
 def humanised(name: str) -> str:

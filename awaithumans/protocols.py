@@ -293,6 +293,11 @@ class Channel(Protocol):
     `def address_of(self, human: Human) -> str | None`: the target that is this
     person, or None. Then `notify` may name the channel alone.
 
+    One with several senders has a `def check_identity(self, identity: str | None)`:
+    it raises `InvalidRoutingError` for a `notify` entry with an identity (what
+    stands behind the plus) that it does not have, or None for an entry without
+    one where it needs one.
+
     One that needs the engine has a `def bind(self, engine)`, called by each
     `Engine` that is made with it. One to which something can be sent is also
     `Receiving`.

@@ -63,6 +63,7 @@ STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
 EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
 LIBRARIES = {
+    "aiosmtplib": {"channels"},
     "a2wsgi": {"web"},
     "aiohttp": {"channels"},
     "alembic": {"stores"},
@@ -71,7 +72,7 @@ LIBRARIES = {
     "httpx": {"adapters"},  # what langgraph_sdk raises
     "httpx2": {"client", "remote", "channels"},
     "hypothesis": {"testing"},
-    "jinja2": {"web"},
+    "jinja2": {"channels", "web"},
     "jsonschema_rs": {"schemas"},
     "langchain_core": {"adapters"},
     "langgraph": {"adapters"},

@@ -9,8 +9,6 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import SOCK_STREAM
 from typing import TYPE_CHECKING, TypeAlias
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import anyio
 import anyio.lowlevel
 
+from awaithumans.channels.pauses import retry_after
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
@@ -34,7 +33,6 @@ else:
     AsyncNetworkBackend = object
 
 MAX_URL_LENGTH = 2_048
-MAX_RETRY_AFTER_SECONDS = 24 * 60 * 60
 MAX_RESPONSE_BYTES = 64 * 1024
 
 _DRAIN_SECONDS = 1.0
@@ -181,7 +179,7 @@ class WebhookChannel:
         status = response.status
         if status // 100 == 2:  # noqa: PLR2004 - the class of success
             return
-        pause = _retry_after(response.headers, self._clock.now()) if status in _HTTP_ASKING_TO_WAIT else None
+        pause = retry_after(response.headers, self._clock.now()) if status in _HTTP_ASKING_TO_WAIT else None
         raise DeliveryError(f"HTTP {status}", permanent=status == _HTTP_GONE, retry_after=pause)
 
     def _opened(self) -> AsyncConnectionPool:
@@ -240,22 +238,6 @@ async def _drain(response: Response) -> None:
                         break
     except (NetworkError, ProtocolError) as error:
         _log.debug("the response was cut off: %s", error)
-
-
-def _retry_after(headers: Iterable[tuple[bytes, bytes]], now: datetime) -> float | None:
-    found = [value.decode("latin-1").strip() for name, value in headers if name.lower() == b"retry-after"]
-    if not found:
-        return None
-    try:
-        seconds = float(found[0]) if found[0].isdigit() else (_http_date(found[0]) - now).total_seconds()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
-
-
-def _http_date(text: str) -> datetime:
-    moment = parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 # ── Where it may go ───────────────────────────────────────────────────────────

@@ -64,6 +64,10 @@ _OUTCOME: dict[str, Any] = {
 }
 
 
+def _let_pass(identity: str | None) -> None:
+    """Do what a channel does that has no `check_identity`."""
+
+
 class ChannelConformance(Promises, of="Channel"):
     """What every channel must hold to; subclass it and override the fixtures.
 
@@ -90,6 +94,11 @@ class ChannelConformance(Promises, of="Channel"):
     @pytest.fixture
     def bad_targets(self) -> Sequence[str]:
         """Give targets outside the channel's grammar."""
+        return ()
+
+    @pytest.fixture
+    def bad_identities(self) -> Sequence[str | None]:
+        """Give senders that the channel does not have; None where one has to be named."""
         return ()
 
     @pytest.fixture
@@ -130,6 +139,15 @@ class ChannelConformance(Promises, of="Channel"):
         for bad in bad_targets:
             with pytest.raises(InvalidRoutingError):
                 channel.check(bad)
+
+    async def test_a_sender_that_there_is_not_is_refused(
+        self, channel: Channel, bad_identities: Sequence[str | None]
+    ) -> None:
+        """`check_identity` raises `InvalidRoutingError`, so that creating the task fails."""
+        check: Callable[[str | None], None] = getattr(channel, "check_identity", _let_pass)
+        for bad in bad_identities:
+            with pytest.raises(InvalidRoutingError):
+                check(bad)
 
     async def test_a_channel_for_programs_says_so_and_hears_only_of_the_end(self, channel: Channel) -> None:
         """`for_agents` is what lets `callback_url` name it, and keeps all else from it."""

@@ -15,6 +15,7 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans.display import moment
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
 from awaithumans.forms import QuickAnswer, prefilled, quick_answers
@@ -24,7 +25,7 @@ from awaithumans.web import csrf
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import Frame, moment, redirected, rendered
+from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormRefusedError, Review, send_answer
 from awaithumans.web.seats import permitted_wait

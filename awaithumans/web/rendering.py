@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans.display import moment, span
 from awaithumans.web.assets import ASSETS
 from awaithumans.web.mount import url
 
@@ -26,7 +26,6 @@ _HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Cookie, Authorization",
 }
-_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +73,6 @@ def redirected(address: str) -> Response:
     """Answer a form that was accepted: go on there, by GET."""
     headers = {"Location": address, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     return Response(status_code=303, headers=headers)
-
-
-def moment(at: datetime) -> str:
-    """Write a moment for people, in UTC."""
-    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
-
-
-def span(duration: timedelta) -> str:
-    """Write how long something takes in its largest unit: `3 hours`."""
-    for name, unit in _UNITS:
-        if count := abs(duration) // unit:
-            return f"{count} {name}" + ("" if count == 1 else "s")
-    return "less than a minute"
 
 
 def _static(request: Request, name: str) -> str:

@@ -28,7 +28,8 @@ from cryptography.x509.oid import NameOID
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from awaithumans.channels import webhook
-from awaithumans.channels.webhook import MAX_RETRY_AFTER_SECONDS, WebhookChannel
+from awaithumans.channels.pauses import MAX_RETRY_AFTER_SECONDS
+from awaithumans.channels.webhook import WebhookChannel
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Channel, DeliveryError
 from awaithumans.signing import KeyRing, WebhookKey, verify_signature
