@@ -55,8 +55,22 @@ def content_of(spec: TaskSpec) -> dict[str, object]:
 
 
 def authority_of(spec: TaskSpec) -> dict[str, object]:
-    """Give whose answer counts: who is asked, and who checks what they answer."""
-    return {"assign_to": spec.assign_to, "verifier": dict(spec.verifier) if spec.verifier else None}
+    """Give whose answer counts: who is asked, and who checks what they answer.
+
+    Neither the order of addresses counts, which a set has anew in each process, nor letter case where it means nothing.
+    """
+    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider.strip().lower()} if spec.verifier else None
+    return {"assign_to": _people(spec.assign_to), "verifier": verifier}
+
+
+def _people(assign_to: JsonObject | None) -> JsonObject | None:
+    match assign_to:
+        case {"email": str(address)}:
+            return {**assign_to, "email": address.lower()}
+        case {"emails": [*addresses]}:
+            return {**assign_to, "emails": sorted({str(address).lower() for address in addresses})}
+        case _:
+            return assign_to
 
 
 def _admit_texts(spec: TaskSpec) -> None:
