@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from awaithumans import schemas
 from awaithumans.documents import canonical, ensure_json, ensure_object
@@ -64,13 +65,12 @@ def authority_of(spec: TaskSpec) -> dict[str, object]:
 
 
 def _people(assign_to: JsonObject | None) -> JsonObject | None:
-    match assign_to:
-        case {"email": str(address)}:
-            return {**assign_to, "email": address.lower()}
-        case {"emails": [*addresses]}:
-            return {**assign_to, "emails": sorted({str(address).lower() for address in addresses})}
-        case _:
-            return assign_to
+    people = dict(assign_to or {})
+    if isinstance(address := people.get("email"), str):
+        people["email"] = address.lower()
+    if isinstance(addresses := people.get("emails"), list):
+        people["emails"] = sorted({str(address).lower() for address in cast("list[object]", addresses)})
+    return people or None
 
 
 def _admit_texts(spec: TaskSpec) -> None:
