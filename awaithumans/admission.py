@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 from awaithumans import schemas
 from awaithumans.documents import canonical, ensure_json, ensure_object
@@ -57,8 +58,21 @@ def content_of(spec: TaskSpec) -> dict[str, object]:
 
 
 def authority_of(spec: TaskSpec) -> dict[str, object]:
-    """Give whose answer counts: who is asked, and who checks what they answer."""
-    return {"assign_to": spec.assign_to, "verifier": dict(spec.verifier) if spec.verifier else None}
+    """Give whose answer counts: who is asked, and who checks what they answer.
+
+    Neither the order of addresses counts, which a set has anew in each process, nor letter case where it means nothing.
+    """
+    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider.strip().lower()} if spec.verifier else None
+    return {"assign_to": _people(spec.assign_to), "verifier": verifier}
+
+
+def _people(assign_to: JsonObject | None) -> JsonObject | None:
+    people = dict(assign_to or {})
+    if isinstance(address := people.get("email"), str):
+        people["email"] = address.lower()
+    if isinstance(addresses := people.get("emails"), list):
+        people["emails"] = sorted({str(address).lower() for address in cast("list[object]", addresses)})
+    return people or None
 
 
 def _admit_texts(spec: TaskSpec) -> None:

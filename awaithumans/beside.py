@@ -16,10 +16,12 @@ async def beside(work: Callable[[Unpack[ArgsT]], Coroutine[Any, Any, object]], *
     """Run `work` while the block runs, and cancel it behind the block.
 
     What the block raises comes out as it is, not wrapped in a group. The
-    caller's own task is not cancelled for it: anyio would take a cancellation
-    by asyncio, such as Ctrl-C, that comes in the same moment for its own.
+    caller's own task is not cancelled for it, nor is a cancellation taken
+    through the group: anyio would take one by asyncio, such as Ctrl-C, that
+    comes in the same moment as one of its own, or as a deadline in the block,
+    for its own.
     """
-    failure: Exception | None = None
+    failure: BaseException | None = None
     ending = anyio.CancelScope()
 
     async def run() -> None:
@@ -30,7 +32,7 @@ async def beside(work: Callable[[Unpack[ArgsT]], Coroutine[Any, Any, object]], *
         group.start_soon(run)
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - raised below, outside the group that would wrap it
+        except (Exception, anyio.get_cancelled_exc_class()) as error:  # noqa: BLE001 - raised below, outside the group
             failure = error
         finally:
             ending.cancel()

@@ -77,3 +77,23 @@ def test_a_cancellation_by_asyncio_is_not_lost_whenever_it_comes(step: int):
         return run.cancelled()
 
     assert asyncio.run(cancelled_at_the_step())
+
+
+def test_a_cancellation_by_asyncio_is_not_lost_with_a_deadline_of_the_block():
+    """Both come in one step of the event loop, which makes one exception of them."""
+
+    async def program() -> None:
+        loop, run = asyncio.get_running_loop(), asyncio.current_task()
+        assert run
+        async with beside(Lasting().work):
+            with anyio.CancelScope() as pause:
+                loop.call_soon(pause.cancel)
+                loop.call_soon(run.cancel)
+                await anyio.sleep_forever()
+
+    async def cancelled() -> bool:
+        run = asyncio.create_task(program())
+        await asyncio.wait([run], timeout=5)
+        return run.cancelled()
+
+    assert asyncio.run(cancelled())

@@ -220,6 +220,16 @@ class TestArguments:
         assert len({derived_key(build_spec(**QUESTION, **way)) for way in ways}) == len(ways)
         assert derived_key(build_spec(**QUESTION, notify=["console:"])) == derived_key(build_spec(**QUESTION))
 
+    async def test_the_derived_key_does_not_depend_on_how_the_same_authority_is_written(self):
+        """Or a restarted agent would ask twice: a set of addresses has another order in each process."""
+        ana, ben = "ana@example.com", "ben@example.com"
+        rules = VerifierConfig(provider="rules", instructions="Be strict.")
+        same: list[dict[str, Any]] = [
+            {"assign_to": [ana, ben], "verifier": rules},
+            {"assign_to": [ben, "Ana@Example.com"], "verifier": rules.model_copy(update={"provider": "Rules "})},
+        ]
+        assert len({derived_key(build_spec(**QUESTION, **way)) for way in same}) == 1
+
     async def test_without_an_engine_the_error_says_what_to_do(self, monkeypatch):
         monkeypatch.delenv("AWAITHUMANS_URL", raising=False)
         monkeypatch.setattr(sys, "stdin", io.StringIO())

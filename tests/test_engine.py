@@ -737,6 +737,17 @@ class TestConfiguration:
         await engine.reassign(task.id, [Human(id="boss@example.com")], by=OPERATOR)
         assert (await engine.create(spec)).id == task.id
 
+    async def test_the_same_people_in_another_order_are_the_same(self, clock):
+        """The order of a set of addresses is another one after a restart."""
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        spec = a_question(assign_to={"emails": ["ana@example.com", "ben@example.com"]})
+        task = await engine.create(spec)
+        for same in (["ben@example.com", "ana@example.com"], ["Ana@Example.com", "ben@example.com"]):
+            assert (await engine.create(replace(spec, assign_to={"emails": same}))).id == task.id
+        for other in (["ana@example.com"], ["ana@example.com", "ben@example.com", "eve@example.com"]):
+            with pytest.raises(IdempotencyConflictError):
+                await engine.create(replace(spec, assign_to={"emails": other}))
+
     async def test_two_channels_may_not_have_one_name(self):
         """The other one would silently tell nobody."""
         with pytest.raises(ConfigurationError, match="two channels 'test'"):

@@ -9,6 +9,8 @@ payment for each order, however often the program was killed. Another order is
 another refund:
 
     python docs/examples/langgraph_refund.py A-1002
+
+Needs `pip install 'awaithumans[langgraph]' langgraph-checkpoint-sqlite uvicorn`.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Driver:
         self._outcomes = Outcomes(engine, meanwhile or partial(waiting_at, engine))
         self._ran = False
         self._stopped_at = ""
-        """The checkpoint at which this driver's last run ended."""
+        """The checkpoint at which this driver's last run ended, with no interrupt."""
         self._resumed: set[str] = set()
         """Tasks whose answers this driver has resumed nodes with."""
         self._given_up: set[str] = set()
@@ -159,7 +159,7 @@ class Driver:
                     await collect_raised(self._engine, after, error)
             raise
         position = await self._thread.read()
-        self._stopped_at = position.checkpoint
+        self._stopped_at = "" if position.pending else position.checkpoint
         await self._take_over(position)
         if position.failed and position.next and not position.pending:
             raise ConfigurationError(

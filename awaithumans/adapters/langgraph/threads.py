@@ -58,7 +58,7 @@ class Position:
     before the step itself is saved, leaves a turn that is not finished.
     """
     before: tuple[str, ...] = ()
-    """Those of them that the graph has a breakpoint before, or in a subgraph, if none of them has begun."""
+    """Those of them that the graph has a breakpoint before, if none has begun; or in a subgraph, if unfinished."""
     behind: tuple[str, ...] = ()
     """The nodes of the step before that the graph has a breakpoint behind, if the next step has not begun."""
 
@@ -174,7 +174,7 @@ class LocalThread:
             failed_at=_distinct(failed),
             outcome_at=_distinct(task for task in failed if OUTCOME_ERROR.search(str(task.error))),
             next=tuple(task.name for task in state.tasks),
-            before=() if begun else self._before(state),
+            before=self._before(state, begun=begun),
             behind=() if begun else await self._behind(state),
         )
 
@@ -231,13 +231,13 @@ class LocalThread:
         found = self._graph.aget_state_history(self._reading, filter=only, limit=1)
         return [state async for state in found]
 
-    def _before(self, state: StateSnapshot) -> tuple[str, ...]:
+    def _before(self, state: StateSnapshot, *, begun: bool) -> tuple[str, ...]:
         inner = {
             name.partition("|")[0]
             for name, subgraph in self._graph.get_subgraphs(recurse=True)
             if subgraph.interrupt_before_nodes or subgraph.interrupt_after_nodes
         }
-        marked = _named(state.next, self.graph.interrupt_before_nodes)
+        marked = () if begun else _named(state.next, self.graph.interrupt_before_nodes)
         return tuple(node for node in state.next if node in marked or node in inner)
 
     async def _behind(self, state: StateSnapshot) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
     uvicorn docs.examples.langgraph_app.app:app
 
+Needs `pip install 'awaithumans[langgraph]' langgraph-checkpoint-sqlite fastapi uvicorn`.
+
 Begin a refund, and open the link that this prints:
 
     python docs/examples/langgraph_app/kickoff.py A-1001

@@ -8,7 +8,8 @@ and in another terminal, with the orders that a refund is asked for:
     python docs/examples/langgraph_server/ask_people.py A-1001 A-1002
 
 Open the printed link and answer. Stop either of the two while a question
-waits, and start it again: the question is still there.
+waits, and start it again: the question is still there. Leave the orders out
+then, since each start begins a refund for every order it is given.
 """
 
 from __future__ import annotations

@@ -78,6 +78,15 @@ async def test_a_gate_inside_a_subgraph_holds(graphs: Graphs, people: People, en
         assert (await driven.result()).values["log"] == ["plan", "pay"]
 
 
+async def test_a_gate_inside_a_subgraph_holds_beside_a_branch_that_has_run(graphs: Graphs, engine: Engine):
+    graph = graphs.compiled(
+        {"inner": gated(graphs, saver=True, interrupt_before=["pay"]), "beside": graphs.saying("beside")}
+    )
+    for _ in range(2):
+        assert (await drive_human_loop(graph, config=thread(), input_state={}, engine=engine)).next == ("inner",)
+    assert graphs.runs == {"plan": 1, "beside": 1}
+
+
 async def test_a_sweep_passes_no_gate(graphs: Graphs, people: People, engine: Engine):
     drive = partial(drive_human_loop, gated(graphs, interrupt_before=["pay"]), config=thread(), engine=engine)
     async with driving(partial(drive, input_state={}, on_breakpoint=ASKING)):
