@@ -34,7 +34,17 @@ from awaithumans.following import GOOD_FOR, PAUSE, Course
 from awaithumans.forms import form_from_schema, validate_response
 from awaithumans.leases import Leases
 from awaithumans.origins import read_origin
-from awaithumans.protocols import Channel, Clock, Directory, Joinable, KeepsRecords, Store, TaskEngine, Verifier
+from awaithumans.protocols import (
+    Channel,
+    Clock,
+    Directory,
+    Joinable,
+    KeepsRecords,
+    Records,
+    Store,
+    TaskEngine,
+    Verifier,
+)
 from awaithumans.records import MemoryRecords
 from awaithumans.routing import AddressDirectory, addresses_of, entry_of, recipients_of
 from awaithumans.runner import Runner
@@ -151,9 +161,9 @@ class Engine(TaskEngine):
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, and lots
-        records = store.records if isinstance(store, KeepsRecords) else MemoryRecords()
-        self._leases = Leases(records, self.clock)
-        self._assignment = Assignment(store, records, self.clock, self._rng)
+        self._records_here = MemoryRecords()
+        self._leases = Leases(self.records, self.clock)
+        self._assignment = Assignment(store, self.records, self.clock, self._rng)
         self._hub = Hub()
         self._runner = Runner(
             store=store,
@@ -196,6 +206,11 @@ class Engine(TaskEngine):
         async with self._background.run():
             with AMBIENT_ENGINE.surrounding(self):
                 yield self
+
+    @property
+    def records(self) -> Records:
+        """Give the store's records; where it keeps none, some in this process's memory."""
+        return self.store.records if isinstance(self.store, KeepsRecords) else self._records_here
 
     @property
     def home(self) -> Home | None:

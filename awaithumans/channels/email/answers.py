@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,9 +10,8 @@ from email.message import EmailMessage, Message
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import anyio
-
 from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean
+from awaithumans.channels.email.mails_back import MailsBack
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
 from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
 from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, reply_address
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from awaithumans.engine import Engine
 
 CHANNEL = "email"
-ANSWERED_BACK_AN_HOUR = 3
-_HOUR = 3_600
-_GIVE_BACK_SECONDS = 5
 _ENDING = ".!, \t\n"
 
 
@@ -54,6 +49,7 @@ class Answers:
         self._engine = engine
         self._senders = senders
         self._clock = clock
+        self._mails_back = MailsBack(engine)
 
     async def take(self, message: bytes | EmailMessage) -> ReplyOutcome:
         """Take one mail; see `EmailChannel.receive_reply`."""
@@ -107,25 +103,9 @@ class Answers:
 
     async def _back(self, asked: _Asked, reply: Message, outcome: ReplyOutcome, lead: str) -> ReplyOutcome:
         """Say what came of a reply, to the person it stands for; once, and not for ever to a program."""
-        letter_id = hashlib.sha256(f"{asked.name}/{_identity(reply)}".encode()).hexdigest()[:32]
-        holder = secrets.token_hex(16)
-        if not await self._engine.lease(f"email-reply/{letter_id}", holder=holder, seconds=_HOUR):
-            return outcome
-        try:
-            if await self._may_write(asked, holder):
-                await self._send(asked, reply, lead, letter_id)
-        except BaseException:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(_GIVE_BACK_SECONDS):
-                await self._engine.lease(f"email-reply/{letter_id}", holder=holder, seconds=0)
-            raise
+        letter_id = _digest(f"{asked.name}/{_identity(reply)}")
+        await self._mails_back.send(asked.name, letter_id, lambda: self._send(asked, reply, lead, letter_id))
         return outcome
-
-    async def _may_write(self, asked: _Asked, holder: str) -> bool:
-        """Tell whether there were few mails back within the hour: two programs would answer each other for ever."""
-        for number in range(ANSWERED_BACK_AN_HOUR):
-            if await self._engine.lease(f"email-back/{asked.name}/{number}", holder=holder, seconds=_HOUR):
-                return True
-        return False
 
     async def _send(self, asked: _Asked, reply: Message, lead: str, letter_id: str) -> None:
         task, sender = asked.task, asked.sender
@@ -164,8 +144,8 @@ class _Asked:
 
     @property
     def name(self) -> str:
-        """Name the address that was written to, for leases."""
-        return f"{self.task.id}/{self.token.mac.hex()}"
+        """Name the address that was written to; nobody can tell it from its name."""
+        return _digest(f"{self.task.id}/{self.token.mac.hex()}")
 
     def actor(self, claimed: str) -> Actor:
         """Make who answers; an address in `From` that is not the person's stands in the trail."""
@@ -200,6 +180,10 @@ def _is_again(asked: _Asked, value: JsonObject) -> bool:
         and answer.by.human.addresses & asked.human.addresses
         for answer in asked.task.answers
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _identity(reply: Message) -> str:

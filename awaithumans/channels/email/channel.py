@@ -112,7 +112,13 @@ class EmailChannel:
         with the link, if there still is something to answer. Programs, mailing
         lists and unknown addresses get none.
 
-        Raises `DeliveryError`, and what the store raises: then hand it in again.
+        That mail goes once, also if the reply comes to several processes at the
+        same time, and three at most for one reply address within an hour. If a
+        process ends while it sends it, it goes again when the reply comes
+        again, with the same `Message-ID`.
+
+        Raises `DeliveryError`, `LeaseLostError`, and what the store raises:
+        then hand it in again.
         """
         if self._engine is None:
             raise ConfigurationError("the channel has no engine yet", hint="Pass it as Engine(channels=[...]).")

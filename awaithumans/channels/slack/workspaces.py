@@ -225,7 +225,7 @@ class Workspaces:
 
     @property
     def _records(self) -> Records:
-        return cast("KeepsRecords", self._bound.store).records
+        return self._bound.records
 
     @property
     def _keys(self) -> KeyRing:

@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any
 
+import anyio
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
@@ -74,8 +75,13 @@ class Inbox:
     mails: list[EmailMessage] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
     failures: deque[Exception] = field(default_factory=deque)
+    hangs: anyio.Event | None = None
+    """Where there is one, mails get stuck, and it is set once one did."""
 
     async def __call__(self, message: EmailMessage, envelope: Envelope, /) -> None:
+        if self.hangs:
+            self.hangs.set()
+            await anyio.sleep_forever()
         if self.failures:
             raise self.failures.popleft()
         self.mails.append(parsed(message.as_bytes()))

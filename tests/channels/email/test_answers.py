@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
+from functools import partial
 from html import unescape
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 import pytest
 
-from awaithumans.channels.email import EmailChannel, ReplyOutcome, Sender
+from awaithumans.channels.email import EmailChannel, ReplyOutcome, Sender, mails_back
+from awaithumans.channels.email.tokens import read_reply_address
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Actor, Query, Task, TaskStatus
 from tests.channels.email.mail import CHOICE, Inbox, html_of, text_of
-from tests.web.world import BOB, HOST, OLGA, World, hidden_token
+from tests.web.world import BOB, HOST, OLGA, SECRET, World, hidden_token
 
 pytestmark = pytest.mark.anyio
 
@@ -380,6 +383,75 @@ async def test_a_mail_back_that_cannot_be_sent_is_sent_when_the_reply_comes_agai
     office.inbox.failures.append(DeliveryError("busy"))
     with pytest.raises(DeliveryError):
         await office.replies("Hm", to=first)
+    assert await office.replies("Hm", to=first) is ReplyOutcome.UNCLEAR
+    assert len(office.mails) == 2
+
+
+async def test_replies_that_come_to_several_processes_at_once_are_answered_by_one_mail(office: Office) -> None:
+    await office.asks()
+    first = office.mails[0]
+    other = copy(office)
+    other.channel = office.inbox.channel(replies="reply@example.com")
+    Engine(
+        office.world.store,
+        channels=[other.channel],
+        directory=office.world.directory,
+        secret=SECRET,
+        public_url=HOST,
+        background=False,
+    )
+    async with anyio.create_task_group() as group:
+        for place in (office, other, office, other):
+            group.start_soon(partial(place.replies, "Hm", to=first))
+    assert len(office.mails) == 2
+
+
+async def test_of_many_unclear_replies_at_once_three_are_answered(office: Office) -> None:
+    await office.asks()
+    first = office.mails[0]
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(partial(office.replies, "Hm", to=first, Message_ID=f"<{number}@ana.example>"))
+    assert len(office.mails) == 4
+
+
+async def test_an_hour_later_replies_are_answered_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    await office.asks(timeout_seconds=86_400)
+    first = office.mails[0]
+    for number in range(4):
+        await office.replies("Hm", to=first, Message_ID=f"<{number}@ana.example>")
+    assert len(office.mails) == 4
+    later = office.world.engine.clock.now() + timedelta(minutes=61)
+    monkeypatch.setattr(office.world.engine.clock, "now", lambda: later)
+    await office.replies("Hm", to=first, Message_ID="<5@ana.example>")
+    assert len(office.mails) == 5
+    records = await office.world.engine.records.find(mails_back.KIND)
+    assert [len(cast("list[object]", record.document["mails"])) for record in records] == [1], (
+        "what is old is forgotten"
+    )
+
+
+async def test_what_is_kept_of_mails_back_opens_no_reply_address(office: Office) -> None:
+    task_id = await office.asks()
+    await office.replies("Hm")
+    token = read_reply_address(str(office.mails[0]["Reply-To"]))
+    assert token
+    (record,) = await office.world.engine.records.find(mails_back.KIND)
+    assert token.mac.hex() not in str(record)
+    assert task_id not in str(record)
+
+
+async def test_a_mail_back_that_was_cut_off_is_sent_when_the_reply_comes_again(office: Office) -> None:
+    await office.asks()
+    first = office.mails[0]
+    office.inbox.hangs = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(office.replies, "Hm", to=first))
+        with anyio.fail_after(20):
+            await office.inbox.hangs.wait()
+        group.cancel_scope.cancel()
+    assert len(office.mails) == 1
+    office.inbox.hangs = None
     assert await office.replies("Hm", to=first) is ReplyOutcome.UNCLEAR
     assert len(office.mails) == 2
 
