@@ -150,7 +150,9 @@ class TestDelivery:
 
     async def test_tells_before_the_answer_and_hands_the_receipt_on(self, clock):
         channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock, public_url="https://app.example/humans/")
+        engine = Engine(
+            MemoryStore(), channels=[channel], clock=clock, background=False, public_url="https://app.example/humans/"
+        )
         task = await engine.create(a_question(notify=("test:ana",)))
         await engine.tick()
         await engine.submit(task.id, YES, by=ANA)
@@ -163,7 +165,7 @@ class TestDelivery:
 
     async def test_a_channel_alone_tells_those_asked_and_those_it_is_handed_on_to(self, clock):
         channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         to_two = {"emails": ["ana@example.com", "ben@example.com"]}
         task = await engine.create(a_question(notify=("test",), assign_to=to_two))
         await engine.tick()
@@ -179,7 +181,7 @@ class TestDelivery:
 
     async def test_who_hands_a_task_on_may_name_more_whom_to_tell(self, clock):
         channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         task = await engine.create(a_question())
         cleo = Human(id="cleo@example.com")
         await engine.act(task.id, Reassign(to=(cleo,), by=AGENT, notify=("test", "test:#room")))
@@ -191,7 +193,7 @@ class TestDelivery:
 
     @pytest.mark.parametrize("entry", ["", "nowhere:ana", "test: ", "nowhere"])
     async def test_but_nobody_whom_no_channel_reaches(self, clock, entry):
-        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock)
+        engine = Engine(MemoryStore(), channels=[RecordingChannel()], clock=clock, background=False)
         task = await engine.create(a_question())
         with pytest.raises(InvalidRoutingError):
             await engine.act(task.id, Reassign(to=(Human(id="cleo"),), by=AGENT, notify=(entry,)))
@@ -200,7 +202,12 @@ class TestDelivery:
     async def test_whom_a_notice_reaches_gets_a_link_for_as_long_as_they_may_answer(self, clock):
         channel = RecordingChannel()
         engine = Engine(
-            MemoryStore(), channels=[channel], clock=clock, secret="s" * 32, public_url="https://app.example/humans"
+            MemoryStore(),
+            channels=[channel],
+            clock=clock,
+            background=False,
+            secret="s" * 32,
+            public_url="https://app.example/humans",
         )
         to_ana = {"email": "ana@example.com"}
         notify = ("test:ana@example.com", "test:ben@example.com", "test:#room")
@@ -217,7 +224,7 @@ class TestDelivery:
 
     async def test_retries_and_never_lets_closed_overtake_opened(self, clock):
         channel = RecordingChannel(failures=[DeliveryError("busy", retry_after=100)])
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock, rng=Random(1))
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False, rng=Random(1))
         task = await engine.create(a_question(notify=("test:ana",)))
         await engine.tick()
         assert channel.sent == []
@@ -259,7 +266,7 @@ class TestDelivery:
                 return await super().send(notice)
 
         channel = Dead()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         task = await engine.create(a_question(notify=("test:dead", "test:ana")))
         await engine.tick()
         assert [notice.target for notice in channel.sent] == ["ana"]
@@ -282,7 +289,7 @@ class TestDelivery:
 
     async def test_shows_no_channel_a_redacted_payload(self, clock):
         channel = RecordingChannel()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         await engine.create(a_question(notify=("test:ana",), redact_payload=True))
         await engine.tick()
         assert channel.sent[0].task.spec.payload == {}
@@ -294,7 +301,7 @@ class TestDelivery:
                 return {"ts": 1}
 
         channel = Odd()
-        engine = Engine(MemoryStore(), channels=[channel], clock=clock)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False)
         await engine.create(a_question(notify=("test:ana",)))
         await engine.tick()
         await clock.advance(100)
@@ -305,7 +312,7 @@ class TestDelivery:
     async def test_redacts_only_when_everybody_has_been_told(self, clock):
         webhook = RecordingChannel("webhook", for_agents=True)
         people = RecordingChannel("test", failures=[None, DeliveryError("busy", retry_after=60)])
-        engine = Engine(MemoryStore(), channels=[webhook, people], clock=clock)
+        engine = Engine(MemoryStore(), channels=[webhook, people], clock=clock, background=False)
         spec = a_question(callback_url="https://agent.example", notify=("test:ana",), redact_response_after_submit=True)
         task = await engine.create(spec)
         await engine.tick()
@@ -323,7 +330,7 @@ class TestDelivery:
 
     async def test_erases_nothing_that_a_program_was_only_told_to_fetch(self, clock):
         queue = RecordingChannel("queue", for_agents=True)
-        engine = Engine(MemoryStore(), channels=[queue], clock=clock)
+        engine = Engine(MemoryStore(), channels=[queue], clock=clock, background=False)
         task = await answered(engine, a_question(callback_url="queue:refunds", redact_response_after_submit=True))
         await engine.tick()
         assert [notice.event for notice in queue.sent] == ["closed"]
@@ -332,7 +339,7 @@ class TestDelivery:
     @pytest.mark.parametrize("routing", [{"callback_url": "queue+blue:refunds"}, {"notify": ("queue+blue:refunds",)}])
     async def test_a_program_hears_only_of_the_end_from_whichever_channel_is_for_programs(self, clock, routing):
         queue = RecordingChannel("queue", for_agents=True)
-        engine = Engine(MemoryStore(), channels=[queue], clock=clock)
+        engine = Engine(MemoryStore(), channels=[queue], clock=clock, background=False)
         task = await engine.create(a_question(**routing))
         await engine.tick()
         assert queue.tried == []
@@ -343,7 +350,7 @@ class TestDelivery:
 
     async def test_is_done_by_another_process_when_the_first_dies(self, clock):
         store, channel = MemoryStore(), RecordingChannel()
-        engine = Engine(store, channels=[channel], clock=clock)
+        engine = Engine(store, channels=[channel], clock=clock, background=False)
         await engine.create(a_question(notify=("test:ana",)))
         leased = await store.lease(clock.now(), clock.now() + timedelta(seconds=60), 10)
         assert len(leased.deliveries) == 1
