@@ -38,12 +38,12 @@ _ShortText = Annotated[StrictStr, Field(max_length=MAX_TEXT_LENGTH)]
 _Object = dict[str, object]
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Take `60.0` for `60`: to JSON Schema, and to some writers of JSON, they are one number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+_Whole = Annotated[StrictInt, BeforeValidator(whole)]
 
 
 class CreateBody(BaseModel):

@@ -353,6 +353,8 @@ def _narrow(create: dict[str, Json], engine: Engine) -> None:
     create["timeout_seconds"] |= {"minimum": MIN_TIMEOUT_SECONDS, "maximum": MAX_TIMEOUT_SECONDS}
     for name in ("task", "idempotency_key"):
         create[name]["pattern"] = _WITHOUT_NUL
+    for name in ("payload_schema", "response_schema"):
+        create[name]["description"] = "A JSON Schema that needs no other document; 2020-12 where it names none."
     create["assign_to"] = {"anyOf": [_assignment(engine), *_NOTHING]}
     create["form_definition"] = _optional(_ref("FormDefinition"))
     create["verifier_config"] = {"anyOf": [*([_verifier(engine)] if engine.verifiers else []), *_NOTHING]}

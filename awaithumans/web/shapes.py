@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
 from awaithumans.leases import MAX_HOLDER, MAX_NAME, MAX_SECONDS
+from awaithumans.wire import whole
 
 MAX_EMBED_SECONDS = 3_600
 
@@ -28,7 +29,7 @@ class EmbedBody(BaseModel):
     parent_origin: Annotated[StrictStr, Field(min_length=1, max_length=256)]
     sub: Annotated[StrictStr, Field(min_length=1, max_length=256)]
     """Who it is for: an address that the directory knows."""
-    ttl_seconds: Annotated[int, Field(strict=True, ge=0)] = 300
+    ttl_seconds: Annotated[StrictInt, Field(ge=0), BeforeValidator(whole)] = 300
     """How long the page can be loaded; less than a minute is a minute, more than an hour is an hour."""
 
 

@@ -116,9 +116,10 @@ async def asked_for(client: httpx2.AsyncClient, task_id: str, who: str = "speake
 
 
 @anyio_test
-async def test_a_program_may_ask_for_an_address(world: World, client: httpx2.AsyncClient) -> None:
+@pytest.mark.parametrize("seconds", [60, 60.0, 1e300])
+async def test_a_program_may_ask_for_an_address(world: World, client: httpx2.AsyncClient, seconds: float) -> None:
     task_id = await world.ask(client, by="asker", assign_to=FOR_ANA)
-    reply = await asked_for(client, task_id, ttl_seconds=60)
+    reply = await asked_for(client, task_id, ttl_seconds=seconds)
     given = reply.json()
     assert (reply.status_code, set(given)) == (200, {"embed_token", "embed_url", "expires_at"})
     assert given["embed_url"].endswith(f"/embed/{given['embed_token']}")
@@ -136,6 +137,7 @@ async def test_a_program_may_ask_for_an_address(world: World, client: httpx2.Asy
         ({"sub": "nobody@example.com"}, 403, "FORBIDDEN"),
         ({"sub": None}, 422, "INVALID_REQUEST"),
         ({"ttl_seconds": -1}, 422, "INVALID_REQUEST"),
+        ({"ttl_seconds": 60.5}, 422, "INVALID_REQUEST"),
         ({"task_id": "unknown"}, 404, "TASK_NOT_FOUND"),
         ({"who": "asker"}, 403, "FORBIDDEN"),
         ({"who": "operator"}, 403, "FORBIDDEN"),
