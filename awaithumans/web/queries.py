@@ -62,9 +62,11 @@ def last_event_id(request: Request) -> int | None:
     Browsers say so in a header; it beats the query string, which stays as it
     was when they come back.
     """
-    given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    if not given:
-        return None
+    given = request.headers.get("last-event-id"), request.query_params.get("last_event_id")
+    return next(iter([_event_id(one) for one in given if one]), None)
+
+
+def _event_id(given: str) -> int:
     if not (given.isascii() and given.isdecimal() and len(given) <= _MAX_CURSOR_DIGITS):
         raise _invalid("last_event_id", "must be the id of an event of this stream")
     return int(given)

@@ -159,8 +159,9 @@ async def test_nothing_is_lost_between_two_visits(world: World, client: httpx2.A
 async def test_an_id_that_is_none_is_refused(world: World, client: httpx2.AsyncClient, given: str) -> None:
     task_id = await world.ask(client)
     for path in ("/api/events", f"/api/tasks/{task_id}/events"):
-        response = await client.get(path, params={"last_event_id": given}, headers=as_program("admin"))
-        assert (response.status_code, list(response.json()["fields"])) == (422, ["last_event_id"])
+        for header in ({}, {"Last-Event-ID": "1"}):
+            response = await client.get(path, params={"last_event_id": given}, headers=as_program("admin") | header)
+            assert (response.status_code, list(response.json()["fields"])) == (422, ["last_event_id"])
 
 
 # ── Who may ───────────────────────────────────────────────────────────────────
