@@ -26,7 +26,19 @@ from awaithumans.errors import ConfigurationError
 from awaithumans.forks import forget_in_forks
 from awaithumans.protocols import TaskEngine
 from awaithumans.statistics import Statistics
-from awaithumans.types import Actor, Command, Cursor, Delivery, Entry, Human, JsonObject, Query, Task, TaskSpec
+from awaithumans.types import (
+    Actor,
+    Command,
+    Cursor,
+    Delivery,
+    EmbeddedPage,
+    Entry,
+    Human,
+    JsonObject,
+    Query,
+    Task,
+    TaskSpec,
+)
 from awaithumans.wakeups import call_soon
 
 ResultT = TypeVar("ResultT")
@@ -138,9 +150,21 @@ class BlockingEngine(Generic[EngineT_co]):
         """Erase the task's content; see `Engine.delete`."""
         run_blocking(partial(self.engine.delete, task_id, by=by), self.engine)
 
-    def link(self: BlockingEngine[Engine], task: Task, human: Human) -> str:
+    def link(self: BlockingEngine[Engine], task: Task, human: Human, *, via: str = "web") -> str:
         """Make a capability link; see `Engine.link`."""
-        return self.engine.link(task, human)
+        return self.engine.link(task, human, via=via)
+
+    def embed(
+        self: BlockingEngine[Engine],
+        task: Task,
+        human: Human,
+        *,
+        origin: str,
+        valid_for: timedelta = timedelta(minutes=5),
+        stated_by: str | None = None,
+    ) -> EmbeddedPage:
+        """Make an address of the task's page for a frame; see `Engine.embed`."""
+        return self.engine.embed(task, human, origin=origin, valid_for=valid_for, stated_by=stated_by)
 
     def misfits(self: BlockingEngine[Engine], task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` is no answer; see `Engine.misfits`."""

@@ -46,6 +46,8 @@ def test_what_takes_an_engine_in_this_process(engine: BlockingEngine[Engine]) ->
     assert list(engine.resolve({"email": "ana@example.com"})) == [ANA]
     assert engine.page_url(task.id) == f"https://app.example/humans/tasks/{task.id}"
     assert engine.link(task, ANA).startswith("https://app.example/humans/l/")
+    page = engine.embed(task, ANA, origin="https://app.example")
+    assert page.url.startswith("https://app.example/humans/embed/")
     assert engine.misfits(task, {}) != {}
     assert engine.wait_until(task.id, lambda task: not task.closed).id == task.id
     assert [entry.action for entry in engine.trail(task.id)] == ["created"]
