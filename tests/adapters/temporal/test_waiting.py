@@ -18,6 +18,7 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowHistory,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import RetryPolicy
@@ -312,6 +313,27 @@ class TestRunsOfOneWorkflow:
         assert await done(again) == ["A-1: True"]
         assert len(await world.tasks()) == 1
 
+    async def test_reset_to_behind_a_signal(self, world: World):
+        """The new run goes through what the signal did, under the key of the run that heard it."""
+        handle = await signalled(world)
+        again = await reset(world, handle, to_task=4)
+        assert await done(again) == ["A-1: True"]
+        assert len(await world.tasks()) == 1
+
+
+async def signalled(world: World) -> WorkflowHandle[Any, Any]:
+    """Run a workflow that looked once upon a signal, and once more upon the decision."""
+    handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+    [task] = await world.open_tasks()
+    await looked(handle)
+    await handle.signal(f"awaithumans:{task.spec.idempotency_key}", {"task_id": task.id})
+    with anyio.fail_after(PATIENCE):
+        while await activities(handle) != [CREATE, READ, READ]:
+            await anyio.sleep(0.02)
+    await world.answer(task)
+    assert await done(handle) == ["A-1: True"]
+    return handle
+
 
 async def reset(world: World, handle: WorkflowHandle[Any, Any], *, to_task: int) -> WorkflowHandle[Any, Any]:
     """Begin a workflow anew from the nth of its workflow tasks."""
@@ -453,6 +475,17 @@ class TestHistories:
         )
         for handle in handles:
             await replayer.replay_workflow(await handle.fetch_history())
+
+    async def test_they_replay_under_other_names(self, world: World):
+        """A downloaded history says neither its namespace nor its workflow id."""
+        history = await (await signalled(world)).fetch_history()
+        replayer = Replayer(
+            workflows=WORKFLOWS,
+            plugins=[AwaitHumansPlugin(world.engine)],
+            data_converter=world.client.data_converter,
+            namespace="elsewhere",
+        )
+        await replayer.replay_workflow(WorkflowHistory.from_json("some-workflow", history.to_json()))
 
 
 class TestAnEngineInTrouble:
