@@ -20,6 +20,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowHistory,
     WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
 )
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -48,6 +49,7 @@ from tests.adapters.temporal.workflows import (
     WORKFLOWS,
     AgainWorkflow,
     CatchingWorkflow,
+    GroupWorkflow,
     ImpatientWorkflow,
     LargeWorkflow,
     ParallelWorkflow,
@@ -193,6 +195,25 @@ class TestOutcomes:
         [task] = await world.open_tasks()
         await world.local.cancel(task.id, by=ANA)
         assert isinstance(error_of(await failure_of(handle)), TaskCancelledError)
+
+    async def test_out_of_task_groups(self, world: World):
+        handle = await world.start(GroupWorkflow.run, ["A-1", "A-2"])
+        first, second = await world.open_tasks(2)
+        await world.local.cancel(first.id, by=ANA)
+        assert isinstance(error_of(await failure_of(handle)), TaskCancelledError)
+        assert (await world.local.get(second.id)).status is TaskStatus.CANCELLED
+
+    async def test_out_of_the_task_groups_of_an_update(self, world: World):
+        handle = await world.start(GroupWorkflow.run, ["A-1"])
+        [main] = await world.open_tasks()
+        asking = await handle.start_update(GroupWorkflow.also, ["A-2"], wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+        [asked] = [task for task in await world.open_tasks(2) if task.id != main.id]
+        await world.local.cancel(asked.id, by=ANA)
+        with anyio.fail_after(PATIENCE), pytest.raises(WorkflowUpdateFailedError) as caught:
+            await asking.result()
+        assert isinstance(error_of(caught.value), TaskCancelledError)
+        await world.answer(main)
+        await done(handle)
 
 
 class TestWhatCannotBeAsked:
@@ -460,12 +481,13 @@ class TestHistories:
         handles = [
             await world.start(ParallelWorkflow.run, ["A-1", "A-2"]),
             await world.start(AgainWorkflow.run, 1),
+        ]
+        for task in await world.open_tasks(3):
+            await world.answer(task)
+        handles += [
             await world.start(ImpatientWorkflow.run, 0.2),
             await world.start(CatchingWorkflow.run, 1),
         ]
-        for task in await world.open_tasks(4):
-            if task.spec.timeout_seconds > 1 and not (await world.local.get(task.id)).closed:
-                await world.answer(task)
         for handle in handles:
             await done(handle)
         replayer = Replayer(
