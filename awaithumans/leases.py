@@ -15,7 +15,7 @@ import anyio
 from awaithumans.beside import beside
 from awaithumans.clock import SystemClock, sleep
 from awaithumans.documents import ensure_text
-from awaithumans.errors import InvalidInputError, LeaseLostError
+from awaithumans.errors import ConfigurationError, InvalidInputError, LeaseLostError
 from awaithumans.protocols import Clock, Records, TaskEngine
 from awaithumans.types import Record, microseconds
 
@@ -40,6 +40,9 @@ RENEWED_WITHIN = 4.0
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 GIVEN_BACK_WITHIN = 5.0
+
+_HOLDING: set[tuple[int, str, int]] = set()
+"""Which engine, which name, and by which task: what `holding` blocks of this process have or wait for."""
 
 
 def ensure_lease(name: str, holder: str, seconds: float) -> None:
@@ -114,9 +117,19 @@ async def holding(engine: TaskEngine, name: str, *, clock: Clock | None = None) 
 
     Cancels the block and raises `LeaseLostError` once somebody else may have
     it: the engine says so, or could not be asked until it lapsed. A shorter
-    outage does nothing. Raises what `engine.lease` raises, as long as it waits.
+    outage does nothing. Raises what `engine.lease` raises, as long as it waits;
+    and `ConfigurationError` where the task that enters is in such a block
+    already, since it would wait for itself. Another task waits, even one that
+    the block has started: a block that waits for that one does so for ever.
     """
+    mine = id(engine), name, anyio.get_current_task().id
+    if mine in _HOLDING:
+        raise ConfigurationError(
+            f"this task holds {name!r} already, and would wait for itself",
+            hint="Enter holding() once for a name, and do inside it all that needs the right.",
+        )
     held = _Held(engine, name, clock or SystemClock())
+    _HOLDING.add(mine)
     try:
         await held.take()
         with anyio.CancelScope() as block:
@@ -125,6 +138,7 @@ async def holding(engine: TaskEngine, name: str, *, clock: Clock | None = None) 
         if held.lost:
             raise LeaseLostError(name) from held.fault
     finally:
+        _HOLDING.remove(mine)
         await held.give_back()
 
 

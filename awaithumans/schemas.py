@@ -42,6 +42,7 @@ MAX_STEPS = 200_000
 _EXPLAINED = 20_000
 _MAX_FAULTS = 100
 _QUOTED = 60
+_TOLD = 200
 _CHOICES = 12
 _TOO_COSTLY = "is nested in too many ways to be checked"
 _TOO_LARGE = "does not fit the schema, and is too large to say where"
@@ -426,7 +427,8 @@ def _closing(pattern: str, start: int, wanted: str = ")") -> int | None:
 def validate(schema: JsonObject, value: object) -> dict[str, str]:
     """Say what is wrong with `value`, by dotted path; empty when it fits.
 
-    "" is the value as a whole. Messages are for people and quote nothing long.
+    "" is the value as a whole. Messages are for people and quote nothing long;
+    an `x-error` beside a keyword says instead what is wrong where that is broken.
     Formats count: date, date-time and time (a zone may be missing), email,
     uri, uuid and the others the schema's draft defines. Raises
     `InvalidSchemaError` for a schema that `check_schema` refuses to compile.
@@ -444,8 +446,8 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
             return {}
         if not _affordable(schema, value, _EXPLAINED, stops=False):
             return {"": _TOO_LARGE}
-        faults = islice(_all_faults(validator.iter_errors(value)), _MAX_FAULTS)
-        return _first_of_each(faults)
+        found = (_explained(error, schema) for error in validator.iter_errors(value))
+        return _first_of_each(islice(chain.from_iterable(found), _MAX_FAULTS))
 
 
 def _first_of_each(faults: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -607,6 +609,26 @@ _MESSAGES = {
     "contentMediaType": "must be {}",
     "unevaluatedItems": "has more entries than are allowed",
 }
+
+
+def _explained(error: ValidationError, schema: JsonObject) -> Iterator[tuple[str, str]]:
+    own = _own_message(error, schema)
+    return ((path, own or message) for path, message in _faults(error))
+
+
+def _own_message(error: ValidationError, schema: JsonObject) -> str | None:
+    """Give what the schema itself says of an error; it does not count inside of `anyOf` and `oneOf`."""
+    part: object = schema
+    for step in error.schema_path[:-1]:
+        part = dict(_steps(part)).get(str(step))
+    own = cast("JsonObject", part).get("x-error") if isinstance(part, dict) else None
+    return _shortened(own, _TOLD) if isinstance(own, str) else None
+
+
+def _steps(part: object) -> Iterator[tuple[str, object]]:
+    if isinstance(part, list):
+        return ((str(at), child) for at, child in enumerate(cast("list[object]", part)))
+    return iter(_fields(part))
 
 
 def _all_faults(errors: Iterator[ValidationError]) -> Iterator[tuple[str, str]]:

@@ -219,6 +219,33 @@ async def test_whoever_stops_waiting_leaves_the_lease_to_others(engine: Engine, 
     assert await engine.lease("n", holder="another", seconds=30)
 
 
+async def test_a_task_that_would_wait_for_itself_is_told(engine: Engine, clock: VirtualClock) -> None:
+    other = Engine(MemoryStore(), clock=clock, background=False)
+    for _ in range(2):
+        async with holding(engine, "n", clock=clock), holding(engine, "m", clock=clock), holding(other, "n"):
+            with pytest.raises(ConfigurationError, match="holds 'n' already"):
+                async with holding(engine, "n", clock=clock):
+                    pytest.fail("it is in the block already")
+            assert await engine.lease("n", holder="another", seconds=30) is False
+
+
+async def test_a_task_that_the_block_has_started_waits_for_its_end(engine: Engine, clock: VirtualClock) -> None:
+    """Though it has the context of the block: whether that waits for the task cannot be told."""
+    entered = anyio.Event()
+
+    async def enter() -> None:
+        async with holding(engine, "n", clock=clock):
+            entered.set()
+
+    async with anyio.create_task_group() as group:
+        async with holding(engine, "n", clock=clock):
+            group.start_soon(enter)
+            await clock.advance(5)
+            assert not entered.is_set()
+        await clock.advance(5)
+        assert entered.is_set()
+
+
 class Line(Engine):
     """An engine that cannot always be reached, and whose leases are not always kept."""
 

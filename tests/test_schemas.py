@@ -305,6 +305,16 @@ def test_whatever_comes_is_admitted_or_refused(schema: dict[str, object]):
         ({"anyOf": [{"const": "a"}, {"enum": ["b", 3]}]}, "x", {"": "choose one of: a, b, 3"}),
         ({"anyOf": [{"minimum": 3}, {"multipleOf": 2}]}, 1, {"": "fits none of the alternatives"}),
         ({"oneOf": [{}, {}]}, 1, {"": "fits more than one of the alternatives"}),
+        ({"const": 5, "x-error": "keep it"}, 6, {"": "keep it"}),
+        ({"required": ["a"], "x-error": "is missed"}, {}, {"a": "is missed"}),
+        ({"anyOf": [{"minimum": 3}, {"multipleOf": 2}], "x-error": "no luck"}, 1, {"": "no luck"}),
+        (
+            {"allOf": [{"if": {}, "then": {"properties": {"x-error": {"not": {}, "x-error": "stay away"}}}}]},
+            {"x-error": 1},
+            {"x-error": "stay away"},
+        ),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "string", "x-error": "say it"}}}, 1, {"": "say it"}),
+        ({"pattern": "^(?=a)b", "x-error": 5}, "c", {"": "must match the pattern ^(?:a)"}),
         (
             {
                 "oneOf": [
@@ -366,6 +376,7 @@ def test_nothing_long_is_quoted():
         ({"required": ["k" * 100_000]}, {}),
         ({"properties": {"a": {}}, "additionalProperties": False}, {"k" * 100_000: 1}),
         ({"pattern": "a" * 3_000}, "x"),
+        ({"type": "object", "x-error": "z" * 100_000}, "x"),
     ]
     for schema, value in cases:
         [(path, message)] = validate(schema, value).items()

@@ -41,6 +41,7 @@ from awaithumans.web.resource import Handler, until_disconnect
 from awaithumans.web.seats import permitted_wait
 from awaithumans.web.shapes import MAX_EMBED_SECONDS, EmbedBody, LeaseBody, ReassignBody, RedeliverBody
 
+_TO_LIST = "Give the token the scope read. Without it, a token gets the tasks that it asked itself, each by its id."
 NOT_YOURS = "you don't have access to this task"
 
 
@@ -108,7 +109,7 @@ class Api:
 
     async def _list(self, request: Request) -> Response:
         principal = await self._access.principal(request)
-        ensure(principal.may_list, "listing needs the scope read")
+        ensure(principal.may_list, "listing needs the scope read", hint=_TO_LIST)
         query = replace(queries.task_query(request), visible_to=_viewer(principal))
         tasks = [] if query.statuses == frozenset() else await self._engine.find(query)
         headers = {"Link": f'<{_next_page(request, tasks[-1])}>; rel="next"'} if len(tasks) == query.limit else {}
@@ -176,7 +177,7 @@ class Api:
 
     async def _events(self, request: Request) -> Response:
         principal = await self._access.principal(request)
-        ensure(principal.may_list, "following tasks needs the scope read")
+        ensure(principal.may_list, "following tasks needs the scope read", hint=_TO_LIST)
         query = replace(queries.changes_query(request), visible_to=_viewer(principal))
         return EventStream(self._changes(query), clock=self._engine.clock)
 

@@ -193,7 +193,9 @@ async def test_a_bearer_token_beats_the_log_in(world: World, client: httpx2.Asyn
     await client.post("/api/tasks", json=body(), headers=headers)
     [task] = (await client.get("/api/tasks", headers=as_program("admin"))).json()
     assert task["requested_by"] == "agent:asker"
-    assert (await client.get("/api/tasks", headers=headers)).status_code == 403
+    refused = await client.get("/api/tasks", headers=headers)
+    assert refused.status_code == 403
+    assert "the scope read" in refused.json()["hint"]
 
 
 async def test_auth_may_be_a_plain_function(world: World) -> None:

@@ -48,7 +48,8 @@ def plain_questions(
             counts.
         task: the question, or what makes it of the interrupt's value. By
             default it is the value itself if that is a text, else its text
-            under the first of `QUESTION_KEYS`.
+            under the first of `QUESTION_KEYS` that has one: question, task,
+            message, query, prompt, title, text.
         assign_to: who is asked, as in `await_human`.
         notify: who is told, as in `await_human`.
         verifier: a second look at the answer, as in `await_human`.

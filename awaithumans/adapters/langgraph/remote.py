@@ -93,9 +93,7 @@ class RemoteThread:
         failed = [task for task in state["tasks"] if task.get("error")]
         pending = _interrupts([task for task in state["tasks"] if task.get("result") is None])
         self._refuse_ambiguous(pending)
-        begun = any(map(_begun, state["tasks"]))
-        next_nodes = tuple(task["name"] for task in state["tasks"])
-        stopped = next_nodes and not begun and await self._stopped_by_itself()
+        left = () if pending or failed else tuple(state["next"])
         return Position(
             state=state,
             started=True,
@@ -105,8 +103,8 @@ class RemoteThread:
             failed=bool(failed),
             failed_at=_interrupts(failed),
             outcome_at=_interrupts([task for task in failed if OUTCOME_ERROR.search(str(task["error"]))]),
-            next=next_nodes,
-            before=next_nodes if stopped else (),
+            next=tuple(task["name"] for task in state["tasks"]),
+            before=left if left and await self._stopped_by_itself() else (),
         )
 
     def digest(self, value: object) -> str:
@@ -205,10 +203,6 @@ class RemoteThread:
         if status == "interrupted" and parked and not faults:
             return
         raise GraphRunError(self.id, run_id, status, "; ".join(faults) or _error_in(told))
-
-
-def _begun(task: ThreadTask) -> bool:
-    return bool(task.get("error") or task.get("interrupts") or task.get("result") is not None)
 
 
 def _interrupts(tasks: Sequence[ThreadTask]) -> tuple[Interrupt, ...]:

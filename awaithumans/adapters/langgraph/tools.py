@@ -51,6 +51,7 @@ _MESSAGES: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("respond",): ("Answer", "Goes with Respond; the agent gets it as the tool's answer."),
     ("reject", "respond"): ("Message", "Goes with Reject, as the reason, and with Respond, as the tool's answer."),
 }
+_CHANGED: Final = "choose Edit to change it"
 _ARGS: Final = "edited_action.args."
 _MAX_BRIEF = 60
 _MAX_CALL = 300
@@ -346,7 +347,10 @@ class _Editor:
 
     def as_proposed(self, left_alone: JsonObject) -> dict[str, object]:
         """Say, for the schema, that no field was changed."""
-        return {name: _one_of(_values(name, self.start, left_alone)) for name in self.names.values()}
+        return {
+            name: {**_one_of(_values(name, self.start, left_alone)), "x-error": _CHANGED}
+            for name in self.names.values()
+        }
 
     def needed(self, left_alone: JsonObject) -> list[str]:
         """Name the fields that an edit must have.
@@ -390,11 +394,11 @@ def _values(name: str, *places: JsonObject) -> list[object]:
     return [place[name] for place in places if name in place]
 
 
-def _one_of(values: Sequence[object]) -> object:
+def _one_of(values: Sequence[object]) -> JsonObject:
     distinct = [value for at, value in enumerate(values) if value not in values[:at]]
     match distinct:
         case []:
-            return False
+            return {"not": {}}
         case [value]:
             return {"const": value}
         case _:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from typing import Any, cast
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, FailureError
 
 from awaithumans.documents import scrubbed
 from awaithumans.errors import ERRORS_BY_CODE, AwaitHumansError
@@ -42,7 +43,8 @@ def error_of(failure: BaseException) -> AwaitHumansError | None:
     Give it what Temporal raised, such as a client's `WorkflowFailureError`, or
     a parent workflow's `ChildWorkflowError`. The error has the class, the
     message and the hint that it had in the workflow, and as attributes
-    `task_id`, `attempts`, `reason` and `fields`, where they were known.
+    `task_id`, `attempts`, `reason` and `fields`, where they were known. A
+    workflow that was cancelled or terminated, or failed of its own, has none.
     """
     for cause in _causes(failure):
         if isinstance(cause, AwaitHumansError):
@@ -50,6 +52,32 @@ def error_of(failure: BaseException) -> AwaitHumansError | None:
         if isinstance(cause, ApplicationError) and (document := _document_in(cause)):
             return _read(document)
     return None
+
+
+@contextmanager
+def out_of_groups() -> Generator[None]:
+    """Raise our error itself, where an exception group has one of ours and no fault of the code.
+
+    Temporal takes any exception group for a fault of the code, and would run
+    the workflow's code again and again.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        errors = list(_members(group))
+        ours = [error for error in errors if isinstance(error, AwaitHumansError)]
+        if not ours or not all(isinstance(error, AwaitHumansError | FailureError) for error in errors):
+            raise
+        raise ours[0] from None
+
+
+def _members(error: BaseException) -> Iterator[BaseException]:
+    """Give the exceptions of a group and of the groups in it."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+        yield from _members(member)
 
 
 @cache

@@ -108,8 +108,7 @@ async def await_human(
 class _Waiter:
     """One call that waits for a task."""
 
-    key: str
-    task_id: str | None = None
+    task_id: str
     heard: bool = False
 
 
@@ -132,8 +131,8 @@ class _Questions:
         return questions
 
     def hear(self, *said: object) -> bool:
-        """Take the word, true or not, that a task is closed, by its id or key; say whether anybody waits for it."""
-        waiters = [one for one in self._waiters if said[0] in (one.task_id, one.key)]
+        """Take the word, true or not, that a task is closed; say whether anybody waits for it."""
+        waiters = [one for one in self._waiters if one.task_id == said[0]]
         for waiter in waiters:
             waiter.heard = True
         return bool(waiters)
@@ -166,8 +165,9 @@ class _Questions:
         """Ask, and return the task once it is closed; if cancelled, begin to withdraw what is one's own."""
         creating = asyncio.create_task(_create(spec))
         try:
-            with self._waiting(spec.idempotency_key) as waiter:
-                return await _outcome(spec, waiter, await asyncio.shield(creating))
+            task = await asyncio.shield(creating)
+            with self._waiting(task) as waiter:
+                return await _outcome(spec, waiter, task)
         except asyncio.CancelledError:
             if own:
                 self._withdraw(creating)
@@ -176,12 +176,19 @@ class _Questions:
             raise
 
     @contextmanager
-    def _waiting(self, key: str) -> Generator[_Waiter]:
-        def hear(*_: object) -> None:
-            self.hear(key)
+    def _waiting(self, task: Task) -> Generator[_Waiter]:
+        """Listen to word of the task: by the key that it was asked under.
 
-        self._waiters.append(waiter := _Waiter(key))
-        workflow.set_signal_handler(signal_name(key), hear)  # pyright: ignore[reportUnknownMemberType]
+        That is in the history. The key of this run's spec may be another, where
+        a reset run or a replay elsewhere goes through what an earlier one did.
+        Signals from before wait for their handler.
+        """
+
+        def hear(*_: object) -> None:
+            self.hear(task.id)
+
+        self._waiters.append(waiter := _Waiter(task.id))
+        workflow.set_signal_handler(signal_name(task.spec.idempotency_key), hear)  # pyright: ignore[reportUnknownMemberType]
         try:
             yield waiter
         finally:
@@ -213,7 +220,7 @@ async def _create(spec: TaskSpec) -> Task:
 
 async def _outcome(spec: TaskSpec, waiter: _Waiter, task: Task) -> Task:
     """Return the task once it is closed: an activity looks now and then, and another at once upon a hint."""
-    waiter.task_id, asked_at = task.id, workflow.now()
+    asked_at = workflow.now()
     while not task.closed:
         waiter.heard = False
         allowed = (task.deadline - task.created_at) - (workflow.now() - asked_at)

@@ -12,6 +12,10 @@ Nothing waits in the process. When you have answered, the engine's callback
 resumes the graph, which pays or does not. Kill the process whenever you like
 and start it again: it goes on where it was, and the money leaves once.
 
+`URL` in the environment says where people reach it, if not at
+http://127.0.0.1:8000: with `--port 8001`, set `URL=http://127.0.0.1:8001`, for
+kickoff.py, too.
+
 It listens on loopback, where everybody is let in. For others, see
 fastapi_app.py: it has a log-in, tokens and secrets.
 """

@@ -8,8 +8,8 @@ and in another terminal, with the orders that a refund is asked for:
     python docs/examples/langgraph_server/ask_people.py A-1001 A-1002
 
 Open the printed link and answer. Stop either of the two while a question
-waits, and start it again: the question is still there. Leave the orders out
-then, since each start begins a refund for every order it is given.
+waits, and start it again, with the same orders or without: the question is
+still there, and is not asked twice.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from uuid import NAMESPACE_URL, uuid5
 
 import anyio
+import httpx
 import uvicorn
 from fastapi import FastAPI, Request
-from langgraph_sdk import get_client
+from langgraph_sdk import get_client, get_sync_client
 from langgraph_sdk.client import LangGraphClient
 
 from awaithumans import Engine, Human, OutcomeError, TaskSpec
@@ -73,17 +75,20 @@ async def sweep(client: LangGraphClient) -> None:
         await anyio.sleep(SWEPT_EVERY)
 
 
-async def begin(client: LangGraphClient, orders: Sequence[str]) -> None:
-    """Run the graph for some orders, as any client of the server would."""
-    for order in orders:
-        thread = await client.threads.create()
-        await client.runs.create(thread["thread_id"], "refunds", input={"order": order, "amount": 99})
+def begin(orders: Sequence[str]) -> None:
+    """Run the graph once for each order, as any client of the server would."""
+    with get_sync_client(url=LANGGRAPH_URL) as client:
+        client.assistants.search(graph_id="refunds", limit=1)
+        for order in orders:
+            thread_id = str(uuid5(NAMESPACE_URL, f"https://shop.example.com/orders/{order}"))
+            client.threads.create(thread_id=thread_id, if_exists="do_nothing")
+            if not client.runs.list(thread_id, limit=1):
+                client.runs.create(thread_id, "refunds", input={"order": order, "amount": 99})
 
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     async with engine.run(), get_client(url=LANGGRAPH_URL) as client, anyio.create_task_group() as group:
-        await begin(client, sys.argv[1:])
         group.start_soon(sweep, client)
         print(f"Your questions: http://127.0.0.1:{PORT}/humans/", flush=True)
         yield
@@ -95,6 +100,15 @@ app = FastAPI(lifespan=lifespan)
 app.mount("/humans", Router(engine, auth=current_user))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Begin what is asked for, and serve until stopped."""
     logging.basicConfig(level=logging.WARNING)
+    try:
+        begin(sys.argv[1:])
+    except httpx.TransportError:
+        sys.exit(f"No LangGraph server answers at {LANGGRAPH_URL}; start it first, or set LANGGRAPH_URL.")
     uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -359,6 +359,17 @@ async def test_a_breakpoint_is_left_to_the_caller_and_never_swept(
     assert (await drive(on_breakpoint=lambda state: Continue()))["values"]["log"] == ["A: True", "last"]
 
 
+async def test_a_gate_inside_a_subgraph_holds_beside_a_branch_that_has_run(
+    drive: Any, server: LangGraphServer, thread_id: str
+):
+    drive = partial(drive, assistant_id="holding_inside")
+    assert (await drive(input_state={}))["next"] == ["inner"]
+    assert (await drive(input_state={}))["next"] == ["inner"]
+    assert sorted(runs(server, thread_id)) == ["beside", "plan"]
+    await drive(on_breakpoint=lambda state: Continue())
+    assert sorted(runs(server, thread_id)) == ["beside", "pay", "plan"]
+
+
 async def test_people_may_be_asked_at_a_breakpoint(drive: Any, people: People):
     drive = partial(drive, assistant_id="stopping")
 

@@ -542,7 +542,17 @@ async def test_an_approval_of_changed_arguments_comes_back_with_the_fault_at_the
     question = question_of(reviews(), refunding().interrupt)
     response, task = await on_the_page(World(), question, decision="approve", amount="49.90")
     assert (response.status_code, task.status) == (422, TaskStatus.PENDING)
-    assert "must be 99.99" in response.text
+    assert "choose Edit to change it" in response.text
+
+
+@pytest.mark.parametrize("changed", [{"amount": 5}, {"note": "new"}, {"times": 2}, {"items": []}])
+@pytest.mark.parametrize("tools", [(), [refund]], ids=["unknown-tools", "known-tools"])
+async def test_an_approval_of_changed_arguments_says_what_to_choose(tools: Any, changed: dict[str, Any]):
+    question = question_of(reviews(tools=tools), refunding().interrupt)
+    answer = changed if tools else {"arguments": {**REFUND[1], **changed}}
+    with pytest.raises(SchemaValidationError) as refused:
+        await answered(question, {"decision": "approve", **answer})
+    assert refused.value.fields == dict.fromkeys(answer, "choose Edit to change it")
 
 
 async def test_a_call_with_bad_arguments_can_be_rejected_on_the_page():

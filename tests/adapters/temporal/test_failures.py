@@ -20,7 +20,7 @@ from awaithumans import (
     VerificationExhaustedError,
 )
 from awaithumans.adapters.temporal import HumanActivities, error_of
-from awaithumans.adapters.temporal.failures import failure_of
+from awaithumans.adapters.temporal.failures import failure_of, out_of_groups
 from awaithumans.errors import ERRORS_BY_CODE
 
 ERRORS = sorted(ERRORS_BY_CODE.values(), key=lambda cls: cls.__name__)
@@ -110,3 +110,27 @@ async def test_a_history_gets_neither_address_nor_secret():
     assert "ServerUnreachableError" in str(failed.value)
     assert "hunter2" not in str(vars(failed.value)) + str(failed.value)
     assert not failed.value.non_retryable
+
+
+class TestGroups:
+    """A group stays one if it has a fault of the code, which Temporal shall run again, or nothing of ours."""
+
+    def test_ours_comes_out(self):
+        ours = failure_of(TaskTimeoutError("Refund?", 60))
+        with pytest.raises(TaskTimeoutError) as caught, out_of_groups():
+            raise ExceptionGroup("", [ApplicationError("theirs"), ExceptionGroup("", [ours])])
+        assert caught.value is ours
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            [LookupError("a fault"), failure_of(TaskTimeoutError("Refund?", 60))],
+            [ExceptionGroup("", [LookupError("a fault")]), failure_of(TaskTimeoutError("Refund?", 60))],
+            [ApplicationError("theirs")],
+        ],
+    )
+    def test_another_stays(self, members: list[Exception]):
+        group = ExceptionGroup("", members)
+        with pytest.raises(ExceptionGroup) as caught, out_of_groups():
+            raise group
+        assert caught.value is group

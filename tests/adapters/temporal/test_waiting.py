@@ -18,7 +18,9 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowHistory,
     WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
 )
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -47,6 +49,7 @@ from tests.adapters.temporal.workflows import (
     WORKFLOWS,
     AgainWorkflow,
     CatchingWorkflow,
+    GroupWorkflow,
     ImpatientWorkflow,
     LargeWorkflow,
     ParallelWorkflow,
@@ -193,6 +196,25 @@ class TestOutcomes:
         await world.local.cancel(task.id, by=ANA)
         assert isinstance(error_of(await failure_of(handle)), TaskCancelledError)
 
+    async def test_out_of_task_groups(self, world: World):
+        handle = await world.start(GroupWorkflow.run, ["A-1", "A-2"])
+        first, second = await world.open_tasks(2)
+        await world.local.cancel(first.id, by=ANA)
+        assert isinstance(error_of(await failure_of(handle)), TaskCancelledError)
+        assert (await world.local.get(second.id)).status is TaskStatus.CANCELLED
+
+    async def test_out_of_the_task_groups_of_an_update(self, world: World):
+        handle = await world.start(GroupWorkflow.run, ["A-1"])
+        [main] = await world.open_tasks()
+        asking = await handle.start_update(GroupWorkflow.also, ["A-2"], wait_for_stage=WorkflowUpdateStage.ACCEPTED)
+        [asked] = [task for task in await world.open_tasks(2) if task.id != main.id]
+        await world.local.cancel(asked.id, by=ANA)
+        with anyio.fail_after(PATIENCE), pytest.raises(WorkflowUpdateFailedError) as caught:
+            await asking.result()
+        assert isinstance(error_of(caught.value), TaskCancelledError)
+        await world.answer(main)
+        await done(handle)
+
 
 class TestWhatCannotBeAsked:
     """It fails the workflow at once, instead of wedging it or being retried."""
@@ -311,6 +333,27 @@ class TestRunsOfOneWorkflow:
         again = await reset(world, handle, to_task=2)
         assert await done(again) == ["A-1: True"]
         assert len(await world.tasks()) == 1
+
+    async def test_reset_to_behind_a_signal(self, world: World):
+        """The new run goes through what the signal did, under the key of the run that heard it."""
+        handle = await signalled(world)
+        again = await reset(world, handle, to_task=4)
+        assert await done(again) == ["A-1: True"]
+        assert len(await world.tasks()) == 1
+
+
+async def signalled(world: World) -> WorkflowHandle[Any, Any]:
+    """Run a workflow that looked once upon a signal, and once more upon the decision."""
+    handle = await world.start(RefundWorkflow.run, ["A-1"], {})
+    [task] = await world.open_tasks()
+    await looked(handle)
+    await handle.signal(f"awaithumans:{task.spec.idempotency_key}", {"task_id": task.id})
+    with anyio.fail_after(PATIENCE):
+        while await activities(handle) != [CREATE, READ, READ]:
+            await anyio.sleep(0.02)
+    await world.answer(task)
+    assert await done(handle) == ["A-1: True"]
+    return handle
 
 
 async def reset(world: World, handle: WorkflowHandle[Any, Any], *, to_task: int) -> WorkflowHandle[Any, Any]:
@@ -438,12 +481,13 @@ class TestHistories:
         handles = [
             await world.start(ParallelWorkflow.run, ["A-1", "A-2"]),
             await world.start(AgainWorkflow.run, 1),
+        ]
+        for task in await world.open_tasks(3):
+            await world.answer(task)
+        handles += [
             await world.start(ImpatientWorkflow.run, 0.2),
             await world.start(CatchingWorkflow.run, 1),
         ]
-        for task in await world.open_tasks(4):
-            if task.spec.timeout_seconds > 1 and not (await world.local.get(task.id)).closed:
-                await world.answer(task)
         for handle in handles:
             await done(handle)
         replayer = Replayer(
@@ -453,6 +497,17 @@ class TestHistories:
         )
         for handle in handles:
             await replayer.replay_workflow(await handle.fetch_history())
+
+    async def test_they_replay_under_other_names(self, world: World):
+        """A downloaded history says neither its namespace nor its workflow id."""
+        history = await (await signalled(world)).fetch_history()
+        replayer = Replayer(
+            workflows=WORKFLOWS,
+            plugins=[AwaitHumansPlugin(world.engine)],
+            data_converter=world.client.data_converter,
+            namespace="elsewhere",
+        )
+        await replayer.replay_workflow(WorkflowHistory.from_json("some-workflow", history.to_json()))
 
 
 class TestAnEngineInTrouble:

@@ -73,6 +73,22 @@ class ParallelWorkflow:
 
 
 @workflow.defn
+class GroupWorkflow:
+    """Ask about all orders at once, in task groups, when it starts and when it is told to."""
+
+    @workflow.run
+    async def run(self, orders: list[str]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.also(orders))
+
+    @workflow.update
+    async def also(self, orders: list[str]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for order in orders:
+                group.create_task(ask(order))
+
+
+@workflow.defn
 class CatchingWorkflow:
     """Go on without an answer."""
 
@@ -237,6 +253,7 @@ WORKFLOWS = [
     DynamicWorkflow,
     RefundWorkflow,
     ParallelWorkflow,
+    GroupWorkflow,
     CatchingWorkflow,
     ImpatientWorkflow,
     AgainWorkflow,
