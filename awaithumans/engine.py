@@ -119,6 +119,9 @@ class Engine(TaskEngine):
         public_url: where the router is mounted, as people's browsers see it.
         setup: call `store.setup()` before first use; False where the host
             runs the migrations itself.
+        reminders: after which parts of a task's time those who are told of it
+            are told again that it still waits, such as (0.5, 0.9); by default
+            never. Counts for the tasks that this engine asks.
         background: let the first verb start the background work; with False
             only `run()` and `tick()` do any: for cron jobs, and for programs
             without the channels that other processes on the store have.
@@ -143,6 +146,7 @@ class Engine(TaskEngine):
         secret: str | bytes | Sequence[str | bytes] | None = None,
         public_url: str | None = None,
         setup: bool = True,
+        reminders: Sequence[float] = (),
         background: bool = True,
         clock: Clock | None = None,
         rng: random.Random | None = None,
@@ -157,6 +161,7 @@ class Engine(TaskEngine):
         self.channels = _by_name(channels, self.keys)
         self.verifiers = _by_provider(verifiers or {})
         self._held: list[Change] | None = None  # what is written in a transaction that is still open
+        self._reminders = _checked_reminders(reminders)
         self.telemetry: Telemetry = telemetry or ambient_telemetry()
         self._new_id = new_id or partial(secrets.token_hex, 16)
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
@@ -369,6 +374,7 @@ class Engine(TaskEngine):
             fingerprint=self.keys.fingerprint(content),
             addressees=people,
             recipients=recipients_of(spec.notify, people, self.channels),
+            reminders=self._reminders,
             by=by,
             now=self.clock.now(),
         )
@@ -718,6 +724,15 @@ class Engine(TaskEngine):
 
 def _same_authority(one: TaskSpec, other: TaskSpec) -> bool:
     return canonical(authority_of(one)) == canonical(authority_of(other))
+
+
+def _checked_reminders(parts: Sequence[float]) -> tuple[float, ...]:
+    if not all(0 < part < 1 for part in parts):
+        raise ConfigurationError(
+            f"reminders={tuple(parts)!r} are no parts of a task's time",
+            hint="Give numbers between 0 and 1: (0.5,) reminds at half the time.",
+        )
+    return tuple(sorted(set(parts)))
 
 
 def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:

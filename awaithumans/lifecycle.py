@@ -58,10 +58,13 @@ def open_task(
     by: Actor,
     now: datetime,
     recipients: Sequence[str] | None = None,
+    reminders: Sequence[float] = (),
 ) -> Change:
-    """Make the first version of a task, its timer and its first notices.
+    """Make the first version of a task, its timers and its first notices.
 
     `recipients` are told; by default the entries of the spec's `notify`.
+    `reminders` are the parts of its time, between 0 and 1 and in order, after
+    which they are told again.
     """
     task = Task(
         id=task_id,
@@ -75,8 +78,8 @@ def open_task(
         assignee=_only(addressees),
         recipients=tuple(dict.fromkeys(spec.notify if recipients is None else recipients)),
     )
-    effects = (_expiry(task, task.deadline, generation=1), *_tell(task, "opened", now))
-    return _next(task, now, "created", by, effects=effects)
+    timers = (_expiry(task, task.deadline, generation=1), *_reminders(task, reminders))
+    return _next(task, now, "created", by, effects=(*timers, *_tell(task, "opened", now)))
 
 
 def act(task: Task, command: Command, now: datetime) -> Change | None:
@@ -122,6 +125,14 @@ def expire(task: Task, now: datetime) -> Change | None:
     if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
         data["unverified_answer"] = task.answer.value
     return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
+
+
+def remind(task: Task, which: int, now: datetime) -> Change | None:
+    """Tell all recipients that the task still waits for an answer: once for `which` reminder, counted from 1."""
+    if task.status is not TaskStatus.PENDING or task.reminded >= which or now >= task.deadline:
+        return None
+    effects = _tell(task, "reminder", now, generation=which)
+    return _next(task, now, "reminded", SYSTEM, effects=effects, reminded=which)
 
 
 def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change | None:
@@ -369,6 +380,14 @@ def _expiry(task: Task, due: datetime, *, generation: int) -> Effect:
     return Effect(task_id=task.id, kind=EffectKind.EXPIRE, due=due, generation=generation)
 
 
+def _reminders(task: Task, parts: Sequence[float]) -> list[Effect]:
+    moments = [task.created_at + part * (task.deadline - task.created_at) for part in parts]
+    return [
+        Effect(task_id=task.id, kind=EffectKind.REMIND, due=due, generation=which)
+        for which, due in enumerate(moments, start=1)
+    ]
+
+
 def _tell(task: Task, event: str, now: datetime, *, generation: int = 1) -> list[Effect]:
     return [
         Effect(
@@ -414,4 +433,5 @@ __all__ = [
     "record_failure",
     "redact_response",
     "redeliver",
+    "remind",
 ]

@@ -205,6 +205,10 @@ class Runner:
         match effect.kind:
             case EffectKind.EXPIRE:
                 await self._transition(effect.task_id, lambda task, now: lifecycle.expire(task, max(now, effect.due)))
+            case EffectKind.REMIND:
+                await self._transition(
+                    effect.task_id, lambda task, now: lifecycle.remind(task, effect.generation, max(now, effect.due))
+                )
             case EffectKind.VERIFY:
                 await self._verify(effect.task_id, effect.generation)
             case EffectKind.NOTIFY:

@@ -332,6 +332,8 @@ class Task:
     recipients: tuple[str, ...] = ()
     """Everybody who is told of it, as `<channel>:<target>`; those whom it is handed on to join them."""
     claimed_at: datetime | None = None
+    reminded: int = 0
+    """Which of the engine's reminders was the latest; 0 for none yet."""
     answers: tuple[Answer, ...] = ()
     """Oldest first, refused ones included."""
     attempt: int = 0
@@ -522,6 +524,8 @@ class EffectKind(StrEnum):
     """Have the answer judged."""
     EXPIRE = "expire"
     """Close the task, if it is still open."""
+    REMIND = "remind"
+    """Tell all recipients that the task still waits, if it does."""
     PURGE = "purge"
     """Erase the task's content."""
 

@@ -148,6 +148,29 @@ class TestDelivery:
         await clock.advance(0)
         assert [(notice.event, notice.target) for notice in channel.sent] == [("closed", "ana")]
 
+    async def test_reminds_until_there_is_an_answer(self, clock):
+        channel = RecordingChannel()
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False, reminders=(0.9, 0.25, 0.5))
+        task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=1000))
+        for seconds, events in (
+            (249, ["opened"]),
+            (1, ["opened", "reminder"]),
+            (250, ["opened", "reminder", "reminder"]),
+        ):
+            await clock.advance(seconds)
+            await engine.tick()
+            assert [notice.event for notice in channel.sent] == events
+        await engine.submit(task.id, YES, by=ANA)
+        await clock.advance(400)
+        await engine.tick()
+        assert [notice.event for notice in channel.sent] == [*events, "closed"]
+        assert [line.action for line in await engine.trail(task.id)] == ["created", "reminded", "reminded", "completed"]
+
+    @pytest.mark.parametrize("part", [0, 1, -0.5, 60])
+    def test_a_reminder_comes_within_the_time(self, part):
+        with pytest.raises(ConfigurationError, match="reminders"):
+            Engine(MemoryStore(), reminders=(0.5, part))
+
     async def test_tells_before_the_answer_and_hands_the_receipt_on(self, clock):
         channel = RecordingChannel()
         engine = Engine(

@@ -82,8 +82,48 @@ class TestOpening:
             ("created", None, "pending")
         ]
 
+    def test_writes_its_reminders(self):
+        change = lifecycle.open_task(
+            make_spec(timeout_seconds=100),
+            task_id="t1",
+            fingerprint="f",
+            addressees=[],
+            by=AGENT,
+            now=NOON,
+            reminders=(0.5, 0.9),
+        )
+        moments = [(one.due - NOON, one.generation) for one in change.effects if one.kind is EffectKind.REMIND]
+        assert moments == [(timedelta(seconds=50), 1), (timedelta(seconds=90), 2)]
+
     def test_leaves_a_task_for_several_people_unassigned(self):
         assert opened(ANA, BEN).assignee is None
+
+
+class TestReminding:
+    def test_tells_all_recipients_once_for_each_reminder(self):
+        task = opened(notify=("email:a@x.org", "slack:C1"), callback_url="https://agent.example/cb")
+        change = lifecycle.remind(task, 1, NOON)
+        assert change is not None
+        assert [(one.event, one.recipient) for one in change.effects] == [
+            ("reminder", "email:a@x.org"),
+            ("reminder", "slack:C1"),
+        ]
+        assert change.entries[0].action == "reminded"
+        assert lifecycle.remind(change.task, 1, NOON) is None, "performed again after a crash"
+        again = lifecycle.remind(change.task, 2, NOON)
+        assert again is not None
+        assert not {one.id for one in change.effects} & {one.id for one in again.effects}
+
+    @pytest.mark.parametrize(
+        "task",
+        [submitted(), after(opened(), Submit(value=YES, by=person(ANA))), after(opened(), Cancel(by=AGENT))],
+        ids=["an answer is being checked", "answered", "cancelled"],
+    )
+    def test_nobody_is_reminded_of_what_does_not_wait_for_them(self, task):
+        assert lifecycle.remind(task, 1, NOON) is None
+
+    def test_nobody_is_reminded_when_it_is_too_late(self):
+        assert lifecycle.remind(opened(), 1, NOON + timedelta(days=30)) is None
 
 
 class TestAnswering:

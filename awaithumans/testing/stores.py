@@ -1272,6 +1272,7 @@ def _full_task() -> Task:
         addressees=(ANA, Human(id="r", roles=("ops", "eu"), access_level="gold", operator=True)),
         assignee=ANA,
         claimed_at=NOON,
+        reminded=2,
         answers=(
             Answer(by=by, at=NOON, attempt=1, value={"approve": False}),
             Answer(by=by, at=NOON + SECOND, attempt=2, value={}),

@@ -39,6 +39,7 @@ ACTION_WORDS = {
     "collected": "took over the outcome",
     "deleted": "deleted the task",
     "redacted": "erased the answer",
+    "reminded": "sent a reminder",
     "deadline_extended": "allowed more time for the check",
     "notification_failed": "could not tell a recipient",
     "redelivery_requested": "had the message sent again",
