@@ -116,7 +116,7 @@ class TestGroups:
     """A group stays one if it has a fault of the code, which Temporal shall run again, or nothing of ours."""
 
     def test_ours_comes_out(self):
-        ours = failure_of(TaskTimeoutError("Refund?", 60))
+        ours: Exception = failure_of(TaskTimeoutError("Refund?", 60))
         with pytest.raises(TaskTimeoutError) as caught, out_of_groups():
             raise ExceptionGroup("", [ApplicationError("theirs"), ExceptionGroup("", [ours])])
         assert caught.value is ours

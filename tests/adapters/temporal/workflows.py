@@ -79,10 +79,13 @@ class GroupWorkflow:
     @workflow.run
     async def run(self, orders: list[str]) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.also(orders))
+            group.create_task(self.ask_all(orders))
 
     @workflow.update
     async def also(self, orders: list[str]) -> None:
+        await self.ask_all(orders)
+
+    async def ask_all(self, orders: list[str]) -> None:
         async with asyncio.TaskGroup() as group:
             for order in orders:
                 group.create_task(ask(order))
