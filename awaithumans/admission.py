@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from awaithumans import schemas
-from awaithumans.documents import canonical, ensure_json, ensure_object
+from awaithumans.documents import canonical, ensure_json, ensure_object, ensure_text
 from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
 from awaithumans.forms import check_form
 from awaithumans.protocols import Channel, Verifier
@@ -18,6 +18,7 @@ from awaithumans.types import (
     MAX_TIMEOUT_SECONDS,
     MIN_TIMEOUT_SECONDS,
     JsonObject,
+    Submit,
     TaskSpec,
 )
 
@@ -150,6 +151,17 @@ def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:
             hint=f"Name people in notify. This engine has these channels for programs: {agents}.",
         )
     channel.check(recipient.target)
+
+
+def admit_answer(command: Submit) -> None:
+    """Refuse what is no answer of any task: neither a value nor words, or both."""
+    ensure_object(command.value, "response")
+    if command.text is None:
+        return
+    ensure_text(command.text.strip(), "text", longest=MAX_TASK_LENGTH)
+    if command.value:
+        fault = "goes without a response"
+        raise InvalidInputError(f"text {fault}", fields={"text": fault})
 
 
 def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:

@@ -170,6 +170,10 @@ class BlockingEngine(Generic[EngineT_co]):
         """Say, by field, why `value` is no answer; see `Engine.misfits`."""
         return self.engine.misfits(task, value)
 
+    def reads_text(self: BlockingEngine[Engine], task: Task) -> bool:
+        """Tell whether people may answer in their own words; see `Engine.reads_text`."""
+        return self.engine.reads_text(task)
+
     def health(self: BlockingEngine[Engine]) -> Health:
         """Look whether due work is being done in time; see `Engine.health`."""
         return run_blocking(self.engine.health, self.engine)

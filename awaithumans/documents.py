@@ -25,6 +25,7 @@ from awaithumans.types import (
     Task,
     TaskSpec,
     TaskStatus,
+    Usage,
     Verdict,
     VerifierConfig,
     from_microseconds,
@@ -311,7 +312,7 @@ def _plain(value: object) -> object:
             return microseconds(value)
         case tuple():
             return [_plain(item) for item in cast("tuple[object, ...]", value)]
-        case Human() | Actor() | Answer() | Verdict():
+        case Human() | Actor() | Answer() | Verdict() | Usage():
             return _document(value)
         case _:
             return value
@@ -385,4 +386,6 @@ def _answer(document: object) -> Answer:
 
 def _verdict(document: object) -> Verdict:
     known = {"passed": False, **_known(document, Verdict)}
+    if usage := known.get("usage"):
+        known["usage"] = Usage(**_known(usage, Usage))  # type: ignore[arg-type]
     return Verdict(**known)  # type: ignore[arg-type]

@@ -16,12 +16,12 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
-from awaithumans.admission import admit, admit_recipients, authority_of, content_of
+from awaithumans.admission import admit, admit_answer, admit_recipients, authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.assignment import Assignment
 from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
-from awaithumans.documents import canonical, dumps, ensure_json, ensure_object
+from awaithumans.documents import canonical, dumps, ensure_json
 from awaithumans.errors import (
     ConfigurationError,
     IdempotencyConflictError,
@@ -485,7 +485,7 @@ class Engine(TaskEngine):
         await self._background.ensure()
         with self.telemetry.acting(command) as deed:
             if isinstance(command, Submit):
-                ensure_object(command.value, "response")
+                admit_answer(command)
             if isinstance(command, Reassign):
                 admit_recipients(command.notify, self.channels)
             if isinstance(command, Cancel):
@@ -575,6 +575,12 @@ class Engine(TaskEngine):
         if task.closed or self.public_url is None or not self.keys.keyed or not lifecycle.may_answer(task, guest):
             return None
         return self.link(task, human, via=via)
+
+    def reads_text(self, task: Task) -> bool:
+        """Tell whether people may answer the task in their own words: its verifier reads them."""
+        config = task.spec.verifier
+        verifier = config and self.verifiers.get(config.provider.strip().lower())
+        return getattr(verifier, "reads_text", False) is True
 
     def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` does not answer the task; empty if it does."""
@@ -680,9 +686,19 @@ class Engine(TaskEngine):
         change = lifecycle.act(task, command, now)
         if not isinstance(command, Submit) or change is None or change.refusal:
             return change
-        if faults := self.misfits(task, command.value):
+        if command.text is not None:
+            self._ensure_read(task)
+        elif faults := self.misfits(task, command.value):
             raise SchemaValidationError.of_fields("response", faults)
         return change
+
+    def _ensure_read(self, task: Task) -> None:
+        if not self.reads_text(task):
+            raise InvalidInputError(
+                "this task takes no answer in free text",
+                hint="Answer by its form, or ask with a verifier that reads free text.",
+                fields={"text": "nobody reads free text here"},
+            )
 
     def _reaching(self, task: Task, people: Sequence[Human]) -> list[str]:
         """Name the people where the channels reach them that the task uses."""

@@ -41,6 +41,7 @@ from awaithumans.types import (
     Task,
     TaskSpec,
     TaskStatus,
+    Usage,
     Verdict,
     may_see,
 )
@@ -123,7 +124,7 @@ def expire(task: Task, now: datetime) -> Change | None:
         return _next(task, now, "deadline_extended", SYSTEM, effects=effects, grace_until=until)
     data: dict[str, object] = {"timeout_seconds": task.spec.timeout_seconds}
     if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
-        data["unverified_answer"] = task.answer.value
+        data["unverified_answer"] = task.answer.value if task.answer.text is None else task.answer.text
     return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
 
 
@@ -145,11 +146,10 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
     if task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
         return None
     if verdict.passed:
-        value = answer.value if verdict.parsed_response is None else verdict.parsed_response
-        answers = (*task.answers[:-1], replace(answer, value=value))
-        judged = replace(task, answers=answers, attempt=attempt, verdict=verdict)
+        value = answer.value if answer.text is None else verdict.parsed_response or {}
+        judged = _judged(task, replace(answer, value=value), verdict)
         return _close(judged, now, TaskStatus.COMPLETED, answer.by, data=_answer_data(judged, verdict))
-    judged = replace(task, attempt=attempt, verdict=verdict)
+    judged = _judged(task, replace(answer, refusal=verdict.reason), verdict)
     data = _answer_data(judged, verdict)
     if now >= task.deadline:
         return _close(judged, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
@@ -172,7 +172,7 @@ def redact_response(task: Task, now: datetime) -> Change | None:
     """Erase the response of a closed task, as its spec asks for."""
     if not task.closed or task.response_redacted_at is not None:
         return None
-    answers = tuple(replace(answer, value={}) for answer in task.answers)
+    answers = tuple(replace(answer, value={}, text=None, refusal=None) for answer in task.answers)
     verdict = task.verdict and replace(task.verdict, reason="", parsed_response=None)
     return _next(task, now, "redacted", SYSTEM, answers=answers, verdict=verdict, response_redacted_at=now)
 
@@ -214,13 +214,19 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
     _refuse_unless_pending(task)
     if now >= task.deadline:
         return _too_late(task, now)
-    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value)
+    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value, text=command.text)
     answered = replace(task, answers=(*task.answers, answer))
     if task.spec.verifier is None:
         return _close(answered, now, TaskStatus.COMPLETED, by, data=_answer_data(answered, None))
     check = Effect(task_id=task.id, kind=EffectKind.VERIFY, due=now, generation=answer.attempt)
     data = _answer_data(answered, None)
     return _next(answered, now, "submitted", by, data=data, effects=(check,), status=TaskStatus.SUBMITTED)
+
+
+def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:
+    used = verdict.usage.input_tokens + verdict.usage.output_tokens
+    answers = (*task.answers[:-1], answer)
+    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=task.tokens_used + used)
 
 
 def _too_late(task: Task, now: datetime) -> Change:
@@ -408,6 +414,15 @@ def _recipients(task: Task, event: str) -> list[str]:
     return list(dict.fromkeys([*task.recipients, *callback]))
 
 
+def _facts(usage: Usage) -> dict[str, object]:
+    return {
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "seconds": round(usage.seconds, 3),
+    }
+
+
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
     data: dict[str, object] = {}
     if task.answer and not _redacted(task):
@@ -415,6 +430,7 @@ def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
     if verdict is None:
         return data
     data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
+    data |= {f"verifier_{name}": fact for name, fact in _facts(verdict.usage).items() if fact}
     if not _redacted(task):
         data["verifier_reason"] = verdict.reason
     return data

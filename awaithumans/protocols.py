@@ -354,17 +354,32 @@ class DeliveryError(Exception):
         self.retry_after = retry_after
 
 
+class VerifierError(DeliveryError):
+    """A verifier could not judge; raised by `Verifier.verify`, to be asked again later.
+
+    Its `retry_after` is heeded; `permanent` is not, for the fault may be mended.
+    """
+
+
 class Verifier(Protocol):
     """A second look at an answer before the agent sees it.
 
     One that keeps what it sees in this process may say so with an attribute
     `trusted = True`; only then it is used for tasks with `redact_payload`.
+    One that reads free text says so with `reads_text = True`; only then
+    people may answer in their own words.
     """
 
     async def verify(self, context: VerificationContext) -> Verdict:
-        """Judge one answer. Raise anything to be asked again later.
+        """Judge one answer, `response` or `raw_input`.
 
-        A raised error costs the person no attempt.
+        Of a `raw_input` that passes, the verdict has what it means as
+        `parsed_response`. May be called again for the same answer, also at the
+        same time by another process; the first verdict counts.
+
+        Raise anything to be asked again later: it costs the person no attempt,
+        the task says that the check does not work, and its deadline still
+        holds. `VerifierError` says why, for the log, and how long to wait.
         """
         ...
 

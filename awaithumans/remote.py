@@ -360,9 +360,10 @@ def _named(fault: object) -> str:
 
 def _deed(command: Command) -> tuple[str, JsonObject | None]:
     match command:
-        case Submit(value=value, by=by):
+        case Submit(value=value, text=text, by=by):
             named = (by.email or by.id) if by.kind == "human" else None
-            return "complete", {"response": value, "completed_by_email": named, "completed_via_channel": by.via}
+            answer = {"response": value} if text is None else {"text": text}
+            return "complete", {**answer, "completed_by_email": named, "completed_via_channel": by.via}
         case Claim():
             return "claim", None
         case Release():

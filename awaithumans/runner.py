@@ -21,7 +21,7 @@ import anyio
 from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
-from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier
+from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier, VerifierError
 from awaithumans.routing import Recipient, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
@@ -224,7 +224,10 @@ class Runner:
         context = _verification_context(task)
         with self._telemetry.verifying(task) as deed:
             verifier = self._verifiers[context.config.provider.strip().lower()]
+            began = self._clock.monotonic()
             verdict = self._checked(task, await verifier.verify(context))
+            usage = replace(verdict.usage, seconds=self._clock.monotonic() - began)
+            verdict = replace(verdict, usage=usage)
             deed.judged(verdict)
             await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
 
@@ -232,9 +235,13 @@ class Runner:
         """Take a verdict for what it says, or raise, to be told again later."""
         if type(verdict.passed) is not bool:
             raise TypeError(f"a verdict's `passed` must be a bool, not {type(verdict.passed).__name__}")
-        if verdict.parsed_response is not None:
-            ensure_object(verdict.parsed_response, "parsed_response")
-            if verdict.passed and (faults := self._misfits(task, verdict.parsed_response)):
+        parsed = verdict.parsed_response
+        if parsed is not None:
+            ensure_object(parsed, "parsed_response")
+        if verdict.passed and task.answer and task.answer.text is not None:
+            if parsed is None:
+                raise VerifierError("the verifier passed free text, and did not say what it means")
+            if faults := self._misfits(task, parsed):
                 raise SchemaValidationError.of_fields("response", faults)
         return replace(verdict, reason=scrubbed(str(verdict.reason), MAX_REASON))
 
@@ -355,10 +362,12 @@ def _verification_context(task: Task) -> VerificationContext:
         payload=task.spec.payload,
         payload_schema=task.spec.payload_schema,
         response_schema=task.spec.response_schema,
-        response=answer.value,
+        response=answer.value if answer.text is None else None,
+        raw_input=answer.text,
         config=config,
         attempt=answer.attempt,
-        previous_rejections=(task.verdict.reason,) if task.verdict else (),
+        previous_rejections=[one.refusal for one in task.answers if one.refusal is not None],
+        tokens_used=task.tokens_used,
     )
 
 

@@ -288,7 +288,25 @@ class Answer:
     attempt: int
     """Which attempt it is, from 1; an answer that a verifier refuses is followed by another attempt."""
     value: JsonObject
-    """What was answered; it fits the task's `response_schema`."""
+    """What was answered; it fits the task's `response_schema`. Empty as long as only `text` is known."""
+    text: str | None = None
+    """The person's own words, where the answer came as free text for the verifier to read."""
+    refusal: str | None = None
+    """Why the verifier refused it; None if it did not."""
+    unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
+    """Keys written by a newer release, kept and written back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a verdict took."""
+
+    model: str = ""
+    """Which model judged; empty where none did."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    """How long it took; the engine measures that."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
@@ -301,7 +319,10 @@ class Verdict:
     reason: str = ""
     """Why not, in words for the person who is to answer better."""
     parsed_response: JsonObject | None = None
-    """What it read out of free text; it counts only with `passed`, and after it passed the response schema."""
+    """What it read out of free text. It counts only for free text, with `passed`, and if form and response schema
+    take it: what a person chose in a form is never changed."""
+    usage: Usage = field(default_factory=Usage)
+    """What it took."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
@@ -340,6 +361,8 @@ class Task:
     """How many answers a verifier has judged."""
     verdict: Verdict | None = None
     """What the verifier said of the latest answer it judged."""
+    tokens_used: int = 0
+    """What all verdicts together took of a model."""
     closed_at: datetime | None = None
     collected_at: datetime | None = None
     """When the caller took the outcome over; see `KeyScope.CALL`."""
@@ -433,7 +456,9 @@ def typed_response(response: JsonObject | None, schema: type[ResponseT]) -> Resp
 class Submit:
     """Answer the task."""
 
-    value: JsonObject
+    value: JsonObject = field(default_factory=dict[str, object])
+    text: str | None = None
+    """In place of a value, the person's own words, for a verifier that reads free text."""
     by: Actor
     own: bool = False
     """Let a principal answer what it asked itself."""
@@ -784,14 +809,16 @@ class VerificationContext:
     payload_schema: JsonObject
     response_schema: JsonObject
     response: JsonObject | None
-    """What was answered, as data."""
+    """What was answered, as data; None where it came as free text."""
     config: VerifierConfig
     attempt: int
     """Which answer this is, from 1."""
     raw_input: str | None = None
     """The person's own words, where the answer came as free text."""
     previous_rejections: Sequence[str] = ()
-    """Why the answer before this one was refused; empty for the first."""
+    """Why each of the answers before this one was refused, oldest first."""
+    tokens_used: int = 0
+    """What the verdicts on those answers took of a model."""
 
 
 def microseconds(moment: datetime) -> int:

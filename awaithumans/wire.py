@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Self, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.routing import in_snake_case, shown_recipient
@@ -79,13 +89,22 @@ class CancelBody(BaseModel):
 
 
 class CompleteBody(BaseModel):
-    """What `POST /tasks/{id}/complete` takes."""
+    """What `POST /tasks/{id}/complete` takes: a response, or the person's own words."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"oneOf": [{"required": ["response"]}, {"required": ["text"]}]}
+    )
 
-    response: _Object
+    response: _Object | None = None
+    text: Annotated[StrictStr, Field(max_length=MAX_TASK_LENGTH)] | None = None
     completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
     completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.response is None) is (self.text is None):
+            raise ValueError("give a response, or text")
+        return self
 
 
 BodyT = TypeVar("BodyT", bound=BaseModel)

@@ -45,6 +45,7 @@ from awaithumans.types import (
     Reassign,
     Submit,
     TaskStatus,
+    Usage,
     Verdict,
     VerificationContext,
     VerifierConfig,
@@ -119,6 +120,7 @@ class Rules:
     """A verifier that passes what `passes` says, and may be broken."""
 
     trusted = False
+    reads_text = False
 
     def __init__(self, *verdicts: Verdict | Exception) -> None:
         self.verdicts = list(verdicts)
@@ -405,7 +407,55 @@ class TestVerification:
         await engine.tick()
         closed = await engine.get(task.id)
         assert (closed.status, closed.attempt) == (TaskStatus.VERIFICATION_EXHAUSTED, 2)
-        assert rules.seen[1].previous_rejections == ("vague",)
+        assert [context.previous_rejections for context in rules.seen] == [[], ["vague"]]
+
+    async def test_is_told_of_all_refusals_and_of_what_they_took(self, clock):
+        usage = Usage(input_tokens=10, output_tokens=5)
+        rules = Rules(*[Verdict(passed=False, reason=reason, usage=usage) for reason in ("vague", "", "rude")])
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED.model_copy(update={"max_attempts": 3})))
+        for _ in range(3):
+            await engine.submit(task.id, YES, by=ANA)
+            await engine.tick()
+        assert [context.previous_rejections for context in rules.seen] == [[], ["vague"], ["vague", ""]]
+        assert [context.tokens_used for context in rules.seen] == [0, 15, 30]
+
+    async def test_reads_free_text(self, clock):
+        rules = Rules(Verdict(passed=True, parsed_response=dict(YES)))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        assert (await engine.get(task.id)).response == YES
+        assert (rules.seen[0].response, rules.seen[0].raw_input) == (None, "go ahead")
+
+    @pytest.mark.parametrize("parsed", [None, {"approved": "perhaps"}])
+    async def test_free_text_that_is_passed_and_not_read_does_not_count(self, clock, parsed):
+        rules = Rules(Verdict(passed=True, parsed_response=parsed))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+
+    @pytest.mark.parametrize(
+        ("command", "place"),
+        [
+            (Submit(text="go ahead", by=ANA), "text"),
+            (Submit(text=" ", by=ANA), "text"),
+            (Submit(text="x" * 20_001, by=ANA), "text"),
+            (Submit(text="yes", value=dict(YES), by=ANA), "text"),
+        ],
+    )
+    async def test_free_text_that_nobody_reads_is_refused(self, clock, command, place):
+        engine = Engine(MemoryStore(), verifiers={"rules": Rules()}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED))
+        with pytest.raises(InvalidInputError) as caught:
+            await engine.act(task.id, command)
+        assert list(caught.value.fields) == [place]
+        assert (await engine.get(task.id)).status is TaskStatus.PENDING
 
     async def test_broken_verifier_costs_no_attempt_and_is_asked_again(self, clock):
         rules = Rules(OSError("down"), Verdict(passed=True))
@@ -440,12 +490,12 @@ class TestVerification:
         assert verdict is not None
         assert verdict.reason == "cut ?"
 
-    async def test_misread_answer_does_not_count(self, clock):
-        rules = Rules(Verdict(passed=True, parsed_response={"approved": "perhaps"}))
-        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
+    async def test_never_changes_what_was_chosen(self, clock):
+        rules = Rules(Verdict(passed=True, parsed_response={"approve": False}))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
         task = await answered(engine, a_question(verifier=CHECKED))
         await engine.tick()
-        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+        assert (await engine.get(task.id)).response == YES, "what was chosen in a form stays"
 
     async def test_verifier_that_may_not_see_a_redacted_payload_is_refused_at_create(self, clock):
         rules = Rules()

@@ -38,6 +38,7 @@ from awaithumans.types import (
     Submit,
     Task,
     TaskStatus,
+    Usage,
     Verdict,
     VerifierConfig,
 )
@@ -208,10 +209,33 @@ class TestVerdicts:
         assert change is not None
         assert (change.task.status, change.task.attempt) == (TaskStatus.COMPLETED, 1)
 
-    def test_that_read_something_out_of_the_answer_put_it_in_its_place(self):
-        change = lifecycle.decide(submitted(), 1, Verdict(passed=True, parsed_response={"approve": False}), NOON)
+    def test_that_read_free_text_make_an_answer_of_it(self):
+        task = after(opened(verifier=CHECKED), Submit(text="no, too much", by=person(ANA)))
+        change = lifecycle.decide(task, 1, Verdict(passed=True, parsed_response={"approve": False}), NOON)
         assert change is not None
         assert change.task.response == {"approve": False}
+        assert change.task.answer
+        assert change.task.answer.text == "no, too much"
+
+    def test_never_change_what_was_chosen_in_a_form(self):
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=True, parsed_response={"approve": False}), NOON)
+        assert change is not None
+        assert change.task.response == YES
+
+    def test_tell_what_they_took(self):
+        usage = Usage(model="small", input_tokens=100, output_tokens=20, seconds=0.12345)
+        change = lifecycle.decide(submitted(), 1, Verdict(passed=True, usage=usage), NOON)
+        assert change is not None
+        assert change.task.tokens_used == 120
+        told = {name: fact for name, fact in change.entries[0].data.items() if name.startswith("verifier_")}
+        assert told == {
+            "verifier_passed": True,
+            "verifier_reason": "",
+            "verifier_model": "small",
+            "verifier_input_tokens": 100,
+            "verifier_output_tokens": 20,
+            "verifier_seconds": 0.123,
+        }
 
     def test_that_refuse_open_the_task_again_and_then_exhaust_it(self):
         refusal = Verdict(passed=False, reason="too vague")
