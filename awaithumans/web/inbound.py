@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -44,5 +44,10 @@ class ChannelDoor:
         reply = await channel.receive(inbound)
         response = Response(reply.body, reply.status, headers=dict(reply.headers))
         if reply.afterwards:
-            response.background = BackgroundTask(reply.afterwards)
+            response.background = BackgroundTask(_awaited, reply.afterwards)
         return response
+
+
+async def _awaited(deed: Callable[[], Awaitable[None]]) -> None:
+    """Do it on the event loop, whatever kind of function it is."""
+    await deed()

@@ -10,7 +10,7 @@ from email.message import EmailMessage, Message
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean
+from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean, shows_all
 from awaithumans.channels.email.mails_back import MailsBack
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
 from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
@@ -20,7 +20,7 @@ from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotF
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock
 from awaithumans.routing import Recipient
-from awaithumans.types import Actor, Human, JsonObject, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, JsonObject, Submit, Task, TaskStatus
 
 if TYPE_CHECKING:
     from awaithumans.engine import Engine
@@ -59,10 +59,17 @@ class Answers:
         asked = await self._asked(reply)
         if asked is None:
             return ReplyOutcome.IGNORED
-        value = _chosen(asked.task, own_words(reply))
-        if value is not None and _is_again(asked, value):
+        answer = self._meant(asked, own_words(reply), asked.actor(sender_of(reply)))
+        if answer and _is_again(asked, answer):
             return ReplyOutcome.ANSWERED
-        return await self._answer(asked, reply, value)
+        return await self._answer(asked, reply, answer)
+
+    def _meant(self, asked: _Asked, words: str, by: Actor) -> Submit | None:
+        """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
+        if (value := _chosen(asked.task, words)) is not None:
+            return Submit(value=value, by=by)
+        read = self._engine.reads_text(asked.task) and shows_all(asked.task)
+        return Submit(text=words, by=by) if read and 0 < len(words) <= MAX_TASK_LENGTH else None
 
     async def _asked(self, reply: Message) -> _Asked | None:
         """Find what a reply answers, and who that makes its writer."""
@@ -87,16 +94,16 @@ class Answers:
         except TaskNotFoundError:
             return None
 
-    async def _answer(self, asked: _Asked, reply: Message, value: JsonObject | None) -> ReplyOutcome:
+    async def _answer(self, asked: _Asked, reply: Message, answer: Submit | None) -> ReplyOutcome:
         if reason := _too_late(asked):
             return await self._back(asked, reply, ReplyOutcome.TOO_LATE, reason)
-        if value is None:
+        if answer is None:
             return await self._back(asked, reply, ReplyOutcome.UNCLEAR, _UNCLEAR)
         try:
-            await self._engine.act(asked.task.id, Submit(value=value, by=asked.actor(sender_of(reply))))
+            await self._engine.act(asked.task.id, answer)
         except AwaitHumansError as error:
             asked = replace(asked, task=await self._engine.get(asked.task.id))
-            if _is_again(asked, value):
+            if _is_again(asked, answer):
                 return ReplyOutcome.ANSWERED
             return await self._back(asked, reply, *_refusal(asked, error))
         return ReplyOutcome.ANSWERED
@@ -119,6 +126,7 @@ class Answers:
             date=self._clock.now(),
             thread=[*message_ids(reply.get("References")), *message_ids(reply.get("Message-ID"))],
             reply_to=self._reply_to(asked) if waiting else None,
+            own_words=self._engine.reads_text(task),
             submitted="auto-replied",
         )
         await sender.transport(message, Envelope(id=letter_id, sender=sender.address, recipient=asked.target))
@@ -156,11 +164,7 @@ class _Asked:
 
 
 def _chosen(task: Task, words: str) -> JsonObject | None:
-    """Return the answer that a reply is: of a lone choice, the one whose very label or value it says.
-
-    Free text is no answer. A verifier could read one out of it, but an answer
-    has to fit the response schema before it gets there.
-    """
+    """Return the answer that a reply is: of a lone choice, the one whose very label or value it says."""
     said = _plain(words)
     meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
     return meant[0] if len(meant) == 1 else None
@@ -171,12 +175,12 @@ def _plain(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", clean(text)).split()).rstrip(_ENDING).casefold()
 
 
-def _is_again(asked: _Asked, value: JsonObject) -> bool:
+def _is_again(asked: _Asked, given: Submit) -> bool:
     """Tell whether this very answer was taken already."""
     return any(
         answer.attempt == asked.token.attempt + 1
         and answer.by.via == CHANNEL
-        and answer.value == value
+        and (answer.text == given.text if given.text is not None else answer.value == given.value)
         and answer.by.human.addresses & asked.human.addresses
         for answer in asked.task.answers
     )

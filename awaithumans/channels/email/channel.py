@@ -96,6 +96,7 @@ class EmailChannel:
             date=self._now_from.now(),
             thread=thread,
             reply_to=self._reply_to(notice, sender),
+            own_words=self._engine is not None and self._engine.reads_text(notice.task),
         )
         await sender.transport(message, Envelope(id=notice.id, sender=sender.address, recipient=notice.target))
         return " ".join([*thread[:1], id_])

@@ -20,6 +20,7 @@ MAX_TEXT = 4_000
 MAX_VALUE = 1_000
 MAX_REASON = 1_000
 MAX_SHOWN = 15_000
+_MAX_LABEL = 100
 """Characters of payload that a mail shows: some programs cut mails off at 100 kB of HTML."""
 
 ON_THE_PAGE = "What it is about is kept out of mails. You see it on the page."
@@ -33,6 +34,8 @@ _ENDED = {
     TaskStatus.CANCELLED: "This question was withdrawn",
     TaskStatus.VERIFICATION_EXHAUSTED: "No answer passed the check",
 }
+_READ = "Your reply was read and accepted."
+_OWN_WORDS = "Or reply to this mail in your own words. They are read, and you are told how they were understood."
 _NOTHING_TO_DO = "You need not do anything."
 _CONFIRM = "A link opens a page that asks once more; opening it answers nothing."
 _PERSONAL = "The links are yours alone: whoever has this mail can answer in your name."
@@ -64,6 +67,8 @@ class Letter:
     buttons: Sequence[Button] = ()
     words: Sequence[str] = ()
     """The words that a reply may consist of."""
+    complete: bool = False
+    """Whether there is something to answer, and the mail shows all that it is about."""
     notes: Sequence[str] = ()
     """What happens next."""
 
@@ -96,18 +101,28 @@ def answering_back(task: Task, lead: str, *, link: str | None) -> Letter:
         facts=[("Answer by", deadline_of(task))] if link else [],
         buttons=_buttons(link, None, quick),
         words=[one.label for one in answerable_by_word(task)] if link else [],
+        complete=bool(link) and shows_all(task),
         notes=[_CONFIRM, _PERSONAL] if link else [_NOTHING_TO_DO],
     )
 
 
 def answerable_by_word(task: Task) -> list[QuickAnswer]:
     """List the answers that a reply can be: those of a small choice, on what the mail shows in full."""
+    return _quick(task) if shows_all(task) else []
+
+
+def shows_all(task: Task) -> bool:
+    """Tell whether a mail shows all that the task is about: nobody answers by a reply what they could not read."""
     _, kept_out = _payload(task)
-    return [] if kept_out else _quick(task)
+    first, _, rest = clean(task.spec.task).strip().partition("\n")
+    is_cut = len(first.strip()) > MAX_QUESTION or len(rest.strip()) > MAX_TEXT
+    return not (kept_out or is_cut or _is_cut(shown(task.spec.payload, task.spec.payload_schema)))
 
 
-def offering_replies(letter: Letter) -> Letter:
-    """Say that a reply can be the answer, where one word is enough."""
+def offering_replies(letter: Letter, *, own_words: bool) -> Letter:
+    """Say that a reply can be the answer: where one word is enough, or where `own_words` are read."""
+    if own_words and letter.complete:
+        return replace(letter, notes=[_OWN_WORDS, *letter.notes])
     if not letter.words:
         return letter
     *others, last = (f"“{word}”" for word in letter.words)
@@ -173,16 +188,18 @@ def _handed_on(notice: Notice) -> Letter | None:
 
 
 def _ended(notice: Notice) -> Letter | None:
-    """Tell the outcome, but not to whoever has just brought it about by mail or link."""
+    """Tell the outcome: also to who answered by mail or link, if it had to be read out of their words."""
     task, person = notice.task, notice.person
     completed = task.status is TaskStatus.COMPLETED
-    if notice.receipt is None or (completed and _answered_by(task, person) and _by_mail(task)):
+    theirs = completed and _answered_by(task, person)
+    in_words = theirs and task.answer is not None and task.answer.text is not None
+    if notice.receipt is None or (theirs and _by_mail(task) and not in_words):
         return None
     secret = task.spec.redact_payload or task.spec.redact_response_after_submit
     may_read = not secret and (person is None or may_see(task, person))
     return Letter(
         subject=subject_of(task),
-        lead=f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",
+        lead=_READ if in_words else f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",
         question=_question(task),
         response=_brief(shown(task.response, task.spec.response_schema)) if may_read and task.response else None,
         buttons=_buttons(None, notice.url, []),
@@ -204,6 +221,7 @@ def _full(notice: Notice, lead: str, *, facts: Sequence[tuple[str, str]]) -> Let
         payload_note=note,
         buttons=_buttons(notice.link, notice.url, quick),
         words=[one.label for one in answerable_by_word(task)] if notice.link else [],
+        complete=bool(notice.link) and shows_all(task),
         notes=list(_what_next(notice, quick)),
     )
 
@@ -290,17 +308,27 @@ def _cleaned(value: Shown) -> Shown:
         kind=kind,
         text=_cut(clean(value.text), MAX_VALUE),
         items=[_cleaned(one) for one in value.items],
-        pairs=[(_cut(_line(label), 100), _cleaned(one)) for label, one in value.pairs],
-        columns=[_cut(_line(column), 100) for column in value.columns],
+        pairs=[(_cut(_line(label), _MAX_LABEL), _cleaned(one)) for label, one in value.pairs],
+        columns=[_cut(_line(column), _MAX_LABEL) for column in value.columns],
         rows=[[_cleaned(cell) for cell in row] for row in value.rows],
     )
+
+
+def _is_cut(value: Shown) -> bool:
+    """Tell whether some text in a value is too long to be shown in full."""
+    parts = [*value.items, *(one for _, one in value.pairs), *(cell for row in value.rows for cell in row)]
+    labels = [*(label for label, _ in value.pairs), *value.columns]
+    return len(value.text) > MAX_VALUE or any(len(label) > _MAX_LABEL for label in labels) or any(map(_is_cut, parts))
 
 
 def _length(value: Shown) -> int:
     parts = [*value.items, *(one for _, one in value.pairs), *(cell for row in value.rows for cell in row)]
     labels = [*(label for label, _ in value.pairs), *value.columns]
     return (
-        40 + min(len(value.text), MAX_VALUE) + sum(min(len(label), 100) for label in labels) + sum(map(_length, parts))
+        40
+        + min(len(value.text), MAX_VALUE)
+        + sum(min(len(label), _MAX_LABEL) for label in labels)
+        + sum(map(_length, parts))
     )
 
 

@@ -90,6 +90,7 @@ def written(
     date: datetime,
     thread: Sequence[str] = (),
     reply_to: str | None = None,
+    own_words: bool = False,
     submitted: str = "auto-generated",
 ) -> EmailMessage:
     """Write a mail.
@@ -102,9 +103,10 @@ def written(
         date: when it is sent.
         thread: the ids of the mails before it, oldest first.
         reply_to: where a reply is an answer; else replies go where the sender says.
+        own_words: whether that reply may be in the person's own words.
         submitted: what `Auto-Submitted` says.
     """
-    letter = offering_replies(letter) if reply_to else letter
+    letter = offering_replies(letter, own_words=own_words) if reply_to else letter
     message = EmailMessage(policy=SMTP)
     message["From"] = Address(display_name=sender.name, addr_spec=sender.address)
     message["To"] = Address(addr_spec=to)

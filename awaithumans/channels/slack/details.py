@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from awaithumans.channels.slack.blocks import MAX_SECTION, Block, context, divider, escaped, mrkdwn, one_line, section
 from awaithumans.display import Shown, shown
-from awaithumans.types import Task
+from awaithumans.types import JsonObject, Task
 
 MAX_VALUE = 500
 MAX_PARAGRAPHS = 8
+_MAX_LINES = 40
 
 _INDENT = "      "
 _HIDDEN = "The details are not shown in Slack."
@@ -27,6 +28,11 @@ def details(task: Task) -> list[Block]:
     is_cut = len(parts) > MAX_PARAGRAPHS or any(shortened for _, shortened in lines)
     note = [context(mrkdwn(_CUT))] if is_cut else []
     return [*(section(mrkdwn(part)) for part in parts[:MAX_PARAGRAPHS]), *note, divider()]
+
+
+def lines_of(value: JsonObject, schema: JsonObject) -> list[str]:
+    """Lay an answer out, a line for each part."""
+    return [line for line, _ in _lines(shown(value, schema), 0)][:_MAX_LINES]
 
 
 def _packed(lines: Sequence[str]) -> list[str]:

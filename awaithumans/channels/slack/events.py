@@ -10,13 +10,17 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from html import unescape
 from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import forms
+from awaithumans.channels.slack.blocks import escaped, one_line
 from awaithumans.channels.slack.calls import SlackError, as_object, call
+from awaithumans.channels.slack.details import lines_of
+from awaithumans.channels.slack.messages import MAX_REASON
 from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.refusals import refusal
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
@@ -24,7 +28,7 @@ from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
-from awaithumans.types import Inbound, JsonObject, Reply, Submit, Task
+from awaithumans.types import Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
@@ -32,6 +36,8 @@ EVENT_TYPE = "awaithumans_notice"
 """The type of the metadata that the app's own messages carry."""
 HINT = "A reply is not read as an answer to this question. Please use the button of the message above."
 TAKEN = "Your answer is stored."
+VERDICT_SECONDS = 30.0
+"""How long a verdict is waited for, to be told in the thread; the message itself is edited in any case."""
 MAX_HINTS = 1_000
 
 _DEAD = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_revoked", "app_uninstalled"})
@@ -75,19 +81,19 @@ class Events:
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
         try:
-            return await self._heard(told)
+            return await self._heard(told, request)
         except DeliveryError as error:
             logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
             return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
 
-    async def _heard(self, told: _Envelope) -> Reply:
+    async def _heard(self, told: _Envelope, request: Inbound) -> Reply:
         match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
             case "event_callback", "message" if _may_answer(told.event):
-                return await self._replied(told.team_id, told.event)
+                return await self._replied(told.team_id, told.event, again="x-slack-retry-num" in request.headers)
             case _:
                 pass
         return Reply()
@@ -111,7 +117,7 @@ class Events:
 
     # ── Replies in a thread ───────────────────────────────────────────────────
 
-    async def _replied(self, team_id: str, event: _Event) -> Reply:
+    async def _replied(self, team_id: str, event: _Event, *, again: bool) -> Reply:
         bot = await self._workspaces.bot(team_id)
         if event.parent_user_id not in {None, bot.user_id} or not _is_meant(event, bot):
             return Reply()
@@ -120,17 +126,32 @@ class Events:
         actor = await self._people.actor(Visitor(team_id, event.user, home))
         if task is None or actor is None or refusal(task, actor.human):
             return Reply()
-        value = answer_in(event.text.replace(f"<@{bot.user_id}>", ""), task)
-        if value is None:
+        answer = self._meant(task, event.text.replace(f"<@{bot.user_id}>", ""), actor)
+        if answer is None:
             return self._hint(team_id, event)
+        if again and _is_given(task, answer):
+            return Reply()
+        return await self._taken(team_id, event, task, answer)
+
+    async def _taken(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+        human = answer.by.human
         try:
-            await self._engine.act(task.id, Submit(value=value, by=actor))
+            task = await self._engine.act(task.id, answer)
         except SchemaValidationError as error:
             return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
             task = await self._engine.get(task.id)
-            return self._whispering(team_id, event, refusal(task, actor.human) or str(error))
+            return self._whispering(team_id, event, refusal(task, human) or str(error))
+        if task.status is TaskStatus.SUBMITTED:
+            return self._whispering_verdict(team_id, event, task, human)
         return self._whispering(team_id, event, TAKEN)
+
+    def _meant(self, task: Task, text: str, by: Actor) -> Submit | None:
+        """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
+        if (value := answer_in(text, task)) is not None:
+            return Submit(value=value, by=by)
+        words = unescape(text).strip()
+        return Submit(text=words, by=by) if words and self._engine.reads_text(task) else None
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:
         """Return the task that the thread is about: its first message, which is ours, says so."""
@@ -159,17 +180,28 @@ class Events:
         return self._whispering(team_id, event, HINT)
 
     def _whispering(self, team_id: str, event: _Event, text: str) -> Reply:
+        return Reply(afterwards=lambda: self._whisper(team_id, event, text))
+
+    def _whispering_verdict(self, team_id: str, event: _Event, task: Task, human: Human) -> Reply:
         async def afterwards() -> None:
-            await whisper(
-                self._workspaces,
-                text,
-                team_id=team_id,
-                channel=event.channel,
-                user_id=event.user,
-                thread_ts=event.thread_ts,
-            )
+            with suppress(TaskNotFoundError):
+                judged = await self._engine.wait_until(
+                    task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=VERDICT_SECONDS
+                )
+                await self._whisper(team_id, event, said_of_verdict(judged, human), is_markup=True)
 
         return Reply(afterwards=afterwards)
+
+    async def _whisper(self, team_id: str, event: _Event, text: str, *, is_markup: bool = False) -> None:
+        await whisper(
+            self._workspaces,
+            text,
+            team_id=team_id,
+            channel=event.channel,
+            user_id=event.user,
+            thread_ts=event.thread_ts,
+            is_markup=is_markup,
+        )
 
 
 def answer_in(text: str, task: Task) -> JsonObject | None:
@@ -183,6 +215,34 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
     meant = [choice.value for choice in choices if said in {_plain(choice.label), _plain(choice.text)}]
     return meant[0] if len(meant) == 1 else None
+
+
+def said_of_verdict(task: Task, human: Human) -> str:
+    """Say in Slack's markup what came of an answer, to the one who gave it: also how their words were read."""
+    if task.refused:
+        reason = one_line(task.verdict.reason) if task.verdict else ""
+        why = f": {escaped(reason, MAX_REASON)}" if reason and not _is_secret(task) else "."
+        return f"Your answer was refused{why} Reply once more, or use the button of the message above."
+    if task.status is TaskStatus.SUBMITTED:
+        return "Your answer is stored, and is being checked."
+    if task.status is not TaskStatus.COMPLETED:
+        return escaped(refusal(task, human) or "")
+    if task.response is None or task.answer is None or task.answer.text is None or _is_secret(task):
+        return "Your answer was accepted."
+    return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
+
+
+def _is_secret(task: Task) -> bool:
+    return task.spec.redact_payload or task.spec.redact_response_after_submit
+
+
+def _is_given(task: Task, answer: Submit) -> bool:
+    """Tell whether Slack sends again what was taken already."""
+    return any(
+        (one.value == answer.value if answer.text is None else one.text == answer.text)
+        and one.by.human.addresses & answer.by.human.addresses
+        for one in task.answers
+    )
 
 
 def _plain(text: str) -> str:

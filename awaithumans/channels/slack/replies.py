@@ -36,18 +36,22 @@ async def whisper(
     user_id: str,
     response_url: str | None = None,
     thread_ts: str | None = None,
+    is_markup: bool = False,
 ) -> None:
     """Say something in a channel that only this person sees, if Slack can be reached.
+
+    `text` is shown as it is, unless it is Slack's markup, in which all else is escaped.
 
     By the address that came with a click where there is one: it needs no
     membership in the channel.
     """
+    text = text if is_markup else escaped(text)
     try:
         if response_url and await _responded(workspaces, response_url, text):
             return
         if channel:
             thread = {"thread_ts": thread_ts} if thread_ts else {}
-            said = {"channel": channel, "user": user_id, "text": escaped(text), **thread}
+            said = {"channel": channel, "user": user_id, "text": text, **thread}
             await call(await workspaces.client(team_id), "chat.postEphemeral", said)
     except DeliveryError as error:
         logger.warning("%s in %s could not be told: %s", user_id, team_id, error)
@@ -56,7 +60,7 @@ async def whisper(
 async def _responded(workspaces: Workspaces, response_url: str, text: str) -> bool:
     from aiohttp import ClientError
 
-    said: Mapping[str, object] = {"response_type": "ephemeral", "replace_original": False, "text": escaped(text)}
+    said: Mapping[str, object] = {"response_type": "ephemeral", "replace_original": False, "text": text}
     try:
         async with workspaces.session().post(response_url, json=said) as response:
             return response.status == HTTP_OK

@@ -24,13 +24,16 @@ from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Actor, Query, Task, TaskStatus
+from tests.channels import reader
 from tests.channels.email.mail import CHOICE, Inbox, html_of, text_of
+from tests.channels.reader import Noted, Reader
 from tests.web.world import BOB, HOST, OLGA, SECRET, World, hidden_token
 
 pytestmark = pytest.mark.anyio
 
 YES = {"approve": True}
 SAME = {"Sec-Fetch-Site": "same-origin"}
+READ = reader.CHECK
 CHECK = {"provider": "moody", "instructions": "Be polite."}
 
 
@@ -181,6 +184,35 @@ async def test_the_very_word_is_the_answer(office: Office, words: str) -> None:
     assert await office.replies(words) is expected
     task = await office.task(task_id)
     assert (task.response == YES) is (expected is ReplyOutcome.ANSWERED)
+
+
+async def test_words_of_ones_own_are_read_by_the_verifier_and_told_back(office: Office) -> None:
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema)
+    assert "Or reply to this mail in your own words." in text_of(office.mails[0])
+    assert await office.replies("hm\n\n--\nAna") is ReplyOutcome.ANSWERED
+    refused = office.mails[-1]
+    assert "Say whether you approve, and why." in text_of(refused)
+    assert await office.replies("Decline, too\nmuch", Message_ID="<2@ana.example>") is ReplyOutcome.ANSWERED
+    task = await office.task(task_id)
+    assert task.response == {"approved": False, "notes": "too\nmuch"}
+    told = text_of(office.mails[-1])
+    assert "Your reply was read and accepted." in told
+    assert "much" in told
+    assert len(office.mails) == 3
+    again = await office.replies("Decline, too\nmuch", to=refused, Message_ID="<2@ana.example>")
+    assert again is ReplyOutcome.ANSWERED
+    assert len((await office.task(task_id)).answers) == 2
+
+
+async def test_words_are_no_answer_to_what_the_mail_does_not_show(office: Office) -> None:
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema, payload={"text": "x" * 2_000})
+    assert "in your own words" not in text_of(office.mails[0])
+    assert await office.replies("approve, fine") is ReplyOutcome.UNCLEAR
+    assert not (await office.task(task_id)).answers
 
 
 async def test_the_trail_says_who_answered_and_how(office: Office) -> None:

@@ -13,12 +13,14 @@ from pydantic import BaseModel, field_validator
 
 from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
 from awaithumans.channels.slack.workspaces import Installation, SlackApp
-from awaithumans.types import AGENT, Human, Task
+from awaithumans.types import AGENT, Human, Task, VerifierConfig
+from tests.channels.reader import CHECK, Noted, Reader
 from tests.channels.slack.desk import ANA, BOB, CHANNEL, Desk
 from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
 
 pytestmark = pytest.mark.anyio
 
+READ = VerifierConfig.model_validate({**CHECK, "provider": "careful"})
 PARENT = "1700000000.000100"
 
 
@@ -120,6 +122,43 @@ class TestReplies:
         assert [one["user"] for one in api.given("chat.postEphemeral")] == ["U0000ANA", "U0000BOB"]
         assert {one["thread_ts"] for one in api.given("chat.postEphemeral")} == {PARENT}
         assert not (await desk.task(task)).answers
+
+    async def test_what_a_verifier_reads_out_of_other_words_is_the_answer(self, api: SlackApi) -> None:
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            await desk.event(reply("approve, looks &lt;legit&gt;"))
+        assert (await desk.task(task)).response == {"approved": True, "notes": "looks <legit>"}
+        assert whispered(api) == ["Your words were taken as:\n*Approved*: Yes\n*Notes*: looks &lt;legit&gt;"]
+        await desk.engine.aclose()
+
+    async def test_words_that_a_verifier_refuses_can_be_corrected_and_do_not_count_twice(self, api: SlackApi) -> None:
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            await desk.event(reply("hm"))
+            await desk.event(reply("hm"), again=True)
+            (told,) = whispered(api)
+            assert told.startswith("Your answer was refused: Say whether you approve, and why. Reply once more")
+            assert (await desk.task(task)).attempt == 1
+            await desk.event(reply("decline, too much"))
+        assert (await desk.task(task)).response == {"approved": False, "notes": "too much"}
+        await desk.engine.aclose()
+
+    async def test_of_a_secret_task_nothing_is_quoted(self, api: SlackApi) -> None:
+        desk = Desk(api, verifier=Reader(trusted=True))
+        task = await desk.ask(response_schema=Noted, verifier=READ, redact_payload=True)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            for words in ("hm", "approve, why not"):
+                await desk.event(reply(words))
+        assert whispered(api) == [
+            "Your answer was refused. Reply once more, or use the button of the message above.",
+            "Your answer was accepted.",
+        ]
+        await desk.engine.aclose()
 
     async def test_among_others_only_what_is_said_to_the_app_counts(
         self, desk: Desk, api: SlackApi, task: Task
