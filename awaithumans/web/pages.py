@@ -23,6 +23,7 @@ from awaithumans.web.review import (
     STATUS_WORDS,
     FormRefusedError,
     Review,
+    check_fails,
     failures_of,
     line_of,
     send_answer,
@@ -229,6 +230,7 @@ class Pages:
     async def _review(
         self, task: Task, human: Human, values: Mapping[str, object], errors: Mapping[str, str]
     ) -> Review:
+        deliveries = await self._engine.deliveries(task.id)
         return Review(
             task=task,
             human=human,
@@ -236,7 +238,8 @@ class Pages:
             values=values,
             errors=errors,
             trail=[line_of(entry) for entry in await self._engine.trail(task.id)],
-            failures=failures_of(await self._engine.deliveries(task.id)),
+            failures=failures_of(deliveries),
+            check_fails=check_fails(deliveries),
         )
 
     async def _page(self, request: Request, review: Review, *, status: int = 200) -> Response:

@@ -12,7 +12,7 @@ from awaithumans.display import Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
 from awaithumans.routing import shown_recipient
-from awaithumans.types import Actor, Delivery, Entry, Human, Submit, Task, TaskStatus
+from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
 
 STATUS_WORDS = {
@@ -76,6 +76,8 @@ class Review:
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     trail: Sequence[Line] = ()
     failures: Sequence[tuple[str, str]] = ()
+    check_fails: bool = False
+    """Whether the answer is being checked again, because the check did not work."""
     banner: str = ""
 
     @property
@@ -215,6 +217,12 @@ def line_of(entry: Entry) -> Line:
         deed=ACTION_WORDS.get(entry.action, humanised(entry.action).lower()),
         note=" · ".join([*notes, *door]),
     )
+
+
+def check_fails(deliveries: Sequence[Delivery]) -> bool:
+    """Tell whether a check has been tried in vain, and is tried again."""
+    checks = [one for one in deliveries if one.effect.kind is EffectKind.VERIFY and not one.settled_at]
+    return any(one.attempts > 1 for one in checks)
 
 
 def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
+import anyio
 import httpx2
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from awaithumans.errors import ConfigurationError
-from awaithumans.protocols import DeliveryError
+from awaithumans.protocols import DeliveryError, VerifierError
 from awaithumans.testing.channels import RecordingChannel
-from awaithumans.types import Actor, Notice, TaskStatus
+from awaithumans.types import Actor, Notice, TaskStatus, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
 from tests.web.world import ANA, BOB, OLGA, YES, World, as_person, as_program, form, secret_of
 
@@ -332,3 +333,25 @@ async def test_nobody_else_does() -> None:
         fields = await form(client, f"/tasks/{task_id}", "ana")
         sent = await client.post(f"/tasks/{task_id}/redeliver", data=fields, headers=as_person("ana"))
         assert sent.status_code == 403
+
+
+async def test_words_are_shown_while_they_are_checked_and_so_is_a_check_that_does_not_work(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    class Broken:
+        reads_text = True
+
+        async def verify(self, context: VerificationContext) -> Verdict:
+            raise VerifierError("the model is away", retry_after=0.01)
+
+    world.engine.verifiers["broken"] = Broken()
+    task_id = await world.ask(client, verifier_config={"provider": "broken", "instructions": ""})
+    said = {"text": "fine, <b>I think</b>", "completed_by_email": "ana@example.com"}
+    reply = await client.post(f"/api/tasks/{task_id}/complete", json=said, headers=as_program("speaker"))
+    assert (reply.status_code, reply.json()["status"]) == (200, "submitted")
+    page = await client.get(f"/tasks/{task_id}", headers=as_person("ana"))
+    assert "fine, &lt;b&gt;I think&lt;/b&gt;" in page.text
+    with anyio.fail_after(20):
+        while "The check does not work at the moment" not in page.text:
+            await anyio.sleep(0.05)
+            page = await client.get(f"/tasks/{task_id}", headers=as_person("ana"))
