@@ -18,7 +18,8 @@ import httpx2
 import pytest
 
 from awaithumans.channels.email import EmailChannel, ReplyOutcome, Sender, mails_back
-from awaithumans.channels.email.tokens import read_reply_address
+from awaithumans.channels.email.answers import MAX_TOKENS
+from awaithumans.channels.email.tokens import read_reply_address, reply_address
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import DeliveryError
@@ -369,6 +370,25 @@ async def test_a_token_of_another_question_or_person_is_worth_nothing(office: Of
     address = str(office.mails[0]["Reply-To"])
     other = "b" if address[40] == "a" else "a"
     assert await office.replies(To=address[:40] + other + address[41:]) is ReplyOutcome.IGNORED
+
+
+async def test_a_mail_to_very_many_made_up_addresses_asks_the_store_for_a_few(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def get(task_id: str) -> Task | None:
+        asked.append(task_id)
+        return None
+
+    addresses = [
+        reply_address("reply@example.com", office.world.engine.keys, task_id=f"{n:032x}", address="a@b.c", attempt=0)
+        for n in range(200)
+    ]
+    monkeypatch.setattr(office.world.store, "get", get)
+    raw = f"To: {', '.join(map(str, addresses))}\n\nYes".encode()
+    assert await office.channel.receive_reply(raw) is ReplyOutcome.IGNORED  # type: ignore[attr-defined]
+    assert len(asked) == MAX_TOKENS
 
 
 async def test_who_left_the_directory_is_not_heard(office: Office) -> None:
