@@ -2,7 +2,8 @@
 
 An event that is not replied to within three seconds comes again, up to three
 times. It is handled before the reply; one that comes again finds the task as
-the first left it.
+the first left it, and an answer that a verifier has refused since is not given
+again by it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pydantic import BaseModel, ValidationError
 from awaithumans import forms
 from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import refusal
+from awaithumans.channels.slack.refusals import refusal, was_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
+from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
@@ -75,19 +77,19 @@ class Events:
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
         try:
-            return await self._heard(told)
+            return await self._heard(told, repeated=is_repeated(request))
         except DeliveryError as error:
             logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
             return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
 
-    async def _heard(self, told: _Envelope) -> Reply:
+    async def _heard(self, told: _Envelope, *, repeated: bool) -> Reply:
         match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
             case "event_callback", "message" if _may_answer(told.event):
-                return await self._replied(told.team_id, told.event)
+                return await self._replied(told.team_id, told.event, repeated=repeated)
             case _:
                 pass
         return Reply()
@@ -111,7 +113,7 @@ class Events:
 
     # ── Replies in a thread ───────────────────────────────────────────────────
 
-    async def _replied(self, team_id: str, event: _Event) -> Reply:
+    async def _replied(self, team_id: str, event: _Event, *, repeated: bool) -> Reply:
         bot = await self._workspaces.bot(team_id)
         if event.parent_user_id not in {None, bot.user_id} or not _is_meant(event, bot):
             return Reply()
@@ -123,6 +125,8 @@ class Events:
         value = answer_in(event.text.replace(f"<@{bot.user_id}>", ""), task)
         if value is None:
             return self._hint(team_id, event)
+        if repeated and was_given(task, actor, value):
+            return Reply()
         try:
             await self._engine.act(task.id, Submit(value=value, by=actor))
         except SchemaValidationError as error:

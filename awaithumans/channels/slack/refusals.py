@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from awaithumans.lifecycle import may_answer
-from awaithumans.types import Human, Task, TaskStatus
+from awaithumans.types import Actor, Human, JsonObject, Task, TaskStatus
 
 UNKNOWN = "Slack and this service do not know you as the same person. Ask whoever runs it to add your Slack account."
 GONE = "This question is not here any more."
@@ -28,6 +28,12 @@ def refusal(task: Task, human: Human) -> str | None:
     if task.claimed_at is None:
         return f"This question is with {holder.label}."
     return f"{holder.label} already claimed this question on {moment(task.claimed_at)}."
+
+
+def was_given(task: Task, actor: Actor, value: JsonObject) -> bool:
+    """Tell whether the latest answer is this one, of this person."""
+    last = task.answer
+    return last is not None and last.by.principal == actor.principal and last.value == value
 
 
 def moment(at: datetime) -> str:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, field_validator
 
 from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
 from awaithumans.channels.slack.workspaces import Installation, SlackApp
-from awaithumans.types import AGENT, Human, Task
+from awaithumans.types import AGENT, Human, Task, TaskStatus, VerificationContext, VerifierConfig
+from awaithumans.types import Verdict as JudgedVerdict
 from tests.channels.slack.desk import ANA, BOB, CHANNEL, Desk
 from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
 
@@ -33,6 +34,13 @@ class Cautious(BaseModel):
     @classmethod
     def never(cls, value: object) -> object:
         raise ValueError("not on a Friday")
+
+
+class Strict:
+    """A verifier that refuses everything."""
+
+    async def verify(self, context: VerificationContext) -> JudgedVerdict:  # noqa: ARG002 - whatever it is
+        return JudgedVerdict(passed=False, reason="No.")
 
 
 class Size(BaseModel):
@@ -111,6 +119,22 @@ class TestReplies:
             assert (await desk.event(reply("yes"))).status_code == 200
         assert len((await desk.task(task)).answers) == 1
         assert whispered(api) == [TAKEN]
+
+    async def test_an_event_that_comes_again_after_a_refusal_is_no_second_answer(self, api: SlackApi) -> None:
+        """Slack sends again what was not replied to in time, and a slow verifier is not the only reason."""
+        desk = Desk(api, verifier=Strict())
+        config = VerifierConfig(provider="careful", instructions="No.", max_attempts=2)
+        task = await desk.ask(response_schema=Verdict, verifier=config)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        await desk.event(reply("yes"))
+        await desk.engine.tick()
+        assert (await desk.event(reply("yes"), retry=1)).status_code == 200
+        await desk.engine.tick()
+        after = await desk.task(task)
+        assert (len(after.answers), after.status) == (1, TaskStatus.PENDING)
+        await desk.event(reply("yes", ts="1700000009.000100"))
+        assert len((await desk.task(task)).answers) == 2, "said once more by the person, it is another answer"
+        await desk.engine.aclose()
 
     async def test_other_words_get_a_hint_once_for_each_person(self, desk: Desk, api: SlackApi, task: Task) -> None:
         for text in ("I would say so", "yes but not today", "Which order?"):
