@@ -263,7 +263,7 @@ class _Reader(HTMLParser):
 
 
 def _text_of_html(markup: str) -> str:
-    """Return the text; none where the markup cannot be read to its end, since half of what was said may mean the opposite."""
+    """Return the text; none where the markup cannot be read to its end, since half of it may mean the opposite."""
     reader = _Reader()
     try:
         reader.feed(markup)

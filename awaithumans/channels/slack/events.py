@@ -127,13 +127,17 @@ class Events:
             return self._hint(team_id, event)
         if repeated and was_given(task, actor, value):
             return Reply()
+        return await self._answered(team_id, event, task, Submit(value=value, by=actor))
+
+    async def _answered(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+        """Give an answer, and say to its writer what came of it."""
         try:
-            await self._engine.act(task.id, Submit(value=value, by=actor))
+            await self._engine.act(task.id, answer)
         except SchemaValidationError as error:
             return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
             task = await self._engine.get(task.id)
-            return self._whispering(team_id, event, refusal(task, actor.human) or str(error))
+            return self._whispering(team_id, event, refusal(task, answer.by.human) or str(error))
         return self._whispering(team_id, event, TAKEN)
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:

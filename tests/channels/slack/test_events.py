@@ -39,7 +39,7 @@ class Cautious(BaseModel):
 class Strict:
     """A verifier that refuses everything."""
 
-    async def verify(self, context: VerificationContext) -> JudgedVerdict:  # noqa: ARG002 - whatever it is
+    async def verify(self, context: VerificationContext) -> JudgedVerdict:
         return JudgedVerdict(passed=False, reason="No.")
 
 
