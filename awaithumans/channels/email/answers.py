@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean
+from awaithumans.channels.email.letters import answerable_by_word, answering_back
 from awaithumans.channels.email.mails_back import MailsBack
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
 from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
 from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, reply_address
 from awaithumans.channels.email.transports import Envelope
+from awaithumans.display import clean
 from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotFoundError
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock

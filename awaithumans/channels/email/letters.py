@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Literal
 from urllib.parse import quote
 
-from awaithumans.display import Shown, shown, span
+from awaithumans.display import Shown, clean, shown, span
 from awaithumans.forms import QuickAnswer, quick_answers
 from awaithumans.lifecycle import may_answer, may_see
 from awaithumans.types import AGENT, Human, Notice, Task, TaskStatus
@@ -25,9 +24,6 @@ MAX_SHOWN = 15_000
 ON_THE_PAGE = "What it is about is kept out of mails. You see it on the page."
 TOO_LONG = "What it is about is too long for a mail. You see it on the page."
 
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]"
-)
 _ENDED = {
     TaskStatus.TIMED_OUT: "Nobody answered in time",
     TaskStatus.CANCELLED: "This question was withdrawn",
@@ -302,11 +298,6 @@ def _length(value: Shown) -> int:
     return (
         40 + min(len(value.text), MAX_VALUE) + sum(min(len(label), 100) for label in labels) + sum(map(_length, parts))
     )
-
-
-def clean(text: str) -> str:
-    """Leave out what cannot be seen and would change how the rest is read."""
-    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _line(text: str) -> str:
