@@ -75,7 +75,7 @@ def letter_for(notice: Notice) -> Letter | None:
         case "rejected":
             return _refused(notice)
         case "reassigned":
-            return _asking(notice) if _concerned(notice) else _handed_on(notice)
+            return _asking(notice) if notice.person and _concerned(notice) else _handed_on(notice)
         case "closed":
             return _ended(notice)
         case _:
@@ -175,7 +175,7 @@ def _ended(notice: Notice) -> Letter | None:
     if notice.receipt is None or (completed and _answered_by(task, person) and _by_mail(task)):
         return None
     secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    may_read = not secret and (person is None or may_see(task, person))
+    may_read = not secret and (may_see(task, person) if person else not task.addressees)
     return Letter(
         subject=subject_of(task),
         lead=f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",

@@ -26,7 +26,7 @@ from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Actor, Query, Task, TaskStatus
 from tests.channels.email.mail import CHOICE, Inbox, html_of, text_of
-from tests.web.world import BOB, HOST, OLGA, SECRET, World, hidden_token
+from tests.web.world import ANA, BOB, HOST, OLGA, SECRET, World, hidden_token
 
 pytestmark = pytest.mark.anyio
 
@@ -395,6 +395,35 @@ async def test_who_left_the_directory_is_not_heard(office: Office) -> None:
     await office.asks()
     office.world.directory.gone.add("ana@example.com")
     assert await office.replies() is ReplyOutcome.IGNORED
+
+
+async def test_who_left_the_directory_gets_no_more_of_the_question_nor_the_answer(office: Office) -> None:
+    both = {"emails": ["ana@example.com", "bob@example.com"]}
+    task_id = await office.asks(assign_to=both, payload={"secret": "xyzzy"}, verifier_config=CHECK)
+    office.world.directory.gone.add("ana@example.com")
+    before = len(office.mails)
+    await office.world.engine.submit(task_id, YES, by=Actor.of(BOB, auth="host"))
+    await office.settle()
+    assert (await office.task(task_id)).refused
+    await office.world.engine.reassign(task_id, [BOB], by=Actor.of(OLGA, auth="host"))
+    await office.settle()
+    await office.world.engine.cancel(task_id, by=Actor.of(OLGA, auth="host"))
+    await office.settle()
+    hers = [text_of(mail) for mail in office.mails[before:] if mail["To"] == "ana@example.com"]
+    assert [text.splitlines()[0] for text in hers] == [
+        "This question was handed to Bob.",
+        "This question was withdrawn.",
+    ]
+    assert not any("xyzzy" in text or "The answer" in text for text in hers)
+
+
+async def test_an_answer_is_not_mailed_to_who_is_not_asked_and_unknown(office: Office) -> None:
+    task_id = await office.asks(notify=["email", "email:former@example.com"])
+    await office.world.engine.submit(task_id, YES, by=Actor.of(ANA, auth="host"))
+    await office.settle()
+    (end,) = [text_of(mail) for mail in office.mails[2:] if mail["To"] == "former@example.com"]
+    assert end.startswith("Ana answered.")
+    assert "The answer" not in end
 
 
 async def test_a_mail_back_that_cannot_be_sent_is_sent_when_the_reply_comes_again(office: Office) -> None:
