@@ -99,8 +99,8 @@ def test_why_an_answer_was_refused_is_told_to_the_one_who_may_give_a_better_one(
     task = make_task(attempt=1, answers=(ANSWER,), verdict=Verdict(passed=False, reason="Say <why>"))
     assert "_The last answer was refused:_ Say &lt;why&gt;" in written(task, broadcast=False, person=ANA)[0]
     assert "why" not in written(task)[0]
-    for kept in ("redact_payload", "redact_response_after_submit"):
-        secret = replace(task, spec=replace(task.spec, **{kept: True}))
+    for spec in (replace(task.spec, redact_payload=True), replace(task.spec, redact_response_after_submit=True)):
+        secret = replace(task, spec=spec)
         assert "why" not in written(secret, broadcast=False, person=ANA)[0]
 
 
