@@ -377,6 +377,8 @@ def _verification_context(task: Task) -> VerificationContext:
 def _pointless(effect: Effect, task: Task) -> bool:
     if effect.event == "closed":
         return task.response_redacted_at is not None
+    if effect.event == "reminder":
+        return task.status is not TaskStatus.PENDING or effect.generation < task.reminded
     return task.closed
 
 
