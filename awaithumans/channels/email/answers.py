@@ -99,7 +99,8 @@ class Answers:
         if value is None:
             return await self._back(asked, reply, ReplyOutcome.UNCLEAR, _UNCLEAR)
         try:
-            await self._engine.act(asked.task.id, Submit(value=value, by=asked.actor(sender_of(reply))))
+            by = asked.actor(sender_of(reply))
+            await self._engine.act(asked.task.id, Submit(value=value, by=by, attempt=asked.token.attempt))
         except AwaitHumansError as error:
             asked = replace(asked, task=await self._engine.get(asked.task.id))
             if _is_again(asked, value):

@@ -127,7 +127,7 @@ class Events:
             return self._hint(team_id, event)
         if repeated and was_given(task, actor, value):
             return Reply()
-        return await self._answered(team_id, event, task, Submit(value=value, by=actor))
+        return await self._answered(team_id, event, task, Submit(value=value, by=actor, attempt=task.attempt))
 
     async def _answered(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
         """Give an answer, and say to its writer what came of it."""

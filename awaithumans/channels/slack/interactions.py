@@ -239,7 +239,7 @@ class Interactions:
         if retried and was_given(task, actor, form.value):
             return task
         try:
-            return await self._engine.act(task.id, Submit(value=form.value, by=actor))
+            return await self._engine.act(task.id, Submit(value=form.value, by=actor, attempt=task.attempt))
         except SchemaValidationError as error:
             raise _FaultyError(task, form.typed, error.fields) from error
         except (ConflictError, AccessError) as error:

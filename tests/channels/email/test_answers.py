@@ -24,7 +24,7 @@ from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.types import Actor, Query, Task, TaskStatus
+from awaithumans.types import Actor, Human, Query, Task, TaskStatus
 from tests.channels.email.mail import CHOICE, Inbox, html_of, text_of
 from tests.web.world import ANA, BOB, HOST, OLGA, SECRET, World, hidden_token
 
@@ -277,6 +277,27 @@ async def test_a_reply_delivered_twice_at_once_counts_once(office: Office) -> No
             group.start_soon(office.replies)
     assert len((await office.task(task_id)).answers) == 1
     assert len(office.mails) == 1
+
+
+async def test_a_reply_delivered_twice_counts_once_though_it_was_refused_between(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second delivery has read the question before the first was refused, and writes after that."""
+    task_id = await office.asks(verifier_config=CHECK)
+    mail = office.mails[0]
+    find, first = office.world.directory.find, True
+
+    async def slow(address: str) -> Human | None:
+        nonlocal first
+        if first:
+            first = False
+            assert await office.replies(to=mail) is ReplyOutcome.ANSWERED
+            assert (await office.task(task_id)).refused
+        return await find(address)
+
+    monkeypatch.setattr(office.world.directory, "find", slow)
+    assert await office.replies(to=mail) is ReplyOutcome.ANSWERED
+    assert len((await office.task(task_id)).answers) == 1
 
 
 async def test_another_answer_afterwards_is_too_late(office: Office) -> None:
