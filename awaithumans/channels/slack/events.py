@@ -12,7 +12,7 @@ import logging
 import re
 from collections import OrderedDict
 from html import unescape
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -27,6 +27,9 @@ from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
 from awaithumans.types import Inbound, JsonObject, Reply, Submit, Task
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
@@ -101,14 +104,7 @@ class Events:
 
         The event may be late, and the app installed again since.
         """
-        if self._workspaces.app is None or not await self._workspaces.has(team_id):
-            return
-        try:
-            await call(await self._workspaces.client(team_id), "auth.test", {})
-        except SlackError as error:
-            if error.code not in _DEAD:
-                raise
-            await self._workspaces.forget(team_id)
+        if self._workspaces.app and await self._workspaces.forget_if(team_id, _is_dead):
             logger.info("the Slack app was removed from workspace %s", team_id)
 
     # ── Replies in a thread ───────────────────────────────────────────────────
@@ -178,6 +174,17 @@ class Events:
             )
 
         return Reply(afterwards=afterwards)
+
+
+async def _is_dead(client: AsyncWebClient) -> bool:
+    """Tell whether Slack takes the client's token no more. Raises `DeliveryError` where it does not say."""
+    try:
+        await call(client, "auth.test", {})
+    except SlackError as error:
+        if error.code not in _DEAD:
+            raise
+        return True
+    return False
 
 
 def answer_in(text: str, task: Task) -> JsonObject | None:

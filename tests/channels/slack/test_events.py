@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from threading import Thread
 from typing import Any, Literal
 
 import anyio
@@ -306,6 +308,22 @@ class TestRemoval:
         body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
         assert (await desk.event(body)).status_code == 200
         assert len(await desk.slack.installations()) == 2
+
+    async def test_an_app_that_is_installed_again_while_slack_is_asked_is_kept(self, desk: Desk, api: SlackApi) -> None:
+        here = next(one for one in await desk.slack.installations() if one.team_id == TEAM)
+        again = partial(anyio.run, desk.slack._workspaces.install, here, "xoxb-new")
+
+        def asked(given: object) -> dict[str, object]:
+            installing = Thread(target=again)
+            installing.start()
+            installing.join()
+            return {"ok": False, "error": "token_revoked"}
+
+        api.replies["auth.test"] = asked
+        body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
+        assert (await desk.event(body)).status_code == 200
+        assert len(await desk.slack.installations()) == 2
+        assert (await desk.slack._workspaces.client(TEAM)).token == "xoxb-new"
 
     async def test_while_slack_cannot_be_asked_nothing_is_erased(self, desk: Desk, api: SlackApi) -> None:
         api.fails("auth.test", "internal_error")
