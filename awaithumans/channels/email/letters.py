@@ -15,6 +15,7 @@ from awaithumans.types import AGENT, Human, Notice, Task, TaskStatus
 
 MAX_SUBJECT = 120
 MAX_QUESTION = 300
+MAX_LABEL = 60
 MAX_TEXT = 4_000
 MAX_VALUE = 1_000
 MAX_REASON = 1_000
@@ -91,7 +92,7 @@ def answering_back(task: Task, lead: str, *, link: str | None) -> Letter:
         question=_question(task),
         facts=[("Answer by", deadline_of(task))] if link else [],
         buttons=_buttons(link, None, quick),
-        words=[one.label for one in answerable_by_word(task)] if link else [],
+        words=_words(task) if link else [],
         notes=[_CONFIRM, _PERSONAL] if link else [_NOTHING_TO_DO],
     )
 
@@ -163,7 +164,7 @@ def _refused(notice: Notice) -> Letter | None:
 def _handed_on(notice: Notice) -> Letter | None:
     if notice.receipt is None:
         return None
-    people = [clean(one.label) for one in notice.task.addressees]
+    people = [_line(one.label) for one in notice.task.addressees]
     lead = f"This question was handed to {_cut(', '.join(people), MAX_QUESTION) or 'others'}."
     return Letter(subject=subject_of(notice.task), lead=lead, question=_question(notice.task), notes=[_NOTHING_TO_DO])
 
@@ -199,7 +200,7 @@ def _full(notice: Notice, lead: str, *, facts: Sequence[tuple[str, str]]) -> Let
         payload=payload,
         payload_note=note,
         buttons=_buttons(notice.link, notice.url, quick),
-        words=[one.label for one in answerable_by_word(task)] if notice.link else [],
+        words=_words(task) if notice.link else [],
         notes=list(_what_next(notice, quick)),
     )
 
@@ -255,9 +256,15 @@ def _quick(task: Task) -> list[QuickAnswer]:
     return quick_answers(task.spec.form, task.spec.response_schema)
 
 
+def _words(task: Task) -> list[str]:
+    """Give what to reply with, each on one line; nothing where that is more than a few words."""
+    words = [_line(one.label) for one in answerable_by_word(task)]
+    return words if all(len(word) <= MAX_LABEL for word in words) else []
+
+
 def _buttons(link: str | None, url: str | None, quick: Sequence[QuickAnswer]) -> list[Button]:
     answers = [
-        Button(label=_cut(_line(one.label), 60), url=f"{link}?answer={quote(one.text, safe='')}", kind="answer")
+        Button(label=_cut(_line(one.label), MAX_LABEL), url=f"{link}?answer={quote(one.text, safe='')}", kind="answer")
         for one in quick
     ]
     page = link or url
