@@ -196,7 +196,7 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     """
     said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said in {_plain(choice.label), _plain(choice.text)}]
+    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
     return meant[0] if len(meant) == 1 else None
 
 

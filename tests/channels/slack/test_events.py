@@ -276,6 +276,14 @@ class TestWords:
         task = await desk.ask(response_schema=Size)
         assert answer_in(text, task) == (size and {"size": size})
 
+    @pytest.mark.parametrize("blank", ["", "."])
+    async def test_nothing_said_is_no_answer_though_a_choice_is_called_nothing(self, desk: Desk, blank: str) -> None:
+        task = await desk.ask(response_schema=Size)
+        schema = {"type": "object", "properties": {"size": {"enum": [blank, "small"]}}, "required": ["size"]}
+        task = replace(task, spec=replace(task.spec, response_schema=schema, form=None))
+        assert answer_in(" ", task) is None
+        assert answer_in("small", task) == {"size": "small"}
+
 
 class TestRemoval:
     @pytest.fixture
