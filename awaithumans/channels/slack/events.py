@@ -2,7 +2,8 @@
 
 An event that is not replied to within three seconds comes again, up to three
 times. It is handled before the reply; one that comes again finds the task as
-the first left it.
+the first left it, and an answer that a verifier has refused since is not given
+again by it.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ import logging
 import re
 from collections import OrderedDict
 from html import unescape
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import forms
 from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import refusal
+from awaithumans.channels.slack.refusals import refusal, was_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
+from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
 from awaithumans.types import Inbound, JsonObject, Reply, Submit, Task
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
@@ -75,19 +80,19 @@ class Events:
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
         try:
-            return await self._heard(told)
+            return await self._heard(told, repeated=is_repeated(request))
         except DeliveryError as error:
             logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
             return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
 
-    async def _heard(self, told: _Envelope) -> Reply:
+    async def _heard(self, told: _Envelope, *, repeated: bool) -> Reply:
         match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
             case "event_callback", "message" if _may_answer(told.event):
-                return await self._replied(told.team_id, told.event)
+                return await self._replied(told.team_id, told.event, repeated=repeated)
             case _:
                 pass
         return Reply()
@@ -99,19 +104,12 @@ class Events:
 
         The event may be late, and the app installed again since.
         """
-        if self._workspaces.app is None or not await self._workspaces.has(team_id):
-            return
-        try:
-            await call(await self._workspaces.client(team_id), "auth.test", {})
-        except SlackError as error:
-            if error.code not in _DEAD:
-                raise
-            await self._workspaces.forget(team_id)
+        if self._workspaces.app and await self._workspaces.forget_if(team_id, _is_dead):
             logger.info("the Slack app was removed from workspace %s", team_id)
 
     # ── Replies in a thread ───────────────────────────────────────────────────
 
-    async def _replied(self, team_id: str, event: _Event) -> Reply:
+    async def _replied(self, team_id: str, event: _Event, *, repeated: bool) -> Reply:
         bot = await self._workspaces.bot(team_id)
         if event.parent_user_id not in {None, bot.user_id} or not _is_meant(event, bot):
             return Reply()
@@ -123,13 +121,19 @@ class Events:
         value = answer_in(event.text.replace(f"<@{bot.user_id}>", ""), task)
         if value is None:
             return self._hint(team_id, event)
+        if repeated and was_given(task, actor, value):
+            return Reply()
+        return await self._answered(team_id, event, task, Submit(value=value, by=actor, attempt=task.attempt))
+
+    async def _answered(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+        """Give an answer, and say to its writer what came of it."""
         try:
-            await self._engine.act(task.id, Submit(value=value, by=actor))
+            await self._engine.act(task.id, answer)
         except SchemaValidationError as error:
             return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
             task = await self._engine.get(task.id)
-            return self._whispering(team_id, event, refusal(task, actor.human) or str(error))
+            return self._whispering(team_id, event, refusal(task, answer.by.human) or str(error))
         return self._whispering(team_id, event, TAKEN)
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:
@@ -172,6 +176,17 @@ class Events:
         return Reply(afterwards=afterwards)
 
 
+async def _is_dead(client: AsyncWebClient) -> bool:
+    """Tell whether Slack takes the client's token no more. Raises `DeliveryError` where it does not say."""
+    try:
+        await call(client, "auth.test", {})
+    except SlackError as error:
+        if error.code not in _DEAD:
+            raise
+        return True
+    return False
+
+
 def answer_in(text: str, task: Task) -> JsonObject | None:
     """Return the answer that a reply in words gives; None if it gives none.
 
@@ -181,7 +196,7 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     """
     said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said in {_plain(choice.label), _plain(choice.text)}]
+    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
     return meant[0] if len(meant) == 1 else None
 
 

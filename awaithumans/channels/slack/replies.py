@@ -39,11 +39,11 @@ async def whisper(
 ) -> None:
     """Say something in a channel that only this person sees, if Slack can be reached.
 
-    By the address that came with a click where there is one: it needs no
-    membership in the channel.
+    By the address that came with a click, where there is one of Slack's: it
+    needs no membership in the channel.
     """
     try:
-        if response_url and await _responded(workspaces, response_url, text):
+        if response_url and workspaces.is_slacks(response_url) and await _responded(workspaces, response_url, text):
             return
         if channel:
             thread = {"thread_ts": thread_ts} if thread_ts else {}
@@ -58,7 +58,7 @@ async def _responded(workspaces: Workspaces, response_url: str, text: str) -> bo
 
     said: Mapping[str, object] = {"response_type": "ephemeral", "replace_original": False, "text": escaped(text)}
     try:
-        async with workspaces.session().post(response_url, json=said) as response:
+        async with workspaces.session().post(response_url, json=said, allow_redirects=False) as response:
             return response.status == HTTP_OK
     except (ClientError, TimeoutError):
         return False
