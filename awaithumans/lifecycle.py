@@ -14,6 +14,7 @@ from typing import assert_never
 
 from awaithumans.errors import (
     AnswerUnderReviewError,
+    ConflictError,
     ForbiddenError,
     InvalidRoutingError,
     SelfAnswerError,
@@ -212,6 +213,10 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
     by = command.by
     _refuse_unless_may_answer(task, by, own=command.own)
     _refuse_unless_pending(task)
+    if command.attempt not in {None, task.attempt}:
+        raise ConflictError(
+            "an answer was refused since this one was given", hint="Look at the reason, and answer anew."
+        )
     if now >= task.deadline:
         return _too_late(task, now)
     answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value, text=command.text)

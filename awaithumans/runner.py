@@ -22,7 +22,7 @@ from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier, VerifierError
-from awaithumans.routing import Recipient, carries_response, channel_of, is_for_agents, shown_recipient
+from awaithumans.routing import Recipient, addresses_of, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Delivery,
@@ -58,6 +58,9 @@ FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 6 * 60 * 60.0
 MAX_REASON = 2_000
 MAX_RECEIPT = 10_000
+
+_ASKING = frozenset({"opened", "reminder", "rejected", "claimed", "released"})
+"""Events of which nobody is told who was asked, and has left."""
 
 Decide = Callable[[Task, datetime], "Change | None"]
 Transition = Callable[[str, Decide], Awaitable[Task]]
@@ -255,6 +258,8 @@ class Runner:
         if effect.event != "closed" and is_for_agents(channel):
             return delivery.receipt
         person = None if is_for_agents(channel) else await self._directory.find(recipient.target)
+        if person is None and effect.event in _ASKING and await self._has_left(recipient, task):
+            return delivery.receipt
         notice = Notice(
             id=effect.id,
             event=effect.event,
@@ -273,6 +278,13 @@ class Runner:
         if effect.event == "closed" and task.spec.redact_response_after_submit:
             await self._redact_if_told(effect, delivered=True)
         return receipt or delivery.receipt
+
+    async def _has_left(self, recipient: Recipient, task: Task) -> bool:
+        """Tell whether the recipient is somebody who was asked, and whom the directory does not know any more."""
+        asked = [
+            human for human in task.addressees if recipient.is_among(addresses_of(recipient, [human], self._channels))
+        ]
+        return bool(asked) and not any([await self._directory.find(human.id) for human in asked])
 
     async def _redact_if_told(self, effect: Effect, *, delivered: bool) -> None:
         """Erase the response once its webhook got it and nobody else waits for it."""
@@ -374,6 +386,8 @@ def _verification_context(task: Task) -> VerificationContext:
 def _pointless(effect: Effect, task: Task) -> bool:
     if effect.event == "closed":
         return task.response_redacted_at is not None
+    if effect.event == "reminder":
+        return task.status is not TaskStatus.PENDING or effect.generation < task.reminded
     return task.closed
 
 

@@ -56,6 +56,8 @@ class Embed:
     """Seconds since 1970."""
     stated_by: str | None
     """The principal that said who it is for; None for the host's own code."""
+    loaded: bool = False
+    """Whether it stands in a page that was loaded: its time is then the form's, and gets no longer."""
 
 
 class KeyRing:

@@ -462,6 +462,9 @@ class Submit:
     by: Actor
     own: bool = False
     """Let a principal answer what it asked itself."""
+    attempt: int | None = None
+    """How many answers had been refused when this one was given (`Task.attempt`): it is refused, and does not count as
+    the next, if there are more by now. None for any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

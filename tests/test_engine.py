@@ -141,6 +141,13 @@ async def until(ready: Callable[[], bool]) -> None:
             await anyio.sleep(0.005)
 
 
+class Never:
+    """A verifier that is away."""
+
+    async def verify(self, context: VerificationContext) -> Verdict:
+        raise DeliveryError("away")
+
+
 @pytest.mark.anyio
 class TestDelivery:
     async def test_tells_of_opening_and_closing_with_one_id_each(self, clock):
@@ -167,6 +174,33 @@ class TestDelivery:
         await engine.tick()
         assert [notice.event for notice in channel.sent] == [*events, "closed"]
         assert [line.action for line in await engine.trail(task.id)] == ["created", "reminded", "reminded", "completed"]
+
+    async def test_reminders_that_could_not_be_sent_in_time_come_as_one(self, clock):
+        away = [None, *(DeliveryError("away", retry_after=600) for _ in range(2))]
+        channel = RecordingChannel(failures=away)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False, reminders=(0.1, 0.2))
+        await engine.create(a_question(notify=("test:ana",), timeout_seconds=10_000))
+        for _ in range(40):
+            await clock.advance(100)
+            await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["opened", "reminder"]
+        assert len(channel.tried) > len(channel.sent)
+
+    async def test_nobody_is_reminded_while_an_answer_is_checked(self, clock):
+        channel = RecordingChannel(failures=[None, DeliveryError("away")])
+        engine = Engine(
+            MemoryStore(), channels=[channel], clock=clock, background=False, reminders=(0.1,), verifiers={"v": Never()}
+        )
+        config = VerifierConfig(provider="v", instructions="Be careful.")
+        task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=10_000, verifier=config))
+        for seconds in (0, 1000):
+            await clock.advance(seconds)
+            await engine.tick()
+        assert [notice.event for notice in channel.tried] == ["opened", "reminder"]
+        await engine.submit(task.id, YES, by=ANA)
+        await clock.advance(60)
+        await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["opened"]
 
     @pytest.mark.parametrize("part", [0, 1, -0.5, 60])
     def test_a_reminder_comes_within_the_time(self, part):

@@ -14,6 +14,7 @@ from awaithumans import lifecycle
 from awaithumans.errors import (
     AnswerUnderReviewError,
     AwaitHumansError,
+    ConflictError,
     ForbiddenError,
     InvalidRoutingError,
     SelfAnswerError,
@@ -201,6 +202,14 @@ class TestAnswering:
     def test_again_while_under_review_is_refused(self, command: Command):
         with pytest.raises(AnswerUnderReviewError):
             after(submitted(), command)
+
+    def test_for_an_earlier_attempt_is_refused(self):
+        again = after(opened(verifier=CHECKED), Submit(value=YES, by=person(ANA), attempt=0))
+        change = lifecycle.decide(again, 1, Verdict(passed=False, reason="No."), NOON)
+        assert change is not None
+        with pytest.raises(ConflictError, match="refused since"):
+            after(change.task, Submit(value=YES, by=person(ANA), attempt=0))
+        assert after(change.task, Submit(value=YES, by=person(ANA), attempt=1)).status is TaskStatus.SUBMITTED
 
 
 class TestVerdicts:

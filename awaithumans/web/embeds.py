@@ -48,8 +48,7 @@ class EmbedGrants:
         if datetime.fromtimestamp(embed.expires_at, UTC) <= now:
             raise EmbedTokenError("the time of this address is over")
         human, task = await guest_and_task(self._engine, embed.address, embed.task_id)
-        until = int((now + TIME_TO_ANSWER).timestamp())
-        token = self._engine.keys.embed_token(replace(embed, expires_at=until))
+        token = self._engine.keys.embed_token(embed if embed.loaded else _for_the_form(embed, now))
         actor = Actor.of(human, auth="link", via="embed", stated_by=embed.stated_by)
         return Grant(task=task, human=human, actor=actor, path=f"/embed/{token}")
 
@@ -64,3 +63,8 @@ class EmbedGrants:
 
     def _read(self, request: Request) -> Embed | None:
         return self._engine.keys.read_embed(request.path_params["token"])
+
+
+def _for_the_form(embed: Embed, loaded_at: datetime) -> Embed:
+    """Give what the form is sent with: it is good for longer, once and for all."""
+    return replace(embed, loaded=True, expires_at=int((loaded_at + TIME_TO_ANSWER).timestamp()))

@@ -81,6 +81,20 @@ async def test_it_ends_with_its_time_but_leaves_time_to_answer(
 
 
 @anyio_test
+async def test_what_the_form_is_sent_to_prolongs_nothing(
+    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads it out of the page, or out of a log, could otherwise load it again and again for ever."""
+    _, path = await embedded(world, client, timeout_seconds=86_400)
+    now = world.engine.clock.now()
+    for minutes, status in ((0, 200), (50, 200), (59, 200), (61, 401)):
+        monkeypatch.setattr(world.engine.clock, "now", lambda minutes=minutes: now + timedelta(minutes=minutes))
+        page = await client.get(path)
+        assert page.status_code == status
+        path = page.text.partition('method="post" action="')[2].partition('"')[0]
+
+
+@anyio_test
 @pytest.mark.parametrize("token", ["x", "AAAA", "a" * 5_000, "é"])
 async def test_a_forged_address_is_401_and_can_be_framed_by_nobody(client: httpx2.AsyncClient, token: str) -> None:
     page = await client.get(f"/embed/{token}")

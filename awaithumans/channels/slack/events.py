@@ -2,7 +2,8 @@
 
 An event that is not replied to within three seconds comes again, up to three
 times. It is handled before the reply; one that comes again finds the task as
-the first left it.
+the first left it, and an answer that a verifier has refused since is not given
+again by it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections import OrderedDict
 from contextlib import suppress
 from html import unescape
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,13 +23,17 @@ from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.details import lines_of
 from awaithumans.channels.slack.messages import MAX_REASON
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import refusal
+from awaithumans.channels.slack.refusals import refusal, was_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
+from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
-from awaithumans.types import Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
@@ -81,19 +86,19 @@ class Events:
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
         try:
-            return await self._heard(told, request)
+            return await self._heard(told, repeated=is_repeated(request))
         except DeliveryError as error:
             logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
             return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
 
-    async def _heard(self, told: _Envelope, request: Inbound) -> Reply:
+    async def _heard(self, told: _Envelope, *, repeated: bool) -> Reply:
         match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
             case "event_callback", "message" if _may_answer(told.event):
-                return await self._replied(told.team_id, told.event, again="x-slack-retry-num" in request.headers)
+                return await self._replied(told.team_id, told.event, repeated=repeated)
             case _:
                 pass
         return Reply()
@@ -105,19 +110,12 @@ class Events:
 
         The event may be late, and the app installed again since.
         """
-        if self._workspaces.app is None or not await self._workspaces.has(team_id):
-            return
-        try:
-            await call(await self._workspaces.client(team_id), "auth.test", {})
-        except SlackError as error:
-            if error.code not in _DEAD:
-                raise
-            await self._workspaces.forget(team_id)
+        if self._workspaces.app and await self._workspaces.forget_if(team_id, _is_dead):
             logger.info("the Slack app was removed from workspace %s", team_id)
 
     # ── Replies in a thread ───────────────────────────────────────────────────
 
-    async def _replied(self, team_id: str, event: _Event, *, again: bool) -> Reply:
+    async def _replied(self, team_id: str, event: _Event, *, repeated: bool) -> Reply:
         bot = await self._workspaces.bot(team_id)
         if event.parent_user_id not in {None, bot.user_id} or not _is_meant(event, bot):
             return Reply()
@@ -129,11 +127,12 @@ class Events:
         answer = self._meant(task, event.text.replace(f"<@{bot.user_id}>", ""), actor)
         if answer is None:
             return self._hint(team_id, event)
-        if again and _is_given(task, answer):
+        if repeated and was_given(task, answer):
             return Reply()
-        return await self._taken(team_id, event, task, answer)
+        return await self._answered(team_id, event, task, answer)
 
-    async def _taken(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+    async def _answered(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+        """Give an answer, and say to its writer what came of it."""
         human = answer.by.human
         try:
             task = await self._engine.act(task.id, answer)
@@ -149,9 +148,11 @@ class Events:
     def _meant(self, task: Task, text: str, by: Actor) -> Submit | None:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
         if (value := answer_in(text, task)) is not None:
-            return Submit(value=value, by=by)
+            return Submit(value=value, by=by, attempt=task.attempt)
         words = unescape(text).strip()
-        return Submit(text=words, by=by) if words and self._engine.reads_text(task) else None
+        if not 0 < len(words) <= MAX_TASK_LENGTH or not self._engine.reads_text(task):
+            return None
+        return Submit(text=words, by=by, attempt=task.attempt)
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:
         """Return the task that the thread is about: its first message, which is ours, says so."""
@@ -204,6 +205,17 @@ class Events:
         )
 
 
+async def _is_dead(client: AsyncWebClient) -> bool:
+    """Tell whether Slack takes the client's token no more. Raises `DeliveryError` where it does not say."""
+    try:
+        await call(client, "auth.test", {})
+    except SlackError as error:
+        if error.code not in _DEAD:
+            raise
+        return True
+    return False
+
+
 def answer_in(text: str, task: Task) -> JsonObject | None:
     """Return the answer that a reply in words gives; None if it gives none.
 
@@ -213,7 +225,7 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     """
     said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said in {_plain(choice.label), _plain(choice.text)}]
+    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
     return meant[0] if len(meant) == 1 else None
 
 
@@ -234,15 +246,6 @@ def said_of_verdict(task: Task, human: Human) -> str:
 
 def _is_secret(task: Task) -> bool:
     return task.spec.redact_payload or task.spec.redact_response_after_submit
-
-
-def _is_given(task: Task, answer: Submit) -> bool:
-    """Tell whether Slack sends again what was taken already."""
-    return any(
-        (one.value == answer.value if answer.text is None else one.text == answer.text)
-        and one.by.human.addresses & answer.by.human.addresses
-        for one in task.answers
-    )
 
 
 def _plain(text: str) -> str:

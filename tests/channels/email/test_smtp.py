@@ -15,7 +15,7 @@ from awaithumans.channels.email import EmailChannel, Sender, Smtp
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError
 from awaithumans.testing.channels import ChannelConformance
-from tests.channels.email.mail import CUT, HANG, Authority, Server, parsed, smtp_server, told
+from tests.channels.email.mail import CUT, HANG, LINK, Authority, Server, parsed, smtp_server, told
 
 pytestmark = pytest.mark.anyio
 
@@ -225,6 +225,12 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
         port = closed.getsockname()[1]
     error = await refusal(Server(port=port))
     assert not error.permanent
+
+
+async def test_no_link_of_a_mail_gets_into_what_people_read_of_its_refusal(server: Server) -> None:
+    server.will_say("DATA", f"554 5.7.1 spam: <{LINK}> and www.app.example/x are listed")
+    said = str(await refusal(server))
+    assert said == "SMTP 554 5.7.1 spam: … and … are listed"
 
 
 async def test_what_the_server_says_is_cut_and_put_on_one_line(server: Server) -> None:

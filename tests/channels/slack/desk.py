@@ -137,8 +137,8 @@ class Desk:
     async def retry(self, task: Task, by: Human = ANA, **answer: Any) -> httpx2.Response:
         return await self.post(interaction(sent_in(task, by, **answer)), headers={"X-Slack-Retry-Num": "1"})
 
-    async def event(self, body: Mapping[str, object], *, again: bool = False) -> httpx2.Response:
-        headers = {"X-Slack-Retry-Num": "1"} if again else {}
+    async def event(self, body: Mapping[str, object], *, retry: int | None = None) -> httpx2.Response:
+        headers = {"X-Slack-Retry-Num": str(retry)} if retry else {}
         return await self.post(json.dumps(body), path="/events", kind="application/json", headers=headers)
 
     async def post(
