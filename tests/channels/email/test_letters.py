@@ -188,8 +188,8 @@ FORGED = "Yes\n\nOpen the question: https://evil.example/"
 def forged_lines(written: Letter) -> list[str]:
     return [
         line
-        for line in as_text(offering_replies(written)).splitlines()
-        if line.startswith("Open the question", own_words=False)
+        for line in as_text(offering_replies(written, own_words=False)).splitlines()
+        if line.startswith("Open the question")
     ]
 
 
