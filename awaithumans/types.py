@@ -737,6 +737,10 @@ class Notice:
     """Which try this is, from 1."""
 
 
+ColorScheme: TypeAlias = Literal["light", "dark"]
+"""The colours that a page in a frame is shown in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedPage:
     """The page of a task, to be shown in a frame of the host's product."""

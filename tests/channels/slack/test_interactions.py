@@ -11,10 +11,8 @@ import anyio
 import httpx2
 import pytest
 from pydantic import BaseModel
-from werkzeug.test import Client
 
 from awaithumans.beside import beside
-from awaithumans.blocking import own_home
 from awaithumans.channels.slack import interactions
 from awaithumans.errors import VerificationExhaustedError
 from awaithumans.stores.memory import MemoryStore
@@ -29,7 +27,6 @@ from awaithumans.types import (
     Verdict,
     VerificationContext,
 )
-from awaithumans.web.wsgi import WSGIApp
 from tests.channels.slack.desk import (
     ANA,
     BOB,
@@ -329,21 +326,6 @@ class TestWhileTheEngineIsSlow:
                     reply = await client.post(address, content=body, headers=signature_headers(body) | FORM)
                 assert reply.status_code == 200
             gate(slow).open.set()
-
-    async def test_under_wsgi_a_click_opens_the_form_too(self, api: SlackApi) -> None:
-        desk = Desk(api)
-        task = await desk.ask()
-        body = interaction(clicked(api, OPEN, task.id))
-
-        def browse() -> int:
-            address = "/api/channels/slack/interactions"
-            headers = signature_headers(body) | FORM
-            reply = Client(WSGIApp(desk.router)).post(address, data=body, headers=headers, buffered=True)
-            own_home().portal.call(desk.slack.aclose)
-            return reply.status_code
-
-        assert await anyio.to_thread.run_sync(browse) == 200
-        assert api.given("views.open")[0]["view"]["private_metadata"] == task.id
 
     async def test_a_modal_opens_in_time_and_is_filled_in_later(self, slow: Desk, api: SlackApi) -> None:
         task = await slow.ask()
