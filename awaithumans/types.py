@@ -716,7 +716,7 @@ class Notice:
     id: str
     """The same for every retry, for message ids and de-duplication."""
     event: str
-    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `rejected` or `closed`."""
+    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `submitted`, `rejected` or `closed`."""
     channel: str
     target: str
     """The recipient, as the channel's own grammar has it."""
