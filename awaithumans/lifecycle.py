@@ -225,7 +225,8 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
         return _close(answered, now, TaskStatus.COMPLETED, by, data=_answer_data(answered, None))
     check = Effect(task_id=task.id, kind=EffectKind.VERIFY, due=now, generation=answer.attempt)
     data = _answer_data(answered, None)
-    return _next(answered, now, "submitted", by, data=data, effects=(check,), status=TaskStatus.SUBMITTED)
+    effects = (check, *_tell(answered, "submitted", now, generation=answer.attempt))
+    return _next(answered, now, "submitted", by, data=data, effects=effects, status=TaskStatus.SUBMITTED)
 
 
 def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:

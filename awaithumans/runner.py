@@ -59,7 +59,7 @@ LONGEST_PAUSE = 6 * 60 * 60.0
 MAX_REASON = 2_000
 MAX_RECEIPT = 10_000
 
-_ASKING = frozenset({"opened", "reminder", "rejected", "claimed", "released"})
+_ASKING = frozenset({"opened", "reminder", "submitted", "rejected", "claimed", "released"})
 """Events of which nobody is told who was asked, and has left."""
 
 Decide = Callable[[Task, datetime], "Change | None"]
@@ -388,6 +388,8 @@ def _pointless(effect: Effect, task: Task) -> bool:
         return task.response_redacted_at is not None
     if effect.event == "reminder":
         return task.status is not TaskStatus.PENDING or effect.generation < task.reminded
+    if effect.event == "submitted":
+        return task.status is not TaskStatus.SUBMITTED
     return task.closed
 
 

@@ -741,7 +741,7 @@ class Notice:
     id: str
     """The same for every retry, for message ids and de-duplication."""
     event: str
-    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `rejected` or `closed`."""
+    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `submitted`, `rejected` or `closed`."""
     channel: str
     target: str
     """The recipient, as the channel's own grammar has it."""
@@ -760,6 +760,10 @@ class Notice:
     """What the channel gave back last for this task and recipient."""
     attempt: int = 1
     """Which try this is, from 1."""
+
+
+ColorScheme: TypeAlias = Literal["light", "dark"]
+"""The colours that a page in a frame is shown in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

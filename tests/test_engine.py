@@ -200,7 +200,25 @@ class TestDelivery:
         await engine.submit(task.id, YES, by=ANA)
         await clock.advance(60)
         await engine.tick()
-        assert [notice.event for notice in channel.sent] == ["opened"]
+        assert [notice.event for notice in channel.sent] == ["opened", "submitted"]
+
+    async def test_nobody_is_told_late_that_an_answer_is_checked(self, clock):
+        channel = RecordingChannel(failures=[None, DeliveryError("away")])
+        engine = Engine(
+            MemoryStore(),
+            channels=[channel],
+            clock=clock,
+            background=False,
+            verifiers={"rules": Rules(Verdict(passed=False))},
+        )
+        task = await engine.create(a_question(notify=("test:ana",), verifier=CHECKED))
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        for _ in range(2):
+            await engine.tick()
+            await clock.advance(60)
+        assert [notice.event for notice in channel.tried] == ["opened", "submitted", "rejected"]
+        assert [notice.event for notice in channel.sent] == ["opened", "rejected"]
 
     @pytest.mark.parametrize("part", [0, 1, -0.5, 60])
     def test_a_reminder_comes_within_the_time(self, part):

@@ -192,11 +192,14 @@ class TestAnswering:
             after(opened(requested_by=asker.principal), Submit(value=YES, by=asker))
 
     def test_with_a_verifier_waits_for_the_verdict(self):
-        task = opened(verifier=CHECKED)
+        task = opened(verifier=CHECKED, notify=("email:a@x.org",))
         change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON)
         assert change is not None
         assert change.task.status is TaskStatus.SUBMITTED
-        assert [(effect.kind, effect.generation) for effect in change.effects] == [(EffectKind.VERIFY, 1)]
+        assert [(effect.kind, effect.event, effect.generation) for effect in change.effects] == [
+            (EffectKind.VERIFY, "", 1),
+            (EffectKind.NOTIFY, "submitted", 1),
+        ]
 
     @pytest.mark.parametrize("command", [Submit(value=YES, by=person(BEN)), Claim(by=person(BEN))])
     def test_again_while_under_review_is_refused(self, command: Command):

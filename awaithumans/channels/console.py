@@ -107,6 +107,7 @@ def _news(notice: Notice) -> str:
         "claimed": f"{_name(task.assignee)} has it",
         "released": "given back",
         "reassigned": f"now asked of {asked}",
+        "submitted": "an answer is being checked",
         "rejected": f"the answer was refused ({reason})",
     }.get(notice.event) or _end(task)
 

@@ -225,9 +225,14 @@ class Api:
             raise ForbiddenError("sub names nobody in the directory")
         if not is_among(origin := read_origin(body.parent_origin), self._embed_origins):
             raise EmbedOriginError(f"pages of {origin} may not show tasks")
-        valid_for = timedelta(seconds=min(body.ttl_seconds, MAX_EMBED_SECONDS))
-        stated_by = principal.actor.principal
-        page = self._engine.embed(task, human, origin=origin, valid_for=valid_for, stated_by=stated_by)
+        page = self._engine.embed(
+            task,
+            human,
+            origin=origin,
+            valid_for=timedelta(seconds=min(body.ttl_seconds, MAX_EMBED_SECONDS)),
+            stated_by=principal.actor.principal,
+            color_scheme=body.color_scheme,
+        )
         expires_at = page.expires_at.isoformat()
         return json_response({"embed_token": page.token, "embed_url": page.url, "expires_at": expires_at})
 

@@ -59,7 +59,9 @@ class EmbedGrants:
     def frame(self, request: Request) -> Frame | None:
         """Return the origin that the address was made for."""
         embed = self._read(request)
-        return Frame(origin=embed.origin, task_id=embed.task_id) if embed else None
+        if embed is None:
+            return None
+        return Frame(origin=embed.origin, task_id=embed.task_id, color_scheme=embed.color_scheme)
 
     def _read(self, request: Request) -> Embed | None:
         return self._engine.keys.read_embed(request.path_params["token"])

@@ -82,6 +82,8 @@ class Smtp:
             raise ConfigurationError(f"there is no security {security!r}", hint=f"There are {', '.join(PORTS)}.")
         if security == "none" and username is not None:
             raise ConfigurationError("a password is never sent in clear", hint="Use starttls or tls.")
+        if (username is None) != (password is None):
+            raise ConfigurationError("a log-in takes a user name and a password", hint="Pass both, or neither.")
         self._host = host
         self._port = PORTS[security] if port is None else port
         self._username = username

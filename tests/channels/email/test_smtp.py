@@ -120,6 +120,12 @@ async def test_nothing_is_sent_to_a_server_with_a_strangers_certificate(
         assert server.mails == []
 
 
+@pytest.mark.parametrize("half", [{"username": "acme"}, {"password": "secret"}])
+def test_half_a_log_in_is_refused_at_once(half: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="user name and a password"):
+        Smtp("mail.example", **half)  # type: ignore[arg-type]
+
+
 def test_a_password_without_encryption_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError):
         Smtp("mail.example", security="none", username="acme", password="secret")
