@@ -32,7 +32,7 @@ def explained(model: str, timeout: float) -> Generator[None]:
     What the provider says in its own words may quote the data or a key: it is
     neither in the message nor in the cause, and in the log only at DEBUG.
     """
-    from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UserError
+    from pydantic_ai.exceptions import ModelAPIError
 
     try:
         with anyio.fail_after(timeout):
@@ -40,11 +40,11 @@ def explained(model: str, timeout: float) -> Generator[None]:
     except ModelAPIError as error:
         logger.debug("%s: %s", model, without_secrets(str(error)))
         raise VerifierError(without_secrets(f"{model}: {_fault(error)}"), retry_after=error.retry_after) from None
-    except (AgentRunError, UserError) as error:
-        logger.debug("%s: %s", model, without_secrets(str(error)))
-        raise VerifierError(without_secrets(f"{model} gave no verdict: {type(error).__name__}")) from None
     except TimeoutError:
         raise VerifierError(without_secrets(f"{model} gave no verdict within {timeout:g} s")) from None
+    except Exception as error:  # of the library, or of an SDK, which may raise anything at nonsense
+        logger.debug("%s gave no verdict", model, exc_info=error)
+        raise VerifierError(without_secrets(f"{model} gave no verdict: {type(error).__name__}")) from None
 
 
 def without_secrets(text: str) -> str:

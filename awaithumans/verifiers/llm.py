@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -20,7 +20,7 @@ from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, V
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
 from awaithumans.verifiers.callables import UNEXPLAINED
 from awaithumans.verifiers.failures import explained
-from awaithumans.verifiers.models import Connections, models_of
+from awaithumans.verifiers.models import Connections, ModelNames, meanings, models_of
 from awaithumans.verifiers.prompts import Prompt, prompt_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class LLMVerifier:
         api_key: the provider's key; by default the SDK looks for it as it
             always does.
         models: the names of other models of this provider that a task may ask
-            for; without its provider's name.
+            for, without its provider's name; or a mapping from names to the
+            models that are meant by them, for those that are retired.
         keys: what a task's `api_key_env` may say, and the key that is meant by
             it. No variable is ever looked up because a task names it.
         facts: what a task's `metadata` may say of the provider; with any other
@@ -97,7 +98,7 @@ class LLMVerifier:
         model: Model | str,
         *,
         api_key: str | None = None,
-        models: Collection[str] = (),
+        models: ModelNames = (),
         keys: Mapping[str, str | None] | None = None,
         facts: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
@@ -120,20 +121,24 @@ class LLMVerifier:
     @classmethod
     def claude(
         cls,
-        model: str = claude.MODEL,
+        model: str,
         *,
         api_key: str | None = None,
-        models: Collection[str] = (),
+        models: ModelNames = (),
         keys: Mapping[str, str] | None = None,
         base_url: str | None = None,
         trusted: bool = False,
         limits: Limits | None = None,
     ) -> Self:
-        """Make one that asks Claude. A task's `api_key_env` may be `ANTHROPIC_API_KEY`, which means `api_key`."""
+        """Make one that asks Claude.
+
+        A task's `api_key_env` may be `ANTHROPIC_API_KEY`, which means `api_key`. What
+        `claude_verifier` says where its caller names no model means `model`.
+        """
         return cls(
             f"anthropic:{model}",
             api_key=api_key,
-            models=models,
+            models={claude.MODEL: model, **meanings(models)},
             keys={claude.KEY: api_key, **(keys or {})},
             options=_given(base_url=base_url),
             trusted=trusted,
@@ -143,20 +148,24 @@ class LLMVerifier:
     @classmethod
     def openai(
         cls,
-        model: str = openai.MODEL,
+        model: str,
         *,
         api_key: str | None = None,
-        models: Collection[str] = (),
+        models: ModelNames = (),
         keys: Mapping[str, str] | None = None,
         base_url: str | None = None,
         trusted: bool = False,
         limits: Limits | None = None,
     ) -> Self:
-        """Make one that asks OpenAI. A task's `api_key_env` may be `OPENAI_API_KEY`, which means `api_key`."""
+        """Make one that asks OpenAI.
+
+        A task's `api_key_env` may be `OPENAI_API_KEY`, which means `api_key`. What
+        `openai_verifier` says where its caller names no model means `model`.
+        """
         return cls(
             f"openai:{model}",
             api_key=api_key,
-            models=models,
+            models={openai.MODEL: model, **meanings(models)},
             keys={openai.KEY: api_key, **(keys or {})},
             options=_given(base_url=base_url),
             trusted=trusted,
@@ -166,10 +175,10 @@ class LLMVerifier:
     @classmethod
     def gemini(
         cls,
-        model: str = gemini.MODEL,
+        model: str,
         *,
         api_key: str | None = None,
-        models: Collection[str] = (),
+        models: ModelNames = (),
         keys: Mapping[str, str] | None = None,
         base_url: str | None = None,
         trusted: bool = False,
@@ -177,12 +186,14 @@ class LLMVerifier:
     ) -> Self:
         """Make one that asks Gemini.
 
-        A task's `api_key_env` may be `GOOGLE_API_KEY` or `GEMINI_API_KEY`: both mean `api_key`.
+        A task's `api_key_env` may be `GOOGLE_API_KEY` or `GEMINI_API_KEY`: both
+        mean `api_key`. What `gemini_verifier` says where its caller names no
+        model means `model`.
         """
         return cls(
             f"google:{model}",
             api_key=api_key,
-            models=models,
+            models={gemini.MODEL: model, **meanings(models)},
             keys={**dict.fromkeys(_GEMINI_KEYS, api_key), **(keys or {})},
             options=_given(base_url=base_url),
             trusted=trusted,
@@ -192,12 +203,12 @@ class LLMVerifier:
     @classmethod
     def azure_openai(
         cls,
-        deployment: str = azure_openai.DEPLOYMENT,
+        deployment: str,
         *,
         endpoint: str | None = None,
         api_key: str | None = None,
         api_version: str = azure_openai.API_VERSION,
-        deployments: Collection[str] = (),
+        deployments: ModelNames = (),
         keys: Mapping[str, str] | None = None,
         trusted: bool = False,
         limits: Limits | None = None,
@@ -206,12 +217,14 @@ class LLMVerifier:
 
         A task's `api_key_env` may be `AZURE_OPENAI_API_KEY`, and its
         `endpoint_env` `AZURE_OPENAI_ENDPOINT`: they mean `api_key` and
-        `endpoint`. Its `api_version` has to be this one.
+        `endpoint`. Its `api_version` has to be this one. What
+        `azure_openai_verifier` says where its caller names no deployment means
+        `deployment`.
         """
         return cls(
             f"azure:{deployment}",
             api_key=api_key,
-            models=deployments,
+            models={azure_openai.DEPLOYMENT: deployment, **meanings(deployments)},
             keys={azure_openai.KEY: api_key, **(keys or {})},
             facts={"endpoint_env": azure_openai.ENDPOINT, "api_version": api_version, "deployment": deployment},
             options=_given(azure_endpoint=endpoint, api_version=api_version),

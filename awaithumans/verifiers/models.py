@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import anyio
 
@@ -14,6 +14,9 @@ from awaithumans.types import VerifierConfig
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
+
+ModelNames: TypeAlias = Collection[str] | Mapping[str, str]
+"""What tasks may call models; with a mapping, and which model is meant by it."""
 
 _EXTRAS = {
     "anthropic": "awaithumans[verifier-claude]",
@@ -31,7 +34,7 @@ class Models(Protocol):
         ...
 
     def name_for(self, config: VerifierConfig) -> str:
-        """Name the model that is asked for, be it allowed or not."""
+        """Name the model that is meant by a configuration that passed `check`."""
         ...
 
     async def opened(self, config: VerifierConfig, connections: Connections) -> Model:
@@ -43,7 +46,7 @@ def models_of(
     model: Model | str,
     *,
     api_key: str | None,
-    models: Collection[str],
+    models: ModelNames,
     keys: Mapping[str, str | None],
     options: Mapping[str, str],
 ) -> Models:
@@ -53,7 +56,7 @@ def models_of(
     """
     if isinstance(model, str):
         provider, _, name = model.partition(":")
-        named = NamedModels(provider, name, frozenset({name, *models}), api_key, keys, options)
+        named = NamedModels(provider, name, {name: name, **meanings(models)}, api_key, keys, options)
         with _explained(provider, model):
             named.made(name, api_key)
         return named
@@ -63,6 +66,11 @@ def models_of(
             hint='Give its name instead, such as "anthropic:claude-…".',
         )
     return ReadyModel(model)
+
+
+def meanings(models: ModelNames) -> dict[str, str]:
+    """Say which model each name means."""
+    return dict(models) if isinstance(models, Mapping) else {name: name for name in models}
 
 
 @dataclass(slots=True)
@@ -80,14 +88,14 @@ class NamedModels:
 
     provider: str
     own: str
-    allowed: frozenset[str]
+    meant: Mapping[str, str]
     api_key: str | None = field(repr=False)
     keys: Mapping[str, str | None] = field(repr=False)
     options: Mapping[str, str]
 
     def check(self, config: VerifierConfig) -> None:
-        if self.name_for(config) not in self.allowed:
-            hint = f"Leave it out, or name one of: {', '.join(sorted(self.allowed))}."
+        if config.model is not None and config.model not in self.meant:
+            hint = f"Leave it out, or name one of: {', '.join(sorted(self.meant))}."
             raise VerifierConfigError("model", "is not a model that tasks may ask for", hint=hint)
         if config.api_key_env is not None and config.api_key_env not in self.keys:
             known = ", ".join(sorted(self.keys)) or "none"
@@ -95,7 +103,7 @@ class NamedModels:
             raise VerifierConfigError("api_key_env", "is not a key that tasks may name", hint=hint)
 
     def name_for(self, config: VerifierConfig) -> str:
-        return config.model or self.own
+        return self.own if config.model is None else self.meant[config.model]
 
     async def opened(self, config: VerifierConfig, connections: Connections) -> Model:
         place = (self.name_for(config), config.api_key_env)
@@ -128,8 +136,8 @@ class ReadyModel:
         if config.api_key_env is not None:
             raise VerifierConfigError("api_key_env", "is not a key that tasks may name", hint="Leave it out.")
 
-    def name_for(self, config: VerifierConfig) -> str:
-        return config.model or self.model.model_name
+    def name_for(self, config: VerifierConfig) -> str:  # noqa: ARG002 - there is only one
+        return self.model.model_name
 
     async def opened(self, config: VerifierConfig, connections: Connections) -> Model:  # noqa: ARG002 - it is the host's
         return self.model
