@@ -56,8 +56,12 @@ class CallableVerifier:
     async def _judgement(self, context: VerificationContext) -> object:
         if inspect.iscoroutinefunction(self._function):
             return await self._function(context)
-        found = await anyio.to_thread.run_sync(self._function, context, abandon_on_cancel=True)
-        return await found if isinstance(found, Awaitable) else found
+        found = await anyio.to_thread.run_sync(self._called, context, abandon_on_cancel=True)
+        return found[0] if found[1] is None else await found[1]
+
+    def _called(self, context: VerificationContext) -> tuple[object, Awaitable[object] | None]:
+        found = self._function(context)
+        return (None, found) if isinstance(found, Awaitable) else (found, None)
 
 
 def _name(function: Rule) -> str:

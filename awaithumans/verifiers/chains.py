@@ -9,7 +9,7 @@ from awaithumans.protocols import Verifier
 from awaithumans.types import Usage, Verdict, VerificationContext, VerifierConfig
 
 
-def chain(*verifiers: Verifier) -> Verifier:
+def chain(*verifiers: Verifier) -> Chain:
     """Make one verifier of several: an answer passes that all of them pass.
 
     They are asked in this order, and the first refusal is the verdict: put
@@ -22,10 +22,12 @@ def chain(*verifiers: Verifier) -> Verifier:
     """
     if not verifiers:
         raise ConfigurationError("a chain of no verifiers lets everything pass", hint="Name at least one.")
-    return _Chain(verifiers)
+    return Chain(verifiers)
 
 
-class _Chain:
+class Chain:
+    """What `chain` makes."""
+
     def __init__(self, verifiers: tuple[Verifier, ...]) -> None:
         self._verifiers = verifiers
         self.trusted = all(getattr(one, "trusted", False) is True for one in verifiers)

@@ -45,8 +45,8 @@ class Limits:
     """How many verdicts may be asked for at the same time, in each event loop."""
     max_tokens_per_task: int = 100_000
     """Once the verdicts on one task have taken that many, its next answers are refused without asking the model."""
-    max_output_tokens: int = 4_096
-    """How much the model may write at a time, its thinking included."""
+    max_output_tokens: int | None = 4_096
+    """How much the model may write at a time, its thinking included; None leaves it to the provider."""
 
 
 class LLMVerifier:
@@ -352,10 +352,13 @@ def _agent(finding: type[FindingT], limits: Limits) -> Agent[Any, FindingT]:
     from pydantic_ai import Agent, ToolOutput
     from pydantic_ai.settings import ModelSettings
 
+    settings = ModelSettings(timeout=limits.timeout, max_retries=0)  # it is the engine that tries again
+    if limits.max_output_tokens is not None:
+        settings["max_tokens"] = limits.max_output_tokens
     return Agent(
         output_type=ToolOutput(finding, name="submit_verdict", description=finding.__doc__),
         retries={"output": _CORRECTIONS},
-        model_settings=ModelSettings(max_tokens=limits.max_output_tokens, timeout=limits.timeout, max_retries=0),
+        model_settings=settings,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import anyio
 
@@ -70,7 +70,9 @@ def models_of(
 
 def meanings(models: ModelNames) -> dict[str, str]:
     """Say which model each name means."""
-    return dict(models) if isinstance(models, Mapping) else {name: name for name in models}
+    if isinstance(models, Mapping):
+        return dict(cast("Mapping[str, str]", models))
+    return {name: name for name in models}
 
 
 @dataclass(slots=True)

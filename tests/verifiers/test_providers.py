@@ -13,7 +13,7 @@ from awaithumans.protocols import VerifierError
 from awaithumans.testing.verifiers import make_context
 from awaithumans.types import VerifierConfig
 from awaithumans.verifiers import Limits, LLMVerifier
-from tests.models import INPUT, OUTPUT, Breaks, Declines, Provider, Says, model_provider
+from tests.models import INPUT, OUTPUT, Breaks, Declines, Provider, Reply, Says, model_provider
 
 KEY = "sk-ant-very-secret-0123456789"
 PASSED = Says({"passed": True, "reason": ""})
@@ -217,3 +217,38 @@ async def test_any_other_provider_of_the_library_will_do(provider: Provider):
     assert (await verifier.verify(make_context())).passed
     assert provider.asked[0].body["model"] == "qwen3"
     await verifier.aclose()
+
+
+@pytest.mark.anyio
+class TestStreams:
+    """Claude's replies come in pieces where it may write as much as it can."""
+
+    limits = Limits(timeout=10, max_output_tokens=None)
+
+    async def test_are_put_together(self, provider: Provider):
+        provider.will(Says({"passed": False, "reason": "Too much for Zoë."}))
+        verifier = _claude(provider.url, self.limits)
+        verdict = await verifier.verify(make_context())
+        assert provider.asked[0].body["stream"] is True
+        assert (verdict.passed, verdict.reason) == (False, "Too much for Zoë.")
+        assert verdict.usage.output_tokens == OUTPUT
+        await verifier.aclose()
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            Says('{"passed": true, "rea', cut=True),
+            Says('{"passed": true'),
+            Declines(),
+            Breaks(200, "", {"content-type": "text/event-stream"}),
+            Breaks(200, "event: message_start\ndata: {nonsense", {"content-type": "text/event-stream"}),
+            Breaks(
+                200,
+                'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Zoë"}}\n\n',
+                {"content-type": "text/event-stream"},
+            ),
+        ],
+    )
+    async def test_that_end_early_are_no_verdict(self, provider: Provider, reply: Reply):
+        provider.will(reply)
+        await fails(_claude(provider.url, self.limits))
