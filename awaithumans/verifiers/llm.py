@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import InvalidInputError, VerifierConfigError
 from awaithumans.forms import form_from_schema, validate_response
+from awaithumans.protocols import VerifierError
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
 from awaithumans.verifiers.callables import UNEXPLAINED
@@ -243,7 +244,10 @@ class LLMVerifier:
                 raise VerifierConfigError(f"metadata.{name}", "is not what this verifier uses", hint=hint)
 
     async def verify(self, context: VerificationContext) -> Verdict:
-        self.check(context.config)
+        try:
+            self.check(context.config)
+        except VerifierConfigError as fault:  # the host allowed it when the task was made
+            raise VerifierError(str(fault)) from fault
         if context.tokens_used >= self._limits.max_tokens_per_task:
             return Verdict(passed=False, reason=_SPENT)
         prompt = prompt_of(context, lambda: f"{self._rng.getrandbits(128):032x}")

@@ -252,7 +252,7 @@ class TestWhatTasksMayAskFor:
             await engine.create(a_question(verifier=config))
         assert list(caught.value.fields) == [f"verifier_config.{field}"]
         assert "sk-ant-own" not in str(caught.value)
-        with pytest.raises(VerifierConfigError):
+        with pytest.raises(VerifierError, match=field):
             await verifier.verify(make_context(config=config))
 
     async def test_is_not_looked_up_in_the_environment(self, monkeypatch):
