@@ -20,6 +20,7 @@ from awaithumans.types import (
     JsonObject,
     Submit,
     TaskSpec,
+    VerifierConfig,
 )
 
 MAX_CONTENT_LENGTH = 4 * 1024 * 1024
@@ -177,6 +178,9 @@ def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
             hint="Ask without a verifier, or use one that stays in this process and says `trusted = True`.",
             fields={"redact_payload": "not together with this verifier"},
         )
+    check: Callable[[VerifierConfig], None] | None = getattr(verifier, "check", None)
+    if check is not None:
+        check(spec.verifier)
 
 
 def _channel(field: str, name: str, channels: Mapping[str, Channel]) -> Channel:

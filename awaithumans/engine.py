@@ -597,14 +597,14 @@ class Engine(TaskEngine):
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
 
     async def aclose(self) -> None:
-        """End the background work, and close what store and channels opened themselves.
+        """End the background work, and close what store, channels and verifiers opened themselves.
 
         Not what the host brought, such as its database engine.
         """
         self._refuse_in_transaction()
         await self._background.aclose()
-        for channel in self.channels.values():
-            if close := getattr(channel, "aclose", None):
+        for one in (*self.channels.values(), *self.verifiers.values()):
+            if close := getattr(one, "aclose", None):
                 await close()
         await self.store.aclose()
 

@@ -380,6 +380,7 @@ def _verification_context(task: Task) -> VerificationContext:
         attempt=answer.attempt,
         previous_rejections=[one.refusal for one in task.answers if one.refusal is not None],
         tokens_used=task.tokens_used,
+        form=task.spec.form,
     )
 
 

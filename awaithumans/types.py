@@ -826,6 +826,8 @@ class VerificationContext:
     """Why each of the answers before this one was refused, oldest first."""
     tokens_used: int = 0
     """What the verdicts on those answers took of a model."""
+    form: JsonObject | None = None
+    """The task's form, where it has one of its own: it may ask for more than `response_schema` does."""
 
 
 def microseconds(moment: datetime) -> int:

@@ -26,6 +26,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskGoneError,
     TaskNotFoundError,
+    VerifierConfigError,
     VerifierUnknownError,
 )
 from awaithumans.protocols import DeliveryError, Store
@@ -560,6 +561,38 @@ class TestVerification:
     async def test_unknown_verifier_is_refused_at_create(self, clock):
         with pytest.raises(VerifierUnknownError):
             await Engine(MemoryStore(), clock=clock).create(a_question(verifier=CHECKED))
+
+    async def test_configuration_that_the_verifier_does_not_take_is_refused_at_create(self, clock):
+        class Picky(Rules):
+            def check(self, config: VerifierConfig) -> None:
+                if config.api_key_env is not None:
+                    raise VerifierConfigError("api_key_env", "is not for tasks")
+
+        engine = Engine(MemoryStore(), verifiers={"rules": Picky()}, clock=clock, background=False)
+        with pytest.raises(VerifierConfigError) as caught:
+            await engine.create(a_question(verifier=CHECKED.model_copy(update={"api_key_env": "DATABASE_URL"})))
+        assert caught.value.fields == {"verifier_config.api_key_env": "is not for tasks"}
+        assert await engine.find(Query()) == []
+        assert await engine.create(a_question(verifier=CHECKED))
+
+    async def test_is_closed_with_the_engine(self, clock):
+        class Connected(Rules):
+            closed = 0
+
+            async def aclose(self) -> None:
+                self.closed += 1
+
+        connected = Connected()
+        await Engine(MemoryStore(), verifiers={"rules": connected, "other": Rules()}, clock=clock).aclose()
+        assert connected.closed == 1
+
+    async def test_sees_the_form(self, clock):
+        rules = Rules(Verdict(passed=True))
+        form: dict[str, object] = {"version": 1, "fields": [{"kind": "switch", "name": "approve"}]}
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        await answered(engine, a_question(verifier=CHECKED, form=form))
+        await engine.tick()
+        assert rules.seen[0].form == form
 
 
 @pytest.mark.anyio
