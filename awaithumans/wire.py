@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.routing import in_snake_case, shown_recipient
@@ -95,8 +96,8 @@ class CompleteBody(BaseModel):
         extra="forbid", json_schema_extra={"oneOf": [{"required": ["response"]}, {"required": ["text"]}]}
     )
 
-    response: _Object | None = None
-    text: Annotated[StrictStr, Field(max_length=MAX_TASK_LENGTH)] | None = None
+    response: _Object | SkipJsonSchema[None] = None
+    text: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TASK_LENGTH)] | SkipJsonSchema[None] = None
     completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
     completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
 
