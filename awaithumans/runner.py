@@ -20,7 +20,8 @@ import anyio
 
 from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
-from awaithumans.errors import SchemaValidationError, TaskNotFoundError
+from awaithumans.errors import TaskNotFoundError
+from awaithumans.forms import not_understood
 from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier, VerifierError
 from awaithumans.routing import Recipient, addresses_of, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
@@ -34,6 +35,7 @@ from awaithumans.types import (
     Notice,
     Task,
     TaskStatus,
+    Usage,
     Verdict,
     VerificationContext,
 )
@@ -58,6 +60,7 @@ FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 6 * 60 * 60.0
 MAX_REASON = 2_000
 MAX_RECEIPT = 10_000
+MAX_MODEL = 200
 
 _ASKING = frozenset({"opened", "reminder", "submitted", "rejected", "claimed", "released"})
 """Events of which nobody is told who was asked, and has left."""
@@ -235,18 +238,27 @@ class Runner:
             await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
 
     def _checked(self, task: Task, verdict: Verdict) -> Verdict:
-        """Take a verdict for what it says, or raise, to be told again later."""
+        """Take a verdict for what it says, or raise, to be told again later.
+
+        What was read out of free text, and does not fit, is refused: the same
+        words would be read the same way again, at the same cost.
+        """
         if type(verdict.passed) is not bool:
             raise TypeError(f"a verdict's `passed` must be a bool, not {type(verdict.passed).__name__}")
-        parsed = verdict.parsed_response
-        if parsed is not None:
-            ensure_object(parsed, "parsed_response")
-        if verdict.passed and task.answer and task.answer.text is not None:
-            if parsed is None:
-                raise VerifierError("the verifier passed free text, and did not say what it means")
-            if faults := self._misfits(task, parsed):
-                raise SchemaValidationError.of_fields("response", faults)
-        return replace(verdict, reason=scrubbed(str(verdict.reason), MAX_REASON))
+        in_words = task.answer is not None and task.answer.text is not None
+        parsed = verdict.parsed_response if verdict.passed and in_words else None
+        reason = scrubbed(str(verdict.reason), MAX_REASON)
+        verdict = replace(verdict, reason=reason, parsed_response=parsed, usage=_counted(verdict.usage))
+        if not (verdict.passed and in_words):
+            return verdict
+        if parsed is None:
+            raise VerifierError("the verifier passed free text, and did not say what it means")
+        ensure_object(parsed, "parsed_response")
+        if faults := self._misfits(task, parsed):
+            return replace(
+                verdict, passed=False, parsed_response=None, reason=scrubbed(not_understood(faults), MAX_REASON)
+            )
+        return verdict
 
     async def _notify(self, delivery: Delivery) -> str | None:
         effect = delivery.effect
@@ -382,6 +394,14 @@ def _verification_context(task: Task) -> VerificationContext:
         tokens_used=task.tokens_used,
         form=task.spec.form,
     )
+
+
+def _counted(usage: Usage) -> Usage:
+    """Take what a verdict took, if it can be added up."""
+    for tokens in (usage.input_tokens, usage.output_tokens):
+        if type(tokens) is not int or tokens < 0:
+            raise TypeError("a verdict's usage must count tokens by whole numbers from 0")
+    return replace(usage, model=scrubbed(str(usage.model), MAX_MODEL))
 
 
 def _pointless(effect: Effect, task: Task) -> bool:

@@ -29,6 +29,7 @@ from awaithumans.errors import (
     VerifierConfigError,
     VerifierUnknownError,
 )
+from awaithumans.forms import prefilled
 from awaithumans.protocols import DeliveryError, Store
 from awaithumans.runner import CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
@@ -483,7 +484,7 @@ class TestVerification:
         assert (await engine.get(task.id)).response == YES
         assert (rules.seen[0].response, rules.seen[0].raw_input) == (None, "go ahead")
 
-    @pytest.mark.parametrize("parsed", [None, {"approved": "perhaps"}])
+    @pytest.mark.parametrize("parsed", [None, {"approved": {1, 2}}])
     async def test_free_text_that_is_passed_and_not_read_does_not_count(self, clock, parsed):
         rules = Rules(Verdict(passed=True, parsed_response=parsed))
         rules.reads_text = True
@@ -492,6 +493,47 @@ class TestVerification:
         await engine.act(task.id, Submit(text="go ahead", by=ANA))
         await engine.tick()
         assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+
+    async def test_free_text_whose_reading_does_not_fit_is_refused_and_not_read_for_ever(self, clock):
+        usage = Usage(input_tokens=10, output_tokens=5)
+        rules = Rules(Verdict(passed=True, parsed_response={"approved": "perhaps"}, usage=usage))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        refused = await engine.get(task.id)
+        assert (refused.refused, refused.attempt, refused.tokens_used, len(rules.seen)) == (True, 1, 15, 1)
+        assert refused.verdict is not None
+        assert refused.verdict.reason.startswith("This could not be understood as an answer.")
+        assert (refused.verdict.passed, refused.verdict.parsed_response) == (False, None)
+
+    @pytest.mark.parametrize("passed", [True, False])
+    async def test_what_is_read_out_of_a_choice_is_neither_kept_nor_looked_at(self, clock, passed):
+        rules = Rules(Verdict(passed=passed, parsed_response={"approved": {1, 2}}))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        verdict = (await engine.get(task.id)).verdict
+        assert verdict is not None
+        assert (verdict.passed, verdict.parsed_response) == (passed, None)
+
+    @pytest.mark.parametrize("tokens", [-1, "15", 1.5, True])
+    async def test_usage_that_cannot_be_added_up_does_not_count(self, clock, tokens):
+        rules = Rules(Verdict(passed=True, usage=Usage(input_tokens=tokens)))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+
+    async def test_a_form_starts_with_what_the_agent_gave_after_words_were_refused(self, clock):
+        rules = Rules(Verdict(passed=False, reason="Say why."))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED, initial_response=dict(YES)))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        assert prefilled(await engine.get(task.id))[0] == YES
 
     @pytest.mark.parametrize(
         ("command", "place"),

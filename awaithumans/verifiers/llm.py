@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import InvalidInputError, VerifierConfigError
-from awaithumans.forms import form_from_schema, validate_response
+from awaithumans.forms import form_from_schema, not_understood, validate_response
 from awaithumans.protocols import VerifierError
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
@@ -276,7 +276,7 @@ class LLMVerifier:
         case = _Case(context, prompt)
         read = await self._reader.run(prompt.user, model=model, instructions=prompt.system, deps=case)
         faults = case.faults_of(read.output)
-        finding = _Judgement(passed=False, reason=_unread(faults)) if faults else read.output
+        finding = _Judgement(passed=False, reason=not_understood(faults)) if faults else read.output
         return _verdict(read, finding, read.output.parsed_response if finding.passed else None)
 
 
@@ -314,7 +314,8 @@ class _Case:
         """Say by field why what was read is no answer; nothing is expected of what does not pass."""
         if not reading.passed:
             return {}
-        parsed: JsonObject = reading.parsed_response or {}
+        if (parsed := reading.parsed_response) is None:
+            return {"": "nothing could be read out of it"}
         try:
             ensure_object(parsed, "parsed_response")
         except InvalidInputError as fault:
@@ -335,11 +336,6 @@ def _fitting(call: RunContext[_Case], reading: _Reading) -> _Reading:
             + call.deps.prompt.fenced("faults", dict(faults))
         )
     return reading
-
-
-def _unread(faults: Mapping[str, str]) -> str:
-    places = "; ".join(f"{path}: {fault}" if path else fault for path, fault in faults.items())
-    return f"This could not be understood as an answer. Please say it more exactly, or use the form. {places}"
 
 
 def _verdict(run: AgentRunResult[FindingT], finding: _Judgement, parsed: JsonObject | None) -> Verdict:

@@ -128,6 +128,14 @@ class TestFreeText:
         assert (verdict.passed, verdict.parsed_response, len(script.heard)) == (False, None, 3)
         assert verdict.reason.startswith("This could not be understood as an answer. Please say it more exactly")
 
+    async def test_out_of_which_nothing_was_read_is_refused_though_everything_may_be_left_out(self):
+        script = Script(read(None))
+        context = make_context(
+            raw_input="hm", response_schema={"type": "object", "properties": {"notes": {"type": "string"}}}
+        )
+        verdict = await LLMVerifier(script.model).verify(context)
+        assert (verdict.passed, len(script.heard)) == (False, 3)
+
     async def test_has_to_fit_the_form_as_well(self):
         form = {"version": 1, "fields": [{"kind": "short_text", "name": "notes", "max_length": 5}]}
         script = Script(read(LEGIT), read({"approved": True, "notes": "ok"}))
