@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 from awaithumans.errors import ConfigurationError
@@ -47,7 +48,7 @@ class Chain:
                 return replace(verdict, usage=usage)
             if context.raw_input is not None and verdict.parsed_response is not None:
                 parsed = verdict.parsed_response
-                context = replace(context, response=parsed, raw_input=None)
+                context = replace(context, response=deepcopy(parsed), raw_input=None)
             context = replace(context, tokens_used=context.tokens_used + _tokens(verdict.usage))
         return Verdict(passed=True, parsed_response=parsed, usage=usage)
 

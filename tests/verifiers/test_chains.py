@@ -55,6 +55,17 @@ async def test_what_was_read_out_of_free_text_is_what_those_behind_it_see():
     assert verdict.parsed_response == {"approve": True}, "it was read once"
 
 
+async def test_what_was_read_is_not_changed_by_those_behind_the_reader():
+    def approve(context: VerificationContext) -> bool:
+        assert context.response is not None
+        context.response["approve"] = True
+        return True
+
+    reader = Link(Verdict(passed=True, parsed_response={"approve": False}), reads_text=True)
+    verdict = await chain(reader, CallableVerifier(approve)).verify(make_context(raw_input="no"))
+    assert verdict.parsed_response == {"approve": False}
+
+
 async def test_what_was_chosen_in_a_form_is_not_read_anew():
     links = [Link(Verdict(passed=True, parsed_response={"approve": False})), Link(Verdict(passed=True))]
     verdict = await chain(*links).verify(make_context(response={"approve": True}))

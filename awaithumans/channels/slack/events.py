@@ -23,12 +23,12 @@ from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.details import lines_of
 from awaithumans.channels.slack.messages import MAX_REASON
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import refusal, was_given
+from awaithumans.channels.slack.refusals import refusal, was_ever_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
 from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
-from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
+from awaithumans.errors import AccessError, ConflictError, InvalidInputError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
 from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
 
@@ -127,7 +127,7 @@ class Events:
         answer = self._meant(task, event.text.replace(f"<@{bot.user_id}>", ""), actor)
         if answer is None:
             return self._hint(team_id, event)
-        if repeated and was_given(task, answer):
+        if repeated and was_ever_given(task, answer):
             return Reply()
         return await self._answered(team_id, event, task, answer)
 
@@ -136,7 +136,7 @@ class Events:
         human = answer.by.human
         try:
             task = await self._engine.act(task.id, answer)
-        except SchemaValidationError as error:
+        except InvalidInputError as error:
             return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
             task = await self._engine.get(task.id)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from awaithumans.channels.slack.blocks import cut, one_line
 from awaithumans.lifecycle import may_answer
-from awaithumans.types import Human, Submit, Task, TaskStatus
+from awaithumans.types import Answer, Human, Submit, Task, TaskStatus
 
 MAX_NAME = 80
 
@@ -35,10 +35,18 @@ def refusal(task: Task, human: Human) -> str | None:
 
 def was_given(task: Task, answer: Submit) -> bool:
     """Tell whether the latest answer is this one, of this person."""
-    last = task.answer
-    if last is None or last.by.principal != answer.by.principal:
+    return task.answer is not None and _is_same(task.answer, answer)
+
+
+def was_ever_given(task: Task, answer: Submit) -> bool:
+    """Tell whether one of the answers is this one, of this person."""
+    return any(_is_same(one, answer) for one in task.answers)
+
+
+def _is_same(one: Answer, answer: Submit) -> bool:
+    if one.by.principal != answer.by.principal:
         return False
-    return last.value == answer.value if answer.text is None else last.text == answer.text
+    return one.value == answer.value if answer.text is None else one.text == answer.text
 
 
 def moment(at: datetime) -> str:

@@ -173,6 +173,28 @@ class TestReplies:
         assert (await desk.task(task)).response == {"approved": False, "notes": "too much"}
         await desk.engine.aclose()
 
+    async def test_an_event_that_comes_again_behind_a_later_one_is_no_third_answer(self, api: SlackApi) -> None:
+        """Slack's last repetition comes five minutes later: there was time to say more in between."""
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            for words in ("hm", "well"):
+                await desk.event(reply(words))
+            await desk.event(reply("hm"), retry=3)
+        after = await desk.task(task)
+        assert (len(after.answers), after.status) == (2, TaskStatus.PENDING)
+        await desk.engine.aclose()
+
+    async def test_words_that_cannot_be_stored_are_refused_once(self, api: SlackApi) -> None:
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        assert (await desk.event(reply("approve, \0"))).status_code == 200
+        assert len(whispered(api)) == 1
+        assert not (await desk.task(task)).answers
+        await desk.engine.aclose()
+
     async def test_of_a_secret_task_nothing_is_quoted(self, api: SlackApi) -> None:
         desk = Desk(api, verifier=Reader(trusted=True))
         task = await desk.ask(response_schema=Noted, verifier=READ, redact_payload=True)
