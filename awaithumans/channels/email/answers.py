@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from awaithumans.channels.email.letters import answerable_by_word, answering_back, shows_all
+from awaithumans.channels.email.letters import OWN_WORDS, answerable_by_word, answering_back, shows_all
 from awaithumans.channels.email.mails_back import MailsBack
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
-from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
+from awaithumans.channels.email.replies import addressed_to, is_automatic, is_read_in_part, own_words, read, sender_of
 from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, reply_address
 from awaithumans.channels.email.transports import Envelope
 from awaithumans.display import clean
@@ -67,6 +67,8 @@ class Answers:
             return ReplyOutcome.IGNORED
         words = await anyio.to_thread.run_sync(own_words, reply)
         answer = self._meant(asked, words, asked.actor(sender_of(reply)))
+        if answer and answer.text is not None and await anyio.to_thread.run_sync(is_read_in_part, reply):
+            answer = None
         if answer and _is_again(asked, answer):
             return ReplyOutcome.ANSWERED
         return await self._answer(asked, reply, answer)
@@ -75,7 +77,9 @@ class Answers:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
         if (value := _chosen(asked.task, words)) is not None:
             return Submit(value=value, by=by, attempt=asked.token.attempt)
-        if not 0 < len(words) <= MAX_TASK_LENGTH or not (self._engine.reads_text(asked.task) and shows_all(asked.task)):
+        if not 0 < len(words) <= MAX_TASK_LENGTH or _quotes_us(words):
+            return None
+        if not (self._engine.reads_text(asked.task) and shows_all(asked.task)):
             return None
         return Submit(text=words, by=by, attempt=asked.token.attempt)
 
@@ -176,6 +180,11 @@ def _chosen(task: Task, words: str) -> JsonObject | None:
     said = _plain(words)
     meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
     return meant[0] if len(meant) == 1 else None
+
+
+def _quotes_us(words: str) -> bool:
+    """Tell whether our mail is among the words: what the asking program wrote in it would be read as the person's."""
+    return _plain(OWN_WORDS) in _plain(words.replace(">", " "))
 
 
 def _plain(text: str) -> str:

@@ -20,8 +20,8 @@ MAX_TEXT = 4_000
 MAX_VALUE = 1_000
 MAX_REASON = 1_000
 MAX_SHOWN = 15_000
-_MAX_LABEL = 100
 """Characters of payload that a mail shows: some programs cut mails off at 100 kB of HTML."""
+_MAX_LABEL = 100
 
 ON_THE_PAGE = "What it is about is kept out of mails. You see it on the page."
 TOO_LONG = "What it is about is too long for a mail. You see it on the page."
@@ -32,7 +32,7 @@ _ENDED = {
     TaskStatus.VERIFICATION_EXHAUSTED: "No answer passed the check",
 }
 _READ = "Your reply was read and accepted."
-_OWN_WORDS = "Or reply to this mail in your own words. They are read, and you are told how they were understood."
+OWN_WORDS = "Or reply to this mail in your own words. They are read, and you are told how they were understood."
 _NOTHING_TO_DO = "You need not do anything."
 _CONFIRM = "A link opens a page that asks once more; opening it answers nothing."
 _PERSONAL = "The links are yours alone: whoever has this mail can answer in your name."
@@ -119,7 +119,7 @@ def shows_all(task: Task) -> bool:
 def offering_replies(letter: Letter, *, own_words: bool) -> Letter:
     """Say that a reply can be the answer: where one word is enough, or where `own_words` are read."""
     if own_words and letter.complete:
-        return replace(letter, notes=[_OWN_WORDS, *letter.notes])
+        return replace(letter, notes=[OWN_WORDS, *letter.notes])
     if not letter.words:
         return letter
     *others, last = (f"“{word}”" for word in letter.words)

@@ -127,7 +127,7 @@ def own_words(message: Message) -> str:
     """Return what the writer added: without the mail replied to, and without a signature.
 
     Words between and below quoted lines belong to it. Where it cannot be told
-    what is quoted, that is left in: too much is never an answer.
+    what is quoted, that is left in.
     """
     plain = _part(message, "text/plain")
     text = plain if plain.strip() else _text_of_html(_part(message, "text/html"))
@@ -135,11 +135,24 @@ def own_words(message: Message) -> str:
     return "\n".join(_without_signature(_without_quotes([line.strip() for line in lines]))).strip()
 
 
+def is_read_in_part(message: Message) -> bool:
+    """Tell whether `own_words` may miss some: half of what somebody says may mean the opposite."""
+    parts = [*islice(message.walk(), MAX_PARTS + 1)]
+    texts = [_decoded(part) for part in parts if _is_text(part, "text/plain")]
+    if not texts or not texts[0].strip():
+        texts = [_decoded(part) for part in parts if _is_text(part, "text/html")]
+    return len(parts) > MAX_PARTS or len(texts) > 1 or any(len(text) > MAX_TEXT for text in texts)
+
+
 def _part(message: Message, kind: str) -> str:
     for part in islice(message.walk(), MAX_PARTS):
-        if part.get_content_type() == kind and part.get_content_disposition() != "attachment":
+        if _is_text(part, kind):
             return _decoded(part)[:MAX_TEXT]
     return ""
+
+
+def _is_text(part: Message, kind: str) -> bool:
+    return part.get_content_type() == kind and part.get_content_disposition() != "attachment"
 
 
 def _decoded(part: Message) -> str:

@@ -216,6 +216,34 @@ async def test_words_are_no_answer_to_what_the_mail_does_not_show(office: Office
     assert not (await office.task(task_id)).answers
 
 
+async def test_our_own_mail_is_not_read_as_the_persons_words(office: Office) -> None:
+    """Where a mail program quotes without a mark, what the agent wrote stands among what the person wrote."""
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema)
+    assert await office.replies(f"approve, fine\n\n{text_of(office.mails[0])}") is ReplyOutcome.UNCLEAR
+    assert not (await office.task(task_id)).answers
+
+
+@pytest.mark.parametrize("parts", [["approve, fine\n" + " \n" * 20_000 + "but not today"], ["approve, ", "not at all"]])
+async def test_words_of_which_some_may_be_missing_are_no_answer(office: Office, parts: list[str]) -> None:
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema)
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Message-ID"] = "ana@example.com", office.mails[0]["Reply-To"], "<1@ana.example>"
+    mail.set_content(parts[0])
+    if parts[1:]:
+        mail.make_mixed()
+        for part in parts[1:]:
+            inline = EmailMessage()
+            inline.set_content(part)
+            mail.attach(inline)
+    outcome = await office.channel.receive_reply(mail.as_bytes())  # type: ignore[attr-defined]
+    assert outcome is ReplyOutcome.UNCLEAR
+    assert not (await office.task(task_id)).answers
+
+
 async def test_the_trail_says_who_answered_and_how(office: Office) -> None:
     task_id = await office.asks()
     await office.replies()
