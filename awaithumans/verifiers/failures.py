@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from traceback import format_exception
 from typing import TYPE_CHECKING
 
 import anyio
@@ -42,8 +43,8 @@ def explained(model: str, timeout: float) -> Generator[None]:
         raise VerifierError(without_secrets(f"{model}: {_fault(error)}"), retry_after=error.retry_after) from None
     except TimeoutError:
         raise VerifierError(without_secrets(f"{model} gave no verdict within {timeout:g} s")) from None
-    except Exception as error:  # of the library, or of an SDK, which may raise anything at nonsense
-        logger.debug("%s gave no verdict", model, exc_info=error)
+    except Exception as error:  # noqa: BLE001 - of the library, or of an SDK, which may raise anything at nonsense
+        logger.debug("%s gave no verdict: %s", model, _SECRETS.sub("[secret]", "".join(format_exception(error))))
         raise VerifierError(without_secrets(f"{model} gave no verdict: {type(error).__name__}")) from None
 
 

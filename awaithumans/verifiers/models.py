@@ -93,7 +93,7 @@ class NamedModels:
     meant: Mapping[str, str]
     api_key: str | None = field(repr=False)
     keys: Mapping[str, str | None] = field(repr=False)
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)
 
     def check(self, config: VerifierConfig) -> None:
         if config.model is not None and config.model not in self.meant:

@@ -355,6 +355,16 @@ async def test_providers_words_are_only_in_the_debug_log_and_without_keys(caplog
     ]
 
 
+async def test_what_an_sdk_says_in_the_debug_log_has_no_keys(caplog):
+    def fail(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise ValueError("Illegal header value b'sk-ant-abcdefgh\\n'")
+
+    with caplog.at_level(logging.DEBUG, "awaithumans.verifiers"), pytest.raises(VerifierError, match="ValueError"):
+        await LLMVerifier(FunctionModel(fail)).verify(make_context())
+    assert "Illegal header value b'[secret]" in caplog.text
+    assert "sk-ant" not in caplog.text
+
+
 async def test_words_become_an_answer_through_an_engine():
     script = Script(read({"approved": "?"}, passed=False, reason="Yes or no?"), read(LEGIT))
     clock = VirtualClock()
