@@ -156,13 +156,12 @@ def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:
 
 def admit_answer(command: Submit) -> None:
     """Refuse what is no answer of any task: neither a value nor words, or both."""
-    ensure_object(command.value, "response")
     if command.text is None:
+        ensure_object(command.value, "response")
         return
     ensure_text(command.text.strip(), "text", longest=MAX_TASK_LENGTH)
-    if command.value:
-        fault = "goes without a response"
-        raise InvalidInputError(f"text {fault}", fields={"text": fault})
+    if command.value is not None:
+        raise _invalid("text", "goes without a response")
 
 
 def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:

@@ -693,7 +693,7 @@ class Engine(TaskEngine):
             return change
         if command.text is not None:
             self._ensure_read(task)
-        elif faults := self.misfits(task, command.value):
+        elif faults := self.misfits(task, command.value or {}):
             raise SchemaValidationError.of_fields("response", faults)
         return change
 

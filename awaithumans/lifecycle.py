@@ -219,7 +219,7 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
         )
     if now >= task.deadline:
         return _too_late(task, now)
-    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value, text=command.text)
+    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value or {}, text=command.text)
     answered = replace(task, answers=(*task.answers, answer))
     if task.spec.verifier is None:
         return _close(answered, now, TaskStatus.COMPLETED, by, data=_answer_data(answered, None))

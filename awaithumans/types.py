@@ -456,7 +456,8 @@ def typed_response(response: JsonObject | None, schema: type[ResponseT]) -> Resp
 class Submit:
     """Answer the task."""
 
-    value: JsonObject = field(default_factory=dict[str, object])
+    value: JsonObject | None = None
+    """What is answered."""
     text: str | None = None
     """In place of a value, the person's own words, for a verifier that reads free text."""
     by: Actor

@@ -542,6 +542,8 @@ class TestVerification:
             (Submit(text=" ", by=ANA), "text"),
             (Submit(text="x" * 20_001, by=ANA), "text"),
             (Submit(text="yes", value=dict(YES), by=ANA), "text"),
+            (Submit(text="yes", value={}, by=ANA), "text"),
+            (Submit(by=ANA), "response"),
         ],
     )
     async def test_free_text_that_nobody_reads_is_refused(self, clock, command, place):

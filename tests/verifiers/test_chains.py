@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from awaithumans.errors import ConfigurationError, VerifierConfigError
@@ -57,8 +59,7 @@ async def test_what_was_read_out_of_free_text_is_what_those_behind_it_see():
 
 async def test_what_was_read_is_not_changed_by_those_behind_the_reader():
     def approve(context: VerificationContext) -> bool:
-        assert context.response is not None
-        context.response["approve"] = True
+        cast("dict[str, object]", context.response)["approve"] = True
         return True
 
     reader = Link(Verdict(passed=True, parsed_response={"approve": False}), reads_text=True)
