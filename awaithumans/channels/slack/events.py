@@ -30,7 +30,7 @@ from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, ConflictError, InvalidInputError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
-from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Answer, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -142,7 +142,7 @@ class Events:
             task = await self._engine.get(task.id)
             return self._whispering(team_id, event, refusal(task, human) or str(error))
         if task.status is TaskStatus.SUBMITTED:
-            return self._whispering_verdict(team_id, event, task, human)
+            return self._whispering_verdict(team_id, event, task)
         return self._whispering(team_id, event, TAKEN)
 
     def _meant(self, task: Task, text: str, by: Actor) -> Submit | None:
@@ -183,13 +183,13 @@ class Events:
     def _whispering(self, team_id: str, event: _Event, text: str) -> Reply:
         return Reply(afterwards=lambda: self._whisper(team_id, event, text))
 
-    def _whispering_verdict(self, team_id: str, event: _Event, task: Task, human: Human) -> Reply:
+    def _whispering_verdict(self, team_id: str, event: _Event, task: Task) -> Reply:
         async def afterwards() -> None:
             with suppress(TaskNotFoundError):
                 judged = await self._engine.wait_until(
                     task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=VERDICT_SECONDS
                 )
-                await self._whisper(team_id, event, said_of_verdict(judged, human), is_markup=True)
+                await self._whisper(team_id, event, said_of_verdict(judged, task.answer), is_markup=True)
 
         return Reply(afterwards=afterwards)
 
@@ -229,8 +229,10 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     return meant[0] if len(meant) == 1 else None
 
 
-def said_of_verdict(task: Task, human: Human) -> str:
+def said_of_verdict(task: Task, given: Answer | None) -> str:
     """Say in Slack's markup what came of an answer, to the one who gave it: also how their words were read."""
+    if given is None or task.answer is None or task.answer.attempt != given.attempt:
+        return "Your answer was refused, and another one was given since."
     if task.refused:
         reason = one_line(task.verdict.reason) if task.verdict else ""
         why = f": {escaped(reason, MAX_REASON)}" if reason and not _is_secret(task) else "."
@@ -238,8 +240,8 @@ def said_of_verdict(task: Task, human: Human) -> str:
     if task.status is TaskStatus.SUBMITTED:
         return "Your answer is stored, and is being checked."
     if task.status is not TaskStatus.COMPLETED:
-        return escaped(refusal(task, human) or "")
-    if task.response is None or task.answer is None or task.answer.text is None or _is_secret(task):
+        return escaped(refusal(task, given.by.human) or "")
+    if task.response is None or task.answer.text is None or _is_secret(task):
         return "Your answer was accepted."
     return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
 

@@ -13,8 +13,9 @@ import anyio
 import pytest
 from pydantic import BaseModel, field_validator
 
-from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
+from awaithumans.channels.slack.events import HINT, TAKEN, answer_in, said_of_verdict
 from awaithumans.channels.slack.workspaces import Installation, SlackApp
+from awaithumans.testing.tasks import answering, make_task
 from awaithumans.types import AGENT, Human, Task, TaskStatus, VerificationContext, VerifierConfig
 from awaithumans.types import Verdict as JudgedVerdict
 from tests.channels.reader import CHECK, Noted, Reader
@@ -194,6 +195,15 @@ class TestReplies:
         assert len(whispered(api)) == 1
         assert not (await desk.task(task)).answers
         await desk.engine.aclose()
+
+    async def test_nobody_is_told_another_ones_answer_as_their_own(self) -> None:
+        """A refusal can be followed by somebody else's answer before the first is told."""
+        mine = answering(make_task(), ANA).task
+        theirs = answering(make_task(), BOB, {"notes": "theirs"}).task
+        (later,) = theirs.answers
+        after = replace(theirs, attempt=2, answers=(*mine.answers, replace(later, attempt=2, text="theirs")))
+        assert said_of_verdict(after, mine.answer) == "Your answer was refused, and another one was given since."
+        assert "theirs" in said_of_verdict(after, after.answer)
 
     async def test_of_a_secret_task_nothing_is_quoted(self, api: SlackApi) -> None:
         desk = Desk(api, verifier=Reader(trusted=True))
