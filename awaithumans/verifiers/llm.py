@@ -14,7 +14,7 @@ import anyio.lowlevel
 from pydantic import BaseModel, ConfigDict, Field
 
 from awaithumans.documents import ensure_object, scrubbed
-from awaithumans.errors import InvalidInputError, VerifierConfigError
+from awaithumans.errors import ConfigurationError, InvalidInputError, VerifierConfigError
 from awaithumans.forms import form_from_schema, not_understood, validate_response
 from awaithumans.protocols import VerifierError
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
@@ -38,7 +38,7 @@ _GEMINI_KEYS = (gemini.KEY, "GEMINI_API_KEY")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a verifier may take of its provider."""
+    """What a verifier may take of its provider. Raises `ConfigurationError` for what no verdict could be had by."""
 
     timeout: float = 20.0
     """Seconds for one verdict, from waiting for a turn to the last correction. The engine gives up after 30."""
@@ -48,6 +48,12 @@ class Limits:
     """Once the verdicts on one task have taken that many, its next answers are refused without asking the model."""
     max_output_tokens: int | None = 4_096
     """How much the model may write at a time, its thinking included; None leaves it to the provider."""
+
+    def __post_init__(self) -> None:
+        least = {"timeout": self.timeout, "concurrency": self.concurrency, "max_output_tokens": self.max_output_tokens}
+        for name, value in least.items():
+            if value is not None and not value > 0:
+                raise ConfigurationError(f"a verifier's {name} must be more than 0, not {value!r}")
 
 
 class LLMVerifier:
