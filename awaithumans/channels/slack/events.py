@@ -47,6 +47,8 @@ MAX_HINTS = 1_000
 
 _DEAD = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_revoked", "app_uninstalled"})
 _SUBTYPES = frozenset({None, "thread_broadcast"})
+_LINK = re.compile(r"<(?:mailto:|tel:)?([^|<>@#!][^|<>]*)(?:\|[^<>]*)?>")
+"""What Slack makes of an address: the address, and what is shown for it."""
 _END = re.compile(r"[.!\s]*\Z")
 
 
@@ -149,7 +151,7 @@ class Events:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
         if (value := answer_in(text, task)) is not None:
             return Submit(value=value, by=by, attempt=task.attempt)
-        words = unescape(text).strip()
+        words = unescape(_LINK.sub(r"\1", text)).strip()
         if not 0 < len(words) <= MAX_TASK_LENGTH or not self._engine.reads_text(task):
             return None
         return Submit(text=words, by=by, attempt=task.attempt)

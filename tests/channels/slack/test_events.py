@@ -187,6 +187,28 @@ class TestReplies:
         assert (len(after.answers), after.status) == (2, TaskStatus.PENDING)
         await desk.engine.aclose()
 
+    @pytest.mark.parametrize(
+        ("sent", "meant"),
+        [
+            ("approve, ask <mailto:ben@acme.example|ben@acme.example>", "approve, ask ben@acme.example"),
+            (
+                "approve, see <https://acme.example/a?b=1&amp;c=2|acme.example>",
+                "approve, see https://acme.example/a?b=1&c=2",
+            ),
+            ("approve, if a &lt;b|c&gt; d", "approve, if a <b|c> d"),
+            ("approve, says <@U0000BOB>", "approve, says <@U0000BOB>"),
+        ],
+    )
+    async def test_a_verifier_reads_addresses_as_they_were_written(self, api: SlackApi, sent: str, meant: str) -> None:
+        verifier = Reader()
+        desk = Desk(api, verifier=verifier)
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            await desk.event(reply(sent))
+        assert [context.raw_input for context in verifier.seen] == [meant]
+        await desk.engine.aclose()
+
     async def test_words_that_cannot_be_stored_are_refused_once(self, api: SlackApi) -> None:
         desk = Desk(api, verifier=Reader())
         task = await desk.ask(response_schema=Noted, verifier=READ)
