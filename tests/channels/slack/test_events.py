@@ -131,14 +131,13 @@ class TestReplies:
         config = VerifierConfig(provider="careful", instructions="No.", max_attempts=2)
         task = await desk.ask(response_schema=Verdict, verifier=config)
         api.replies["conversations.replies"] = {"messages": [message_about(task)]}
-        await desk.event(reply("yes"))
-        await desk.engine.tick()
-        assert (await desk.event(reply("yes"), retry=1)).status_code == 200
-        await desk.engine.tick()
-        after = await desk.task(task)
-        assert (len(after.answers), after.status) == (1, TaskStatus.PENDING)
-        await desk.event(reply("yes", ts="1700000009.000100"))
-        assert len((await desk.task(task)).answers) == 2, "said once more by the person, it is another answer"
+        async with desk.engine.run():
+            await desk.event(reply("yes"))
+            assert (await desk.event(reply("yes"), retry=1)).status_code == 200
+            after = await desk.task(task)
+            assert (len(after.answers), after.status) == (1, TaskStatus.PENDING)
+            await desk.event(reply("yes", ts="1700000009.000100"))
+            assert len((await desk.task(task)).answers) == 2, "said once more by the person, it is another answer"
         await desk.engine.aclose()
 
     async def test_other_words_get_a_hint_once_for_each_person(self, desk: Desk, api: SlackApi, task: Task) -> None:
