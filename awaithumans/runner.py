@@ -58,6 +58,8 @@ LATE = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(days=3)
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 6 * 60 * 60.0
+LONGEST_CHECK_PAUSE = lifecycle.GRACE.total_seconds() / 3
+"""An answer may be checked until the grace is over, so a verifier that works again is asked again before."""
 MAX_REASON = 2_000
 MAX_RECEIPT = 10_000
 MAX_MODEL = 200
@@ -363,7 +365,8 @@ class Runner:
         return settled
 
     def _retry_at(self, delivery: Delivery, error: Exception) -> datetime:
-        pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)
+        longest = LONGEST_CHECK_PAUSE if delivery.effect.kind is EffectKind.VERIFY else LONGEST_PAUSE
+        pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), longest)
         pause *= self._rng.uniform(0.5, 1.0)
         if isinstance(error, DeliveryError) and error.retry_after is not None and isfinite(error.retry_after):
             pause = min(max(pause, error.retry_after), GIVE_UP_AFTER.total_seconds())

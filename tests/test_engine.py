@@ -565,6 +565,21 @@ class TestVerification:
         closed = await engine.get(task.id)
         assert (closed.status, closed.attempt) == (TaskStatus.COMPLETED, 1)
 
+    async def test_verifier_that_works_again_just_before_the_grace_is_over_is_asked(self, clock):
+        rules = Rules(*[OSError("down")] * 1_000)
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        day = 24 * 60 * 60
+        task = await engine.create(a_question(verifier=CHECKED, timeout_seconds=day))
+        await engine.submit(task.id, YES, by=ANA)
+        for _ in range(day // 60):
+            await engine.tick()
+            await clock.advance(60)
+        rules.verdicts = [Verdict(passed=True)]
+        for _ in range(6):
+            await engine.tick()
+            await clock.advance(60)
+        assert (await engine.get(task.id)).response == YES
+
     async def test_verifier_that_stays_broken_never_hangs_the_agent(self, clock):
         rules = Rules(*[OSError("down")] * 1_000)
         engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock)
