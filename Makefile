@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage lint types format reference wheel-smoke browser servers langgraph-server slack-emulator clean
+.PHONY: help demo test coverage bench lint types format reference wheel-smoke browser servers langgraph-server slack-emulator clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -26,6 +26,9 @@ test: $(VENV)/.dev browser servers langgraph-server slack-emulator ## Run every 
 # installs it, meets a thread that ends with greenlets (SQLAlchemy's async engines).
 coverage: $(VENV)/.dev browser servers langgraph-server slack-emulator ## Run every test and measure what they cover
 	$(RUN) -m pytest --numprocesses $(WORKERS) --dist worksteal --cov=awaithumans --cov-report=term $(ARGS)
+
+bench: $(VENV)/.dev ## Measure how fast everything is; ARGS="lists --json FILE" some of it, ARGS="--short" that it runs
+	$(RUN) -m tests.benchmarks $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(RUN) -m ruff check .

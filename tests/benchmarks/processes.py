@@ -1,0 +1,63 @@
+"""Four worker processes on one PostgreSQL database: more throughput, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import psycopg
+
+from tests.benchmarks import asking
+from tests.benchmarks.bench import POSTGRESQL, Bench
+from tests.benchmarks.load import Load, drive, ids_in
+from tests.benchmarks.results import Limit, Row, at_most, ratio_at_least
+from tests.benchmarks.sink import receiving
+from tests.benchmarks.throughput import CONNECTIONS, in_turns
+
+WORKERS = 4
+PATIENCE = 120.0
+SETTLED = 1.0
+"""Seconds in which a second copy would arrive."""
+
+
+def processes(bench: Bench) -> Iterator[Row]:
+    with bench.database(POSTGRESQL) as url, bench.database(POSTGRESQL) as other:
+        with bench.app(url, workers=WORKERS) as several, bench.app(other) as one:
+            rates = asyncio.run(_rates(bench, several.url, one.url))
+            doubled = asyncio.run(_doubled(several.url, bench.size(1_000, short=20)))
+        deadlocks = _deadlocks(url)
+    who = f"{WORKERS} processes"
+    alone = Limit("that of one process", rates[1])
+    yield ratio_at_least(1.6, f"{who}: create, 50 connections", POSTGRESQL, rates[0], "/s", limit=alone)
+    yield at_most(0, f"{who}: deadlocks", POSTGRESQL, deadlocks, "")
+    yield at_most(0, f"{who}: effects performed twice", POSTGRESQL, doubled, "")
+
+
+async def _rates(bench: Bench, several: str, one: str) -> list[float]:
+    seconds = bench.size(2.0, short=0.2)
+
+    async def create(url: str) -> Load:
+        return await drive(url, asking.creates(), connections=CONNECTIONS, seconds=seconds)
+
+    await create(several)
+    await create(one)
+    return await in_turns(bench.size(5, short=1), lambda: create(several), lambda: create(one))
+
+
+async def _doubled(url: str, count: int) -> int:
+    """Ask, answer, and have the agents told by webhook; return how many were told again."""
+    async with receiving() as sink:
+        questions = (asking.create(callback_url=sink.url) for _ in range(count))
+        load = await drive(url, questions, connections=CONNECTIONS, seconds=PATIENCE)
+        answers = map(asking.complete, ids_in(load.replies))
+        await drive(url, answers, connections=CONNECTIONS, seconds=PATIENCE)
+        await sink.until(count, patience=PATIENCE)
+        await asyncio.sleep(SETTLED)
+        return sum(times - 1 for times in Counter(sink.ids).values())
+
+
+def _deadlocks(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    return row[0] if row else 0

@@ -1,0 +1,64 @@
+"""Tasks that are there before anything is measured, written by the store's own statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import anyio
+from sqlalchemy import create_engine
+
+from awaithumans import lifecycle
+from awaithumans.stores.encryption import Codec
+from awaithumans.stores.rows import Rows
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _create
+from awaithumans.testing.tasks import make_spec
+from awaithumans.types import AGENT, Change
+from tests.benchmarks.asking import QUESTION
+from tests.databases import plain
+
+MONTH = timedelta(days=30)
+
+
+def opened(
+    count: int,
+    *,
+    within: timedelta = MONTH,
+    apart: timedelta = timedelta(seconds=1),
+    now: datetime | None = None,
+    **fields: object,
+) -> Iterator[Change]:
+    """Make questions that still wait, the last one asked just now."""
+    now = now or datetime.now(UTC)
+    for number in range(count):
+        spec = make_spec(**{**QUESTION, "timeout_seconds": int(within.total_seconds()), **fields})
+        yield lifecycle.open_task(
+            spec,
+            task_id=uuid4().hex,
+            fingerprint="f" * 64,
+            addressees=(),
+            by=AGENT,
+            now=now - (count - 1 - number) * apart,
+        )
+
+
+def seed(url: str, changes: Iterable[Change]) -> None:
+    """Write tasks into a database that may be empty, in one transaction."""
+    anyio.run(_set_up, url)
+    rows = Rows(Codec())
+    engine = create_engine(plain(url))
+    with engine.begin() as connection:
+        for change in changes:
+            written = rows.written(change)
+            if change.task.version == 1:
+                _create(connection, rows=rows, written=written)
+            else:
+                _apply(connection, written=written)
+    engine.dispose()
+
+
+async def _set_up(url: str) -> None:
+    store = SQLAlchemyStore(url)
+    await store.setup()
+    await store.aclose()

@@ -1,0 +1,96 @@
+"""Thousands who wait for nothing: what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+
+from tests.benchmarks import asking
+from tests.benchmarks.bench import BOTH, OBSERVED, Bench
+from tests.benchmarks.load import Connection, accepted, drive, request
+from tests.benchmarks.results import Limit, Row, at_most, measured, ratio_at_most
+from tests.benchmarks.servers import Server
+from tests.benchmarks.wakeups import asked
+
+OBSERVE = request("GET", "/observed")
+KB = 1024
+LEAVING = 100
+PATIENCE = 60.0
+
+
+def waiters(bench: Bench) -> Iterator[Row]:
+    for count in (bench.size(2_000, short=30), bench.size(10_000, short=60)):
+        for kind in BOTH:
+            with bench.database(kind) as url, bench.app(url, app=OBSERVED) as app:
+                yield from asyncio.run(_on(bench, kind, app, count))
+
+
+async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
+    who, creates = f"{count:,} idle waiters", bench.size(200, short=5)
+    task_ids = await asked(app.url, count)
+    observer = await Connection.open(app.url)
+    alone, before = await _create_milliseconds(app.url, creates), app.memory()
+    began = time.perf_counter()
+    waiting = await _waiting(app.url, task_ids)
+    await _until(observer, lambda waiters: waiters == count)
+    connected, held = time.perf_counter() - began, (app.memory() - before) / count / KB
+    queries, busy = await _idle(app, observer, bench.size(8.0, short=0.5))
+    leaving = min(LEAVING, count // 2)
+    gone = await _leave(observer, waiting, leaving)
+    beside = await _create_milliseconds(app.url, creates)
+    for connection in (*waiting, observer):
+        connection.close()
+    return [
+        at_most(1, f"{who}: queries", kind, queries, "/s"),
+        at_most(2, f"{who}: CPU", kind, busy, "%"),
+        at_most(60, f"{who}: memory each", kind, held, "KB"),
+        ratio_at_most(1.2, f"{who}: create, p50", kind, beside, "ms", limit=Limit("that without them", alone)),
+        at_most(1_000, f"{who}: {leaving} leave, and are forgotten after", kind, gone, "ms"),
+        measured(f"{who}: all wait after", kind, connected, "s"),
+    ]
+
+
+async def _waiting(url: str, task_ids: list[str]) -> list[Connection]:
+    """Open a long-poll for each task; nobody reads what it says."""
+    connections: list[Connection] = []
+    for task_id in task_ids:
+        connection = await Connection.open(url)
+        connection.send(asking.poll(task_id))
+        connections.append(connection)
+    return connections
+
+
+async def _idle(app: Server, observer: Connection, seconds: float) -> tuple[float, float]:
+    """Return the queries per second, and the percent of a processor, while nothing happens."""
+    queries, used = (await _observed(observer))["queries"], app.cpu_seconds()
+    await asyncio.sleep(seconds)
+    busy = app.cpu_seconds() - used
+    return ((await _observed(observer))["queries"] - queries) / seconds, 100 * busy / seconds
+
+
+async def _leave(observer: Connection, waiting: list[Connection], leaving: int) -> float:
+    """Return the milliseconds until the server has forgotten those who left."""
+    left = (await _observed(observer))["waiters"] - leaving
+    began = time.perf_counter()
+    for connection in waiting[:leaving]:
+        connection.close()
+    await _until(observer, lambda waiters: waiters <= left)
+    return 1_000 * (time.perf_counter() - began)
+
+
+async def _until(observer: Connection, fits: Callable[[int], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not fits((await _observed(observer))["waiters"]):
+            await asyncio.sleep(0.002)
+
+
+async def _observed(observer: Connection) -> dict[str, int]:
+    found: dict[str, int] = json.loads(accepted(await observer.ask(OBSERVE)).body)
+    return found
+
+
+async def _create_milliseconds(url: str, count: int) -> float:
+    load = await drive(url, (asking.create() for _ in range(count)), connections=1, seconds=60)
+    return load.milliseconds(0.5)
