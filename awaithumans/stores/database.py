@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -25,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from awaithumans.errors import ConfigurationError, StoreSchemaError
 from awaithumans.forks import forget_in_forks
 from awaithumans.stores.dialects import DIALECTS, SHIELD_SECONDS, dialect_of
+from awaithumans.stores.groups import Line, Member
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -38,6 +40,8 @@ Operation = Callable[[Connection], T]
 ATTEMPTS = 6
 FIRST_PAUSE = 0.02
 CONCURRENCY = 10
+GROUPS = 2
+"""How many groups of writes are on their way at once: one computes while the other is being committed."""
 
 _DRIVERS = {
     "postgres": "postgresql+psycopg",
@@ -78,6 +82,17 @@ class _InProcess:
 _in_process = _InProcess()
 
 
+@dataclass(frozen=True, slots=True)
+class _Write(Generic[T]):
+    operation: Operation[T]
+    recover: Operation[T | None] | None
+
+    def once_more(self, connection: Connection) -> T:
+        """Return what was written before, or write it."""
+        result = self.recover(connection) if self.recover else None
+        return self.operation(connection) if result is None else result
+
+
 class Database:
     """Runs operations on a URL, an `Engine` or an `AsyncEngine`.
 
@@ -93,6 +108,7 @@ class Database:
         _refuse_unsupported(self._engine.url)
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
+        self._lines: RunVar[Line[_Write[Any]]] = RunVar("awaithumans.stores.lines")
         self._inherited: list[Pool] = []
         self._connections = object()
         """The token of its connections in `_in_process.open`."""
@@ -117,19 +133,25 @@ class Database:
         """Return what one statement reads."""
         return await self._retried(partial(self._reading, operation), self._limits()[0])
 
-    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:
+    async def write(
+        self, operation: Operation[T], *, recover: Operation[T | None] | None = None, order: str | None = None
+    ) -> T:
         """Do `operation` in a transaction, and return once it is committed.
 
         After a connection was lost nobody knows whether it was committed:
         then `recover` is asked first, in the new transaction, and what it
         returns is the result, unless it is None. An operation without
         `recover` can be repeated without harm.
+
+        With an `order`, operations that arrive together share a transaction,
+        so that they share its commit, and are done in this order: if it is
+        that of the rows they lock, no two groups lock each other out. They do
+        not share failures: if one fails, each gets a transaction of its own.
         """
-        return await self._retried(
-            partial(self._writing, operation),
-            self._limits()[1],
-            again=partial(self._writing, _recovering(operation, recover)),
-        )
+        write = _Write(operation, recover)
+        if order is None:
+            return await self._write_alone(write)
+        return cast("T", await self._line().join(Member(write, order)))
 
     @asynccontextmanager
     async def pinned(self) -> AsyncGenerator[Pinned]:
@@ -158,6 +180,50 @@ class Database:
                 await self._async_engine.dispose()
             _in_process.open.discard(self._connections)
 
+    # ── Writing ───────────────────────────────────────────────────────────────
+
+    async def _write_alone(self, write: _Write[T], *, lost: bool = False) -> T:
+        """Write in a transaction of its own; `lost` says that it may have been committed already."""
+        once = partial(self._writing, write.operation)
+        again = partial(self._writing, write.once_more)
+        return await self._retried(again if lost else once, self._limits()[1], again=again)
+
+    async def _write_together(self, group: Sequence[Member[_Write[Any]]]) -> None:
+        if len(group) == 1:
+            await self._write_for(group[0])
+            return
+        together = partial(self._writing, partial(_each, [member.work.operation for member in group]))
+        try:
+            results = await self._once(together, self._limits()[1])
+        except TimeoutError as error:
+            for member in group:
+                member.fail(TimeoutError(*error.args))
+        except Exception as error:  # noqa: BLE001 - whoever's it is, they find it again
+            logger.info("%d writes failed together (%s); doing each alone", len(group), type(error).__name__)
+            lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            async with anyio.create_task_group() as tasks:
+                for member in group:
+                    tasks.start_soon(partial(self._write_for, member, lost=lost))
+        else:
+            for member, result in zip(group, results, strict=True):
+                member.succeed(result)
+
+    async def _write_for(self, member: Member[_Write[Any]], *, lost: bool = False) -> None:
+        try:
+            result = await self._write_alone(member.work, lost=lost)
+        except Exception as error:  # noqa: BLE001 - raised to whoever waits for it
+            member.fail(error)
+        else:
+            member.succeed(result)
+
+    def _line(self) -> Line[_Write[Any]]:
+        """Return this event loop's line of writers."""
+        line = self._lines.get(None)
+        if line is None:
+            line = Line(self._write_together, leaders=1 if self._dialect.one_writer else GROUPS)
+            self._lines.set(line)
+        return line
+
     # ── Running ───────────────────────────────────────────────────────────────
 
     async def _retried(
@@ -165,8 +231,7 @@ class Database:
     ) -> T:
         for attempt in count(1):
             try:
-                with self._whole():
-                    return await self._run(operation, limiter)
+                return await self._once(operation, limiter)
             except DBAPIError as error:
                 self._explain(error)
                 if attempt == ATTEMPTS or not (error.connection_invalidated or self._dialect.worth_retrying(error)):
@@ -176,6 +241,10 @@ class Database:
                 logger.info("attempt %d failed (%s); trying again", attempt, type(error.orig).__name__)
             await anyio.sleep(FIRST_PAUSE * 2**attempt * random.random())  # noqa: S311 - spreads load, guards nothing
         raise AssertionError("counting does not end")
+
+    async def _once(self, operation: Operation[T], limiter: CapacityLimiter) -> T:
+        with self._whole():
+            return await self._run(operation, limiter)
 
     @contextmanager
     def _whole(self) -> Generator[None]:
@@ -276,7 +345,13 @@ class HostTransaction:
         """Return what is there as the transaction sees it."""
         return await self._run(operation)
 
-    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:  # noqa: ARG002
+    async def write(
+        self,
+        operation: Operation[T],
+        *,
+        recover: Operation[T | None] | None = None,  # noqa: ARG002
+        order: str | None = None,  # noqa: ARG002
+    ) -> T:
         """Do `operation`; the host's commit makes it durable."""
         return await self._run(partial(_in_savepoint, operation))
 
@@ -417,12 +492,8 @@ def _outside_transaction(operation: Operation[T], connection: Connection) -> T:
         connection.rollback()
 
 
-def _recovering(operation: Operation[T], recover: Operation[T | None] | None) -> Operation[T]:
-    def again(connection: Connection) -> T:
-        result = recover(connection) if recover else None
-        return operation(connection) if result is None else result
-
-    return again
+def _each(operations: Sequence[Operation[Any]], connection: Connection) -> list[Any]:
+    return [operation(connection) for operation in operations]
 
 
 # ── Engines of our own ────────────────────────────────────────────────────────

@@ -61,6 +61,8 @@ __all__ = ["Encryption", "SQLAlchemyStore", "metadata"]
 DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
 _CREATE_ROUNDS = 10
+_KEYS, _TASKS, _EFFECTS = "1", "2", "3"
+"""What the writes of a group lock, in this order; other writes lock effects behind their task, too."""
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
@@ -78,7 +80,9 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def create(self, change: Change) -> Task:
         rows = await self._rows()
-        return await self._database.write(partial(_create, rows=rows, written=rows.written(change)))
+        written = rows.written(change)
+        create = partial(_create, rows=rows, written=written)
+        return await self._database.write(create, order=f"{_KEYS} {written.task['held_key']}")
 
     async def get(self, task_id: str) -> Task | None:
         return await self._database.read(partial(_get, rows=await self._rows(), task_id=task_id))
@@ -91,7 +95,11 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def apply(self, change: Change) -> bool:
         written = (await self._rows()).written(change)
-        return await self._database.write(partial(_apply, written=written), recover=partial(_applied, written=written))
+        return await self._database.write(
+            partial(_apply, written=written),
+            recover=partial(_applied, written=written),
+            order=f"{_TASKS} {written.id}",
+        )
 
     async def trail(self, task_id: str) -> list[Entry]:
         return await self._database.read(partial(_trail, rows=await self._rows(), task_id=task_id))
@@ -131,7 +139,9 @@ class _SQLStore(Generic[DatabaseT]):
             values |= {"failed_at": microseconds(at), "failure": rows.of_word(effect, "failure", failed)}
         held = rows.codec.effect_id(effect.id), delivery.token
         return await self._database.write(
-            partial(_settle, held=held, values=values), recover=partial(_settled, held=held, values=values)
+            partial(_settle, held=held, values=values),
+            recover=partial(_settled, held=held, values=values),
+            order=f"{_EFFECTS} {held[0]}",
         )
 
     async def purge(self, task: Task) -> bool:

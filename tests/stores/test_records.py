@@ -13,7 +13,7 @@ from awaithumans.stores.sqlalchemy import Encryption, SQLAlchemyStore
 from awaithumans.testing.records import RecordsConformance
 from awaithumans.types import Record
 from tests.databases import EACH_DATABASE
-from tests.stores.test_sqlalchemy import lost_once
+from tests.stores.accidents import lost_once
 from tests.stores.test_using import Host
 
 pytestmark = pytest.mark.anyio

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from awaithumans.testing.tasks import (
 )
 from awaithumans.types import Cursor, Query, Task, TaskStatus
 from tests.databases import ASYNC_SERVERS, EACH_DATABASE, SERVERS, plain
+from tests.stores.accidents import lost_once
 
 ROWS = Rows(Codec())
 
@@ -455,29 +456,6 @@ def settings(connection: Connection) -> list[object]:
         connection.exec_driver_sql("SHOW statement_timeout").scalar(),
         connection.get_isolation_level(),
     ]
-
-
-@contextmanager
-def lost_once(store: SQLAlchemyStore, *, before_commit: bool) -> Iterator[None]:
-    """Cut the next writing transaction's connection, before its commit or after.
-
-    After: the database has committed, and the caller never hears of it.
-    """
-    losses: list[str] = []
-
-    def cut(connection: Connection) -> None:
-        if losses:
-            return
-        losses.append("lost")
-        if not before_commit:
-            connection.dialect.do_commit(connection.connection)
-        connection.invalidate()
-        raise DBAPIError("COMMIT", {}, Exception("the connection was lost"), connection_invalidated=True)
-
-    event.listen(store._database._engine, "commit", cut)
-    yield
-    event.remove(store._database._engine, "commit", cut)
-    assert losses
 
 
 _KILL_ITSELF = {

@@ -1,0 +1,185 @@
+"""Writes that arrive together share a transaction, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy.exc import IntegrityError
+
+from awaithumans.errors import TaskGoneError
+from awaithumans.stores.groups import LARGEST
+from awaithumans.stores.schema import tasks
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.testing.stores import gather
+from awaithumans.testing.tasks import ANA, answering, following, make_effect, make_spec, make_task, opening
+from awaithumans.types import Change, Task
+from tests.databases import EACH_DATABASE, plain
+from tests.stores.accidents import lost_once
+
+MANY = 30
+each_database = pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+
+
+@pytest.mark.anyio
+async def test_writes_that_arrive_together_share_commits(store: SQLAlchemyStore):
+    changes = [opening(make_task()) for _ in range(MANY)]
+    with commits(store) as committed:
+        created = await gather(*(partial(store.create, change) for change in changes))
+    assert created == [change.task for change in changes]
+    assert len(committed) < MANY / 3
+    for task in created:
+        assert await store.get(task.id) == task
+        assert len(await store.trail(task.id)) == 1
+
+
+@each_database
+@pytest.mark.anyio
+async def test_more_than_one_group_can_hold_are_all_written(store: SQLAlchemyStore):
+    changes = [opening(make_task()) for _ in range(3 * LARGEST)]
+    assert len(await gather(*(partial(store.create, change) for change in changes))) == len(changes)
+
+
+@pytest.mark.anyio
+async def test_nothing_is_acknowledged_before_it_is_committed(store: SQLAlchemyStore):
+    """Whoever looks from outside, once a write has returned, sees it."""
+    outside = create_engine(plain(store._database._engine.url))
+
+    def seen(task: Task) -> bool:
+        with outside.connect() as connection:
+            return connection.scalar(select(tasks.c.id).where(tasks.c.id == task.id)) == task.id
+
+    async def create_and_look(change: Change) -> bool:
+        return seen(await store.create(change))
+
+    changes = [opening(make_task()) for _ in range(MANY)]
+    assert all(await gather(*(partial(create_and_look, change) for change in changes)))
+    outside.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_failure_concerns_its_own_member_alone(store: SQLAlchemyStore):
+    held = await store.create(opening(make_task()))
+    clashing = following(held, make_effect(held), assignee=ANA)
+    clashing = replace(clashing, entries=clashing.entries * 2)
+    outcomes: list[object] = []
+
+    async def attempt(write: Callable[[], object]) -> None:
+        try:
+            outcomes.append(await write())  # type: ignore[misc]
+        except IntegrityError:
+            outcomes.append(IntegrityError)
+
+    changes = [opening(make_task()) for _ in range(MANY)]
+    writes = [partial(store.create, change) for change in changes]
+    await gather(*(partial(attempt, write) for write in [*writes, partial(store.apply, clashing)]))
+    assert outcomes.count(IntegrityError) == 1
+    assert await store.get(held.id) == held
+    for change in changes:
+        assert await store.get(change.task.id) == change.task
+        assert len(await store.trail(change.task.id)) == 1
+
+
+@each_database
+@pytest.mark.anyio
+async def test_a_key_that_is_gone_concerns_its_asker_alone(store: SQLAlchemyStore):
+    done = answering(await store.create(opening(make_task(spec=make_spec(idempotency_key="gone")))))
+    assert await store.apply(done)
+    assert await store.purge(done.task)
+    refused: list[TaskGoneError] = []
+
+    async def ask_again() -> None:
+        try:
+            await store.create(opening(make_task(spec=make_spec(idempotency_key="gone"))))
+        except TaskGoneError as error:
+            refused.append(error)
+
+    changes = [opening(make_task()) for _ in range(MANY)]
+    await gather(*(partial(store.create, change) for change in changes), ask_again, ask_again)
+    assert len(refused) == 2
+    assert [await store.get(change.task.id) for change in changes] == [change.task for change in changes]
+
+
+@pytest.mark.anyio
+async def test_those_who_lose_in_a_group_lose_alone(store: SQLAlchemyStore):
+    """Of changes of one task one is made, and of questions with one key one is asked."""
+    contested = [await store.create(opening(make_task())) for _ in range(3)]
+    changes = [following(task, make_effect(task), attempt=n) for task in contested for n in range(1, 5)]
+    asked = [opening(make_task(spec=make_spec(idempotency_key=f"key-{n % 3}"))) for n in range(12)]
+    applying, creating = [partial(store.apply, one) for one in changes], [partial(store.create, one) for one in asked]
+    results: list[object] = await gather(*applying, *creating)
+    assert results[: len(changes)].count(True) == len(contested)
+    assert len({one.id for one in results if isinstance(one, Task)}) == 3
+
+
+@pytest.mark.parametrize("before_commit", [True, False])
+@pytest.mark.anyio
+async def test_a_group_whose_connection_is_lost_is_written_once(store: SQLAlchemyStore, *, before_commit: bool):
+    """Whether its commit was heard of or not: each finds out what became of its own write."""
+    first = [await store.create(opening(make_task())) for _ in range(MANY)]
+    changes = [following(task, make_effect(task), assignee=ANA) for task in first]
+    with lost_once(store, before_commit=before_commit):
+        results = await gather(*(partial(store.apply, change) for change in changes))
+    assert results == [True] * MANY
+    for change in changes:
+        assert await store.get(change.task.id) == change.task
+        assert len(await store.trail(change.task.id)) == 2
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_is_cancelled_takes_nobody_along(store: SQLAlchemyStore):
+    """Not even the one who does the work of all; what it asked for was done wholly, or not at all."""
+    for turns in range(12):
+        changes = [opening(make_task()) for _ in range(MANY)]
+        returned: list[Task] = []
+
+        async def create(change: Change, returned: list[Task] = returned) -> None:
+            returned.append(await store.create(change))
+
+        async with anyio.create_task_group() as staying:
+            for change in changes[MANY // 2 :]:
+                staying.start_soon(create, change)
+            async with anyio.create_task_group() as leaving:
+                for change in changes[: MANY // 2]:
+                    leaving.start_soon(create, change)
+                for _ in range(turns):
+                    await checkpoint()
+                leaving.cancel_scope.cancel()
+        assert {change.task.id for change in changes[MANY // 2 :]} <= {task.id for task in returned}
+        for change in changes:
+            assert len(await store.trail(change.task.id)) == (await store.get(change.task.id) is not None)
+
+
+@pytest.mark.parametrize("backend_and_driver", [pair for pair in EACH_DATABASE if pair[0] == "asyncio"])
+@pytest.mark.anyio
+async def test_asyncios_own_cancellation_takes_nobody_along(store: SQLAlchemyStore):
+    leader = asyncio.create_task(store.create(opening(make_task())))
+    others = [asyncio.create_task(store.create(opening(make_task()))) for _ in range(MANY)]
+    await checkpoint()
+    leader.cancel()
+    done = await asyncio.gather(leader, *others, return_exceptions=True)
+    assert isinstance(done[0], asyncio.CancelledError)
+    assert all(isinstance(one, Task) for one in done[1:])
+    assert await store.create(opening(make_task()))
+
+
+@contextmanager
+def commits(store: SQLAlchemyStore) -> Iterator[list[Connection]]:
+    """Collect the transactions that are committed meanwhile."""
+    engine, committed = store._database._engine, list[Connection]()
+
+    def note(connection: Connection) -> None:
+        committed.append(connection)
+
+    event.listen(engine, "commit", note)
+    try:
+        yield committed
+    finally:
+        event.remove(engine, "commit", note)
