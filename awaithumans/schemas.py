@@ -202,11 +202,19 @@ def check_schema(schema: object, field: str) -> None:
         ensure_json(known)
     except InvalidInputError as error:
         raise InvalidSchemaError(field, error.message) from None
-    _check_extent(known, field)
-    _check_references(known, field)
-    _check_expansion(known, field)
+    text = _written(known)
+    _check_bounds(text, field)
     with _no_crash(field):
-        _compiled(_written(known))
+        _compiled(text)
+
+
+@lru_cache(maxsize=_CACHED)
+def _check_bounds(text: str, field: str) -> None:
+    """Check what was not found good before: agents ask with the same few schemas again and again."""
+    schema: dict[str, object] = json.loads(text)
+    _check_extent(schema, field)
+    _check_references(schema, field)
+    _check_expansion(schema, field)
 
 
 def _check_extent(schema: dict[str, object], field: str) -> None:

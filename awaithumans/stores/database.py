@@ -37,6 +37,9 @@ T = TypeVar("T")
 Operation = Callable[[Connection], T]
 """What to do on a connection; it may be done again from the start."""
 
+_Way = Callable[[Operation[Any], Connection], Any]
+"""How operations are done: as reads, or in a transaction."""
+
 ATTEMPTS = 6
 FIRST_PAUSE = 0.02
 CONCURRENCY = 10
@@ -83,12 +86,12 @@ _in_process = _InProcess()
 
 
 @dataclass(frozen=True, slots=True)
-class _Write(Generic[T]):
+class _Work(Generic[T]):
     operation: Operation[T]
-    recover: Operation[T | None] | None
+    recover: Operation[T | None] | None = None
 
     def once_more(self, connection: Connection) -> T:
-        """Return what was written before, or write it."""
+        """Return what was done before, or do it."""
         result = self.recover(connection) if self.recover else None
         return self.operation(connection) if result is None else result
 
@@ -108,7 +111,7 @@ class Database:
         _refuse_unsupported(self._engine.url)
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
-        self._lines: RunVar[Line[_Write[Any]]] = RunVar("awaithumans.stores.lines")
+        self._known_lines: RunVar[tuple[Line[_Work[Any]], Line[_Work[Any]]]] = RunVar("awaithumans.stores.lines")
         self._inherited: list[Pool] = []
         self._connections = object()
         """The token of its connections in `_in_process.open`."""
@@ -129,9 +132,15 @@ class Database:
         """Name the kind of database."""
         return self._dialect.name
 
-    async def read(self, operation: Operation[T]) -> T:
-        """Return what one statement reads."""
-        return await self._retried(partial(self._reading, operation), self._limits()[0])
+    async def read(self, operation: Operation[T], *, together: bool = False) -> T:
+        """Return what one statement reads.
+
+        With `together`, short reads that arrive at once share a connection.
+        """
+        work = _Work(operation)
+        if not together:
+            return await self._do_alone(self._reading, work)
+        return cast("T", await self._lines()[0].join(Member(work)))
 
     async def write(
         self, operation: Operation[T], *, recover: Operation[T | None] | None = None, order: str | None = None
@@ -148,10 +157,10 @@ class Database:
         that of the rows they lock, no two groups lock each other out. They do
         not share failures: if one fails, each gets a transaction of its own.
         """
-        write = _Write(operation, recover)
+        work = _Work(operation, recover)
         if order is None:
-            return await self._write_alone(write)
-        return cast("T", await self._line().join(Member(write, order)))
+            return await self._do_alone(self._writing, work)
+        return cast("T", await self._lines()[1].join(Member(work, order)))
 
     @asynccontextmanager
     async def pinned(self) -> AsyncGenerator[Pinned]:
@@ -180,49 +189,50 @@ class Database:
                 await self._async_engine.dispose()
             _in_process.open.discard(self._connections)
 
-    # ── Writing ───────────────────────────────────────────────────────────────
+    # ── Alone and together ────────────────────────────────────────────────────
 
-    async def _write_alone(self, write: _Write[T], *, lost: bool = False) -> T:
-        """Write in a transaction of its own; `lost` says that it may have been committed already."""
-        once = partial(self._writing, write.operation)
-        again = partial(self._writing, write.once_more)
-        return await self._retried(again if lost else once, self._limits()[1], again=again)
+    async def _do_alone(self, way: _Way, work: _Work[T], *, lost: bool = False) -> T:
+        """Do the work on a connection of its own; `lost` says that it may have been done already."""
+        again: Operation[T] = partial(way, work.once_more)
+        return await self._retried(again if lost else partial(way, work.operation), self._limit(way), again=again)
 
-    async def _write_together(self, group: Sequence[Member[_Write[Any]]]) -> None:
+    async def _do_together(self, way: _Way, group: Sequence[Member[_Work[Any]]]) -> None:
         if len(group) == 1:
-            await self._write_for(group[0])
+            await self._do_for(way, group[0])
             return
-        together = partial(self._writing, partial(_each, [member.work.operation for member in group]))
+        operations = [member.work.operation for member in group]
         try:
-            results = await self._once(together, self._limits()[1])
+            results = await self._once(partial(way, partial(_each, operations)), self._limit(way))
         except TimeoutError as error:
             for member in group:
                 member.fail(TimeoutError(*error.args))
         except Exception as error:  # noqa: BLE001 - whoever's it is, they find it again
-            logger.info("%d writes failed together (%s); doing each alone", len(group), type(error).__name__)
+            logger.info("%d operations failed together (%s); doing each alone", len(group), type(error).__name__)
             lost = isinstance(error, DBAPIError) and error.connection_invalidated
             async with anyio.create_task_group() as tasks:
                 for member in group:
-                    tasks.start_soon(partial(self._write_for, member, lost=lost))
+                    tasks.start_soon(partial(self._do_for, way, member, lost=lost))
         else:
             for member, result in zip(group, results, strict=True):
                 member.succeed(result)
 
-    async def _write_for(self, member: Member[_Write[Any]], *, lost: bool = False) -> None:
+    async def _do_for(self, way: _Way, member: Member[_Work[Any]], *, lost: bool = False) -> None:
         try:
-            result = await self._write_alone(member.work, lost=lost)
+            result = await self._do_alone(way, member.work, lost=lost)
         except Exception as error:  # noqa: BLE001 - raised to whoever waits for it
             member.fail(error)
         else:
             member.succeed(result)
 
-    def _line(self) -> Line[_Write[Any]]:
-        """Return this event loop's line of writers."""
-        line = self._lines.get(None)
-        if line is None:
-            line = Line(self._write_together, leaders=1 if self._dialect.one_writer else GROUPS)
-            self._lines.set(line)
-        return line
+    def _lines(self) -> tuple[Line[_Work[Any]], Line[_Work[Any]]]:
+        """Return this event loop's lines of readers and of writers."""
+        lines = self._known_lines.get(None)
+        if lines is None:
+            reading = Line(partial(self._do_together, self._reading), leaders=GROUPS)
+            writing = Line(partial(self._do_together, self._writing), leaders=1 if self._dialect.one_writer else GROUPS)
+            lines = (reading, writing)
+            self._known_lines.set(lines)
+        return lines
 
     # ── Running ───────────────────────────────────────────────────────────────
 
@@ -306,14 +316,15 @@ class Database:
                 hint="Run: python -m awaithumans migrate, or in a program: await store.setup()",
             ) from error
 
-    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
-        """Return this event loop's limits for readers and for writers."""
+    def _limit(self, way: _Way) -> CapacityLimiter:
+        """Return this event loop's limit for readers, or for writers."""
         limits = self._limiters.get(None)
         if limits is None:
             readers = CapacityLimiter(CONCURRENCY)
             limits = (readers, CapacityLimiter(1) if self._dialect.one_writer else readers)
             self._limiters.set(limits)
-        return limits
+        readers, writers = limits
+        return writers if way == self._writing else readers
 
 
 class HostTransaction:
@@ -341,7 +352,7 @@ class HostTransaction:
         known = DIALECTS.get(self._connection.dialect.name)
         return known.name if known else self._connection.dialect.name
 
-    async def read(self, operation: Operation[T]) -> T:
+    async def read(self, operation: Operation[T], *, together: bool = False) -> T:  # noqa: ARG002
         """Return what is there as the transaction sees it."""
         return await self._run(operation)
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table, event, func, select, text
@@ -75,8 +76,8 @@ class Dialect:
 
     def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
         """Insert the row, and tell whether it was not there yet."""
-        insert = self._insert_new(table).values(row)
-        return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount == 1
+        counting = {"preserve_rowcount": True}
+        return connection.execute(self._insert_new(table), row, execution_options=counting).rowcount == 1
 
     def now(self, connection: Connection) -> datetime | None:
         """Return the server's time; None if it is this machine's."""
@@ -138,6 +139,7 @@ class SQLite(Dialect):
         words = str(error.orig)
         return any(phrase in words for phrase in self._MISSING)
 
+    @cache  # noqa: B019 - there is one of each dialect, for ever
     def _insert_new(self, table: Table) -> Insert:
         return sqlite.insert(table).on_conflict_do_nothing()
 
@@ -188,6 +190,7 @@ class PostgreSQL(Dialect):
     def lacks_tables(self, error: DBAPIError) -> bool:
         return _state(error) in self._MISSING
 
+    @cache  # noqa: B019 - there is one of each dialect, for ever
     def _insert_new(self, table: Table) -> Insert:
         return postgresql.insert(table).on_conflict_do_nothing()
 
@@ -266,7 +269,7 @@ class MariaDB(Dialect):
     def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
         """Insert and see: the count of rows does not tell here, and IGNORE ignores other errors too."""
         try:
-            connection.execute(table.insert().values(row))
+            connection.execute(table.insert(), row)
         except IntegrityError as error:
             if _code(error) != self._DUPLICATE:
                 raise

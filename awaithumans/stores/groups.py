@@ -1,6 +1,6 @@
-"""Writes that arrive together, done by one of those who wait for them.
+"""What is asked for at the same time, done by one of those who wait for it.
 
-While one group is being written, the next one gathers. There is no task of its
+While one group is on its way, the next one gathers. There is no task of its
 own for it: of those who wait, the first leads, and does the work of all.
 """
 
@@ -19,7 +19,7 @@ LARGEST = 64
 class Member(Generic[T]):
     """Something to be done, and what came of it."""
 
-    def __init__(self, work: T, order: str) -> None:
+    def __init__(self, work: T, order: str = "") -> None:
         self.work = work
         self.order = order
         self.done = False
@@ -54,14 +54,14 @@ class Member(Generic[T]):
 
 
 class Line(Generic[T]):
-    """Those who wait, on one event loop, for `write` to do their work in groups.
+    """Those who wait, on one event loop, for `do` to do their work in groups.
 
-    Up to `leaders` groups are written at once. `write` sees to it that each
+    Up to `leaders` groups are on their way at once. `do` sees to it that each
     member succeeds or fails.
     """
 
-    def __init__(self, write: Callable[[Sequence[Member[T]]], Awaitable[None]], *, leaders: int) -> None:
-        self._write = write
+    def __init__(self, do: Callable[[Sequence[Member[T]]], Awaitable[None]], *, leaders: int) -> None:
+        self._do = do
         self._leaders = leaders
         self._waiting: list[Member[T]] = []
 
@@ -90,15 +90,15 @@ class Line(Generic[T]):
         self._leaders -= 1
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._write_all, group)
+                tasks.start_soon(self._do_all, group)
         finally:
             self._leaders += 1
             self._call_next()
 
-    async def _write_all(self, group: Sequence[Member[T]]) -> None:
+    async def _do_all(self, group: Sequence[Member[T]]) -> None:
         try:
             with anyio.CancelScope(shield=True):
-                await self._write(group)
+                await self._do(group)
         except BaseException as error:  # a loop that ends
             for member in group:
                 if not member.done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -40,6 +40,21 @@ async def test_writes_that_arrive_together_share_commits(store: SQLAlchemyStore)
         assert len(await store.trail(task.id)) == 1
 
 
+@pytest.mark.anyio
+async def test_reads_that_arrive_together_share_connections(store: SQLAlchemyStore):
+    created = [await store.create(opening(make_task())) for _ in range(MANY)]
+    taken: list[object] = []
+
+    def note(*arguments: object) -> None:
+        taken.append(arguments)
+
+    event.listen(store._database._engine, "checkout", note)
+    found = await gather(*(partial(store.get, task.id) for task in created))
+    event.remove(store._database._engine, "checkout", note)
+    assert found == created
+    assert len(taken) < MANY / 3
+
+
 @each_database
 @pytest.mark.anyio
 async def test_more_than_one_group_can_hold_are_all_written(store: SQLAlchemyStore):
@@ -71,15 +86,16 @@ async def test_a_failure_concerns_its_own_member_alone(store: SQLAlchemyStore):
     clashing = replace(clashing, entries=clashing.entries * 2)
     outcomes: list[object] = []
 
-    async def attempt(write: Callable[[], object]) -> None:
+    async def attempt(write: Callable[[], Awaitable[object]]) -> None:
         try:
-            outcomes.append(await write())  # type: ignore[misc]
+            outcomes.append(await write())
         except IntegrityError:
             outcomes.append(IntegrityError)
 
     changes = [opening(make_task()) for _ in range(MANY)]
-    writes = [partial(store.create, change) for change in changes]
-    await gather(*(partial(attempt, write) for write in [*writes, partial(store.apply, clashing)]))
+    writes: list[Callable[[], Awaitable[object]]] = [partial(store.create, change) for change in changes]
+    writes.append(partial(store.apply, clashing))
+    await gather(*(partial(attempt, write) for write in writes))
     assert outcomes.count(IntegrityError) == 1
     assert await store.get(held.id) == held
     for change in changes:
