@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> Reply:
         """Send a request and return its reply, whatever it is."""
+        if self._transport.is_closing():  # servers close a connection that is not used for some seconds
+            raise ConnectionResetError("the server closed the connection")
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._reply

@@ -30,17 +30,16 @@ def waiters(bench: Bench) -> Iterator[Row]:
 async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
     who, creates = f"{count:,} idle waiters", bench.size(200, short=5)
     task_ids = await asked(app.url, count)
-    observer = await Connection.open(app.url)
     alone, before = await _create_milliseconds(app.url, creates), app.memory()
     began = time.perf_counter()
     waiting = await _waiting(app.url, task_ids)
-    await _until(observer, lambda waiters: waiters == count)
+    await _until(app.url, lambda waiters: waiters == count)
     connected, held = time.perf_counter() - began, (app.memory() - before) / count / KB
-    queries, busy = await _idle(app, observer, bench.size(8.0, short=0.5))
+    queries, busy = await _idle(app, bench.size(8.0, short=0.5))
     leaving = min(LEAVING, count // 2)
-    gone = await _leave(observer, waiting, leaving)
+    gone = await _leave(app.url, waiting, leaving)
     beside = await _create_milliseconds(app.url, creates)
-    for connection in (*waiting, observer):
+    for connection in waiting:
         connection.close()
     return [
         at_most(1, f"{who}: queries", kind, queries, "/s"),
@@ -62,32 +61,34 @@ async def _waiting(url: str, task_ids: list[str]) -> list[Connection]:
     return connections
 
 
-async def _idle(app: Server, observer: Connection, seconds: float) -> tuple[float, float]:
+async def _idle(app: Server, seconds: float) -> tuple[float, float]:
     """Return the queries per second, and the percent of a processor, while nothing happens."""
-    queries, used = (await _observed(observer))["queries"], app.cpu_seconds()
+    queries, used = (await _observed(app.url))["queries"], app.cpu_seconds()
     await asyncio.sleep(seconds)
     busy = app.cpu_seconds() - used
-    return ((await _observed(observer))["queries"] - queries) / seconds, 100 * busy / seconds
+    return ((await _observed(app.url))["queries"] - queries) / seconds, 100 * busy / seconds
 
 
-async def _leave(observer: Connection, waiting: list[Connection], leaving: int) -> float:
+async def _leave(url: str, waiting: list[Connection], leaving: int) -> float:
     """Return the milliseconds until the server has forgotten those who left."""
-    left = (await _observed(observer))["waiters"] - leaving
+    left = (await _observed(url))["waiters"] - leaving
     began = time.perf_counter()
     for connection in waiting[:leaving]:
         connection.close()
-    await _until(observer, lambda waiters: waiters <= left)
+    await _until(url, lambda waiters: waiters <= left)
     return 1_000 * (time.perf_counter() - began)
 
 
-async def _until(observer: Connection, fits: Callable[[int], bool]) -> None:
+async def _until(url: str, fits: Callable[[int], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not fits((await _observed(observer))["waiters"]):
+        while not fits((await _observed(url))["waiters"]):
             await asyncio.sleep(0.002)
 
 
-async def _observed(observer: Connection) -> dict[str, int]:
-    found: dict[str, int] = json.loads(accepted(await observer.ask(OBSERVE)).body)
+async def _observed(url: str) -> dict[str, int]:
+    connection = await Connection.open(url)
+    found: dict[str, int] = json.loads(accepted(await connection.ask(OBSERVE)).body)
+    connection.close()
     return found
 
 
