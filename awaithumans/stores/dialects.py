@@ -139,9 +139,8 @@ class SQLite(Dialect):
         words = str(error.orig)
         return any(phrase in words for phrase in self._MISSING)
 
-    @cache  # noqa: B019 - there is one of each dialect, for ever
     def _insert_new(self, table: Table) -> Insert:
-        return sqlite.insert(table).on_conflict_do_nothing()
+        return _sqlite_insert(table)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -190,9 +189,8 @@ class PostgreSQL(Dialect):
     def lacks_tables(self, error: DBAPIError) -> bool:
         return _state(error) in self._MISSING
 
-    @cache  # noqa: B019 - there is one of each dialect, for ever
     def _insert_new(self, table: Table) -> Insert:
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return _postgresql_insert(table)
 
 
 def _state(error: DBAPIError) -> str | None:
@@ -324,6 +322,16 @@ def _refuse_mysql(connection: Connection, oldest: tuple[int, int]) -> None:
             f"the database is {product} {version}, which is not supported",
             hint="Use MariaDB {}.{} or newer.".format(*oldest),
         )
+
+
+@cache
+def _sqlite_insert(table: Table) -> Insert:
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _postgresql_insert(table: Table) -> Insert:
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def driver_of(connection: Connection) -> Any:
