@@ -25,6 +25,7 @@ from awaithumans.types import (
     JsonObject,
     Leased,
     Notice,
+    Outcome,
     Query,
     Reassign,
     Record,
@@ -105,6 +106,13 @@ class Store(Protocol):
         """Count the tasks that fit `query` by status; none is no key.
 
         Its `limit` and `offset` do not count here.
+        """
+        ...
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        """Return how the tasks fared that fit `query`, in its order.
+
+        Cheap for pages of some thousand tasks: figures are made of them.
         """
         ...
 

@@ -647,13 +647,28 @@ class Cursor:
     id: str
 
 
+class Order(StrEnum):
+    """In which order tasks are listed."""
+
+    NEWEST = "newest"
+    """By (created_at, id), descending."""
+    OLDEST = "oldest"
+    """By (created_at, id)."""
+    DEADLINE = "deadline"
+    """By (deadline, id): what has to be answered first comes first."""
+
+    def place(self, task: Task) -> Cursor:
+        """Give the place of a task in a list of this order."""
+        return Cursor(at=task.deadline if self is Order.DEADLINE else task.created_at, id=task.id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which tasks to list; conditions given together must all hold.
 
-    Newest first, by (created_at, id) descending; with `changed_after`, by
-    (changed_at, id) ascending instead. `after` and `changed_after` continue
-    behind a cursor in that order; `offset` skips so many more.
+    In the given `order`; with `changed_after`, by (changed_at, id) ascending
+    instead. `after` and `changed_after` continue behind a cursor in that
+    order; `offset` skips so many more.
     """
 
     ids: tuple[str, ...] | None = None
@@ -672,6 +687,10 @@ class Query:
     """Whether nobody has it."""
     visible_to: Human | None = None
     """Addressed to, assigned to or answered by this person, or addressed to nobody; an operator sees all."""
+    search: str | None = None
+    """Words, each of which is part of the task's words; see `words_of`. Letter case does not count. Where the store
+    keeps no readable words, it is the exact id or key of the task."""
+    order: Order = Order.NEWEST
     after: Cursor | None = None
     changed_after: Cursor | None = None
     limit: int = 50
@@ -687,7 +706,7 @@ class Query:
         if self.changed_after:
             fitting.sort(key=lambda task: (task.changed_at, task.id))
         else:
-            fitting.sort(key=lambda task: (task.created_at, task.id), reverse=True)
+            fitting.sort(key=self._place, reverse=self.order is Order.NEWEST)
         return fitting[self.offset : self.offset + self.limit]
 
     def fits(self, task: Task) -> bool:
@@ -702,10 +721,66 @@ class Query:
                 self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower()),
                 self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower()),
                 self.visible_to is None or may_see(task, self.visible_to),
-                self.after is None or (task.created_at, task.id) < (self.after.at, self.after.id),
+                self.search is None or _says(task, self.search),
+                self.after is None or self._is_behind(task, self.after),
                 self.changed_after is None
                 or (task.changed_at, task.id) > (self.changed_after.at, self.changed_after.id),
             )
+        )
+
+    def _place(self, task: Task) -> tuple[datetime, str]:
+        place = self.order.place(task)
+        return place.at, place.id
+
+    def _is_behind(self, task: Task, cursor: Cursor) -> bool:
+        place, after = self._place(task), (cursor.at, cursor.id)
+        return place < after if self.order is Order.NEWEST else place > after
+
+
+MAX_WORDS = 4_000
+
+
+def words_of(task: Task) -> str:
+    """Give what a task is searched in: its id, key, question and metadata.
+
+    In small letters, and not more than the first `MAX_WORDS` characters.
+    """
+    spec = task.spec
+    return "\n".join((task.id, spec.idempotency_key, spec.task, *spec.metadata.values()))[:MAX_WORDS].lower()
+
+
+def _says(task: Task, search: str) -> bool:
+    words = words_of(task)
+    return all(word in words for word in search.lower().split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a task fared: what figures are made of."""
+
+    task_id: str
+    created_at: datetime
+    status: TaskStatus
+    closed_at: datetime | None = None
+    via: str | None = None
+    """Through which door it was answered, if it was and that is known."""
+    answered_by: str | None = None
+    """The id of who answered it last."""
+    answerer: str | None = None
+    """What people call them."""
+
+    @classmethod
+    def of(cls, task: Task) -> Outcome:
+        """Say how a task stands."""
+        by = task.answer.by if task.answer else None
+        return cls(
+            task_id=task.id,
+            created_at=task.created_at,
+            status=task.status,
+            closed_at=task.closed_at,
+            via=by.via if by else None,
+            answered_by=by.human.id if by else None,
+            answerer=by.human.label if by else None,
         )
 
 

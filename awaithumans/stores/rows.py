@@ -22,10 +22,13 @@ from awaithumans.types import (
     Human,
     JsonObject,
     KeyScope,
+    Outcome,
     Record,
     Task,
+    TaskStatus,
     from_microseconds,
     microseconds,
+    words_of,
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -53,7 +56,7 @@ class Written:
     @property
     def changed(self) -> Row:
         """Give the task's columns that a change rewrites."""
-        kept = {"id", "spec", "created_at", "key_digest"}
+        kept = {"id", "spec", "created_at", "key_digest", "words"}
         if self.task["held_key"]:
             kept.add("held_key")
         return {name: value for name, value in self.task.items() if name not in kept}
@@ -90,16 +93,20 @@ class Rows:
             "refused": task.refused,
             "created_at": microseconds(task.created_at),
             "changed_at": microseconds(task.changed_at),
+            "deadline": microseconds(task.deadline),
             "key_digest": key,
             "held_key": key if held else None,
             **self._of_assignee(task.assignee),
+            "words": self.codec.searchable(words_of(task)),
+            "outcome": self._sealed(_of_outcome(Outcome.of(task)), "tasks", task.id, "outcome"),
             "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
             "state": self._sealed(documents.state_document(task), "tasks", task.id, "state"),
         }
 
     def of_erased(self, task: Task) -> Row:
         """Make what is left of a task: its id, its times, its outcome, and its key."""
-        row: Row = {**self._of_assignee(None), "spec": self.codec.tombstone(task.id), "state": None}
+        nothing = dict.fromkeys(("words", "outcome", "state"))
+        row: Row = {**self._of_assignee(None), **nothing, "spec": self.codec.tombstone(task.id)}
         return {**row, "held_key": None} if task.spec.key_scope is KeyScope.CALL else row
 
     def addresses(self, task: Task) -> frozenset[str]:
@@ -170,6 +177,18 @@ class Rows:
         spec, state = (json.loads(self.codec.open(row[name], "tasks", task_id, name)) for name in ("spec", "state"))
         return documents.task_from_documents(task_id, spec, state)
 
+    def outcome(self, row: RowMapping) -> Outcome:
+        """Read how a task fared."""
+        document = json.loads(self.codec.open(row["outcome"], "tasks", row["id"], "outcome"))
+        closed_at = document.pop("closed_at", None)
+        return Outcome(
+            task_id=row["id"],
+            created_at=from_microseconds(row["created_at"]),
+            status=TaskStatus(row["status"]),
+            closed_at=None if closed_at is None else from_microseconds(closed_at),
+            **document,
+        )
+
     def entry(self, row: RowMapping) -> Entry:
         """Read a line of the trail."""
         place = ("trail", row["task_id"], str(row["seq"]))
@@ -209,3 +228,10 @@ class Rows:
         """Read an effect's `receipt` or `failure`."""
         text: str | None = row[column]
         return text and self.codec.open(text, "effects", row["id"], column)
+
+
+def _of_outcome(outcome: Outcome) -> JsonObject:
+    """Write what of an outcome is in no column of its own."""
+    closed_at = None if outcome.closed_at is None else microseconds(outcome.closed_at)
+    said = {"via": outcome.via, "answered_by": outcome.answered_by, "answerer": outcome.answerer}
+    return {name: value for name, value in {"closed_at": closed_at, **said}.items() if value is not None}

@@ -41,16 +41,20 @@ tasks = Table(
     Column("refused", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
     Column("key_digest", _Digest, nullable=False),
     Column("held_key", _Digest, unique=True),  # the digest while the key is held
     Column("assignee_id", _Text),
     Column("assignee_email", _Text),
     Column("assignee_slack", _Text),
     Column("assignee_name", _Text),
+    Column("words", _Text),  # what is searched; in front of what is long, where it is read fastest
+    Column("outcome", _Text),  # what figures are made of
     Column("spec", _Text),  # none once purged, nor a state
     Column("state", _Text),
     Index("awaithumans_tasks_newest", "created_at", "id"),
     Index("awaithumans_tasks_by_status", "status", "created_at", "id"),
+    Index("awaithumans_tasks_by_deadline", "status", "deadline", "id"),
     Index("awaithumans_tasks_changes", "changed_at", "id"),
     Index("awaithumans_tasks_by_key", "key_digest"),
     **_ON_MARIADB,

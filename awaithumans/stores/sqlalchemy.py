@@ -15,9 +15,11 @@ from uuid import uuid4
 from anyio.lowlevel import checkpoint
 from sqlalchemy import (
     URL,
+    Column,
     ColumnElement,
     Connection,
     Engine,
+    Select,
     Table,
     and_,
     delete,
@@ -46,6 +48,8 @@ from awaithumans.types import (
     Delivery,
     Entry,
     Leased,
+    Order,
+    Outcome,
     Query,
     Task,
     TaskStatus,
@@ -61,6 +65,7 @@ __all__ = ["Encryption", "SQLAlchemyStore", "metadata"]
 DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
 _CREATE_ROUNDS = 10
+_TIMES = {Order.NEWEST: "created_at", Order.OLDEST: "created_at", Order.DEADLINE: "deadline"}
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
@@ -88,6 +93,9 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def count(self, query: Query) -> Mapping[TaskStatus, int]:
         return await self._database.read(partial(_count, rows=await self._rows(), query=query))
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        return await self._database.read(partial(_outcomes, rows=await self._rows(), query=query))
 
     async def apply(self, change: Change) -> bool:
         written = (await self._rows()).written(change)
@@ -348,6 +356,7 @@ def _purged(connection: Connection, *, task: Task) -> bool | None:
 
 
 _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
+_OUTCOME = (tasks.c.id, tasks.c.created_at, tasks.c.status, tasks.c.outcome)
 
 
 def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = False) -> Task | None:
@@ -358,9 +367,11 @@ def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = Fal
 
 
 def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
-    fitting = select(*_TASK).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
-    page = fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
-    return [rows.task(row) for row in connection.execute(page).mappings()]
+    return [rows.task(row) for row in connection.execute(_page(query, rows.codec, _TASK)).mappings()]
+
+
+def _outcomes(connection: Connection, *, rows: Rows, query: Query) -> list[Outcome]:
+    return [rows.outcome(row) for row in connection.execute(_page(query, rows.codec, _OUTCOME)).mappings()]
 
 
 def _count(connection: Connection, *, rows: Rows, query: Query) -> Mapping[TaskStatus, int]:
@@ -391,10 +402,16 @@ def _clock(connection: Connection) -> datetime | None:
     return dialect_of(connection).now(connection)
 
 
+def _page(query: Query, codec: Codec, columns: tuple[Column[Any], ...]) -> Select[Any]:
+    fitting = select(*columns).where(tasks.c.state.is_not(None), *_conditions(query, codec))
+    return fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
+
+
 def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     if query.changed_after:
         return tasks.c.changed_at, tasks.c.id
-    return tasks.c.created_at.desc(), tasks.c.id.desc()
+    at = tasks.c[_TIMES[query.order]]
+    return (at.desc(), tasks.c.id.desc()) if query.order is Order.NEWEST else (at, tasks.c.id)
 
 
 def _conditions(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
@@ -406,8 +423,18 @@ def _conditions(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
         yield tasks.c.refused.is_(query.refused)
     if query.idempotency_key is not None:
         yield tasks.c.key_digest == codec.digest(query.idempotency_key)
+    if query.search is not None:
+        yield from _says(query.search, codec)
     yield from _conditions_on_people(query, codec)
     yield from _conditions_on_place(query)
+
+
+def _says(search: str, codec: Codec) -> Iterable[ColumnElement[bool]]:
+    if codec.searchable(search) is None:
+        yield or_(tasks.c.id == search, tasks.c.key_digest == codec.digest(search))
+        return
+    for word in search.lower().split():
+        yield tasks.c.words.contains(word, autoescape=True)
 
 
 def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
@@ -432,9 +459,10 @@ def _is_with(name: str, codec: Codec) -> ColumnElement[bool]:
 
 def _conditions_on_place(query: Query) -> Iterable[ColumnElement[bool]]:
     if query.after:
-        at, place = microseconds(query.after.at), tuple_(tasks.c.created_at, tasks.c.id)
-        yield tasks.c.created_at <= at  # MariaDB finds no place in an index by two columns
-        yield place < tuple_(at, query.after.id)
+        column, at = tasks.c[_TIMES[query.order]], microseconds(query.after.at)
+        place, after, newest = tuple_(column, tasks.c.id), tuple_(at, query.after.id), query.order is Order.NEWEST
+        yield column <= at if newest else column >= at  # MariaDB finds no place in an index by two columns
+        yield place < after if newest else place > after
     if query.changed_after:
         at, place = microseconds(query.changed_after.at), tuple_(tasks.c.changed_at, tasks.c.id)
         yield tasks.c.changed_at >= at
