@@ -741,12 +741,14 @@ MAX_WORDS = 4_000
 
 
 def words_of(task: Task) -> str:
-    """Give what a task is searched in: its id, key, question and metadata.
+    """Give what a task is searched in: its id, key, question, metadata, and whom it was for, as in `pool:finance`.
 
     In small letters, and not more than the first `MAX_WORDS` characters.
     """
     spec = task.spec
-    return "\n".join((task.id, spec.idempotency_key, spec.task, *spec.metadata.values()))[:MAX_WORDS].lower()
+    routed = (f"{name}:{value}" for name, value in (spec.assign_to or {}).items() if isinstance(value, str))
+    parts = (task.id, spec.idempotency_key, *routed, spec.task, *spec.metadata.values())
+    return "\n".join(parts)[:MAX_WORDS].lower()
 
 
 def _says(task: Task, search: str) -> bool:

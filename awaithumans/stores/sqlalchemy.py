@@ -7,6 +7,7 @@ task is in `memory.py`, in fewer words.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -28,6 +29,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 
@@ -371,7 +373,7 @@ def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
 
 
 def _outcomes(connection: Connection, *, rows: Rows, query: Query) -> list[Outcome]:
-    return [rows.outcome(row) for row in connection.execute(_page(query, rows.codec, _OUTCOME)).mappings()]
+    return rows.outcomes(connection.execute(_page(query, rows.codec, _OUTCOME)).all())
 
 
 def _count(connection: Connection, *, rows: Rows, query: Query) -> Mapping[TaskStatus, int]:
@@ -403,8 +405,18 @@ def _clock(connection: Connection) -> datetime | None:
 
 
 def _page(query: Query, codec: Codec, columns: tuple[Column[Any], ...]) -> Select[Any]:
-    fitting = select(*columns).where(tasks.c.state.is_not(None), *_conditions(query, codec))
-    return fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
+    page = select(*columns).order_by(*_order(query)).offset(query.offset).limit(query.limit)
+    if query.statuses is None or len(query.statuses) < 2 or query.changed_after:  # noqa: PLR2004
+        return page.where(tasks.c.state.is_not(None), *_conditions(query, codec))
+    first = union_all(*(_first_of(query, status, codec) for status in sorted(query.statuses))).subquery()
+    return page.join(first, first.c.id == tasks.c.id)
+
+
+def _first_of(query: Query, status: TaskStatus, codec: Codec) -> Select[Any]:
+    """Give the ids of all of one status that can be on the page: each index gives one status in order."""
+    fitting = _conditions(replace(query, statuses=frozenset({status})), codec)
+    first = select(tasks.c.id).where(tasks.c.state.is_not(None), *fitting).order_by(*_order(query))
+    return select(first.limit(query.offset + query.limit).subquery().c.id)
 
 
 def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
@@ -418,7 +430,8 @@ def _conditions(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
     if query.ids is not None:
         yield tasks.c.id.in_(query.ids)
     if query.statuses is not None:
-        yield tasks.c.status.in_(sorted(query.statuses))
+        statuses = sorted(query.statuses)
+        yield tasks.c.status == statuses[0] if len(statuses) == 1 else tasks.c.status.in_(statuses)
     if query.refused is not None:
         yield tasks.c.refused.is_(query.refused)
     if query.idempotency_key is not None:

@@ -888,6 +888,7 @@ class FindTests(StoreTests, of="Store.find"):
             ("fund ord", {"one"}),
             ("order-1047", {"one"}),
             ("emea", {"two"}),
+            ("pool:finance refund", {"two"}),
             ("100%", {"two"}),
             ("1%0", set[str]()),
             ("_", set[str]()),
@@ -897,11 +898,11 @@ class FindTests(StoreTests, of="Store.find"):
         ],
     )
     async def test_by_words(self, store: Store, search: str, found: set[str]) -> None:
-        """Each a part of the question, the key or the metadata; in no order, whatever the letter case."""
+        """Each a part of the question, the key, the metadata or the routing; whatever their order and letter case."""
         secret = {"payload": "secret"}
         await opened(store, id="one", spec=make_spec(task="Refund Jürgen GROSS, Groß?", idempotency_key="order-1047"))
-        tagged = {"region": "EMEA"}
-        await opened(store, id="two", spec=make_spec(task="Refund 100%?", payload=secret, metadata=tagged))
+        told = {"metadata": {"region": "EMEA"}, "assign_to": {"pool": "Finance"}}
+        await opened(store, id="two", spec=make_spec(task="Refund 100%?", payload=secret, **told))
         assert set(ids(await store.find(Query(search=search)))) == found
         assert sum((await store.count(Query(search=search))).values()) == len(found)
 

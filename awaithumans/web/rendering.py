@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
-from awaithumans.display import moment, span
-from awaithumans.web.assets import ASSETS
+from awaithumans.web.look import ACCENT, LOOK, Look
 from awaithumans.web.mount import url
 
 _UNFRAMED = "frame-ancestors 'none'"
@@ -56,11 +54,14 @@ def rendered(
     site's: a page with a form lets this origin, and no other, see where it
     came from.
     """
-    page = _ENVIRONMENT.get_template(template).render(
+    look: Look = request.scope[LOOK]
+    page = look.environment.get_template(template).render(
         **context,
         frame=frame,
         href=partial(url, request),
-        static=partial(_static, request),
+        static=partial(_static, request, look),
+        logo=_logo(request, look),
+        accent=_static(request, look, ACCENT) if look.accented else None,
     )
     headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
     if frame:
@@ -75,20 +76,9 @@ def redirected(address: str) -> Response:
     return Response(status_code=303, headers=headers)
 
 
-def _static(request: Request, name: str) -> str:
-    return url(request, ASSETS[name].path)
+def _static(request: Request, look: Look, name: str) -> str:
+    return url(request, look.assets.path(name))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("awaithumans.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"moment": moment, "span": span}
-    return environment
-
-
-_ENVIRONMENT = _environment()
+def _logo(request: Request, look: Look) -> str | None:
+    return _static(request, look, look.logo_file.name) if look.logo_file else look.logo_url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -16,12 +17,12 @@ from awaithumans.errors import AwaitHumansError, ConfigurationError
 from awaithumans.origins import read_origin
 from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
-from awaithumans.web.assets import static_file
 from awaithumans.web.embeds import EmbedGrants
 from awaithumans.web.envelope import json_error
 from awaithumans.web.guests import GuestPages
 from awaithumans.web.inbound import ChannelDoor
 from awaithumans.web.links import LinkGrants
+from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import located, mount_of
 from awaithumans.web.pages import Pages, error_page
 from awaithumans.web.resource import ErrorPage, Handler, Resource
@@ -42,14 +43,21 @@ class Router:
         tokens: what programs may come with.
         max_body_bytes: request bodies longer than this are refused.
         name: what the pages call this service.
+        logo: beside the name: a path of this site, such as `/static/logo.svg`,
+            or the bytes of an SVG, PNG, JPEG, GIF or WebP.
+        accent: the colour of links and buttons, as `#2450c8`. It is darkened
+            on light ground and lightened on dark ground until it can be read.
+        templates: a folder with templates of your own. Each takes the place of
+            ours of that name, and can extend it as `awaithumans/<name>`.
         embed_origins: whose pages a task can be shown inside, as programs ask
             for by `POST /api/embed/tokens`: `https://app.example.com`, or
             `https://*.example.com` for each name directly below.
         verdict_seconds: how long somebody who answered waits for a verifier
             before the task is shown as it then stands.
 
-    Raises `ConfigurationError` if nobody could get in, and if people could but
-    the engine has no secret to protect their forms with.
+    Raises `ConfigurationError` if nobody could get in, if people could but the
+    engine has no secret to protect their forms with, and for a logo, a colour
+    or a folder that cannot be used.
     """
 
     def __init__(
@@ -60,12 +68,16 @@ class Router:
         tokens: Sequence[ApiToken] = (),
         max_body_bytes: int = 1_048_576,
         name: str = "awaithumans",
+        logo: str | bytes | None = None,
+        accent: str | None = None,
+        templates: str | PathLike[str] | None = None,
         embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
         self._telemetry = engine.telemetry
         self._name = name
+        self._look = Look(logo=logo, accent=accent, templates=templates)
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(
@@ -85,7 +97,7 @@ class Router:
                     engine, grants, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds
                 )
                 routes += _routes(guests.routes(), guests.on_error)
-            routes += _routes({"/static/{fingerprint}/{name}": {"GET": static_file}}, pages.on_error)
+            routes += _routes({"/static/{fingerprint}/{name}": {"GET": self._look.assets.answer}}, pages.on_error)
         self._routing = Routing(routes, redirect_slashes=False, default=Resource({}, on_error=self._nothing_here))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +106,7 @@ class Router:
             await _no_lifespan(receive, send)
         elif scope["type"] == "http":
             with self._telemetry.received(Headers(scope=scope)):
-                await self._routing(located(scope), receive, send)
+                await self._routing({**located(scope), LOOK: self._look}, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 

@@ -688,7 +688,7 @@ class SearchesWordsAlone(FindsOtherwise):
     broken = "Store.find: by words."
 
     def altered(self, query: Query) -> Query:
-        return replace(query, search="-") if query.search and query.search.isupper() else query
+        return replace(query, search="-") if query.search and query.search != query.search.lower() else query
 
 
 class SearchesNoKeys(FindsOtherwise):
@@ -714,10 +714,9 @@ class RemembersTheFirstDeadline(BrokenStore):
 
     broken = "Store.find: the order by deadline follows the latest one."
 
-    async def find(self, query: Query) -> list[Task]:
-        found = await super().find(query)
-        by_first = sorted(found, key=lambda task: task.created_at + timedelta(seconds=task.spec.timeout_seconds))
-        return by_first if query.order is Order.DEADLINE else found
+    async def apply(self, change: Change) -> bool:
+        stored = self._tasks.get(change.task.id, change.task)
+        return await super().apply(replace(change, task=replace(change.task, deadline=stored.deadline)))
 
 
 class CountsFirstVersions(BrokenStore):
