@@ -73,6 +73,16 @@ def span(duration: timedelta) -> str:
     return "less than a minute"
 
 
+def short_span(duration: timedelta) -> str:
+    """Write how long something takes in its two largest units: `3 h 20 min`."""
+    seconds = round(duration.total_seconds())
+    for size, name, smaller, less in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            rest = seconds % size // smaller
+            return f"{seconds // size} {name}" + (f" {rest} {less}" if rest else "")
+    return f"{seconds} s"
+
+
 def humanised(name: str) -> str:
     """Turn a key into words: `due_date` and `dueDate` into `Due date`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").replace("-", " ").strip()

@@ -182,7 +182,7 @@ class Rows:
         """Read how tasks fared: from their id, creation, status and outcome."""
         texts = [self.codec.open(text, "tasks", task_id, "outcome") for task_id, _, _, text in rows]
         said = json.loads(f"[{','.join(texts)}]")  # at once, since there may be thousands
-        return [_outcome(*row[:3], one) for row, one in zip(rows, said, strict=True)]
+        return [_outcome(row, one) for row, one in zip(rows, said, strict=True)]
 
     def entry(self, row: RowMapping) -> Entry:
         """Read a line of the trail."""
@@ -232,7 +232,8 @@ def _of_outcome(outcome: Outcome) -> JsonObject:
     return {name: value for name, value in {"closed_at": closed_at, **said}.items() if value is not None}
 
 
-def _outcome(task_id: str, created_at: int, status: str, said: Row) -> Outcome:
+def _outcome(row: Sequence[Any], said: Row) -> Outcome:
+    task_id, created_at, status, _ = row
     closed_at = said.pop("closed_at", None)
     return Outcome(
         task_id=task_id,

@@ -12,6 +12,7 @@ READABLE = 4.5
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 _STEP = 0.02
+_LINEAR_BELOW = 0.04045
 
 
 class Colour(NamedTuple):
@@ -77,4 +78,4 @@ def _readable(given: Colour, behind: tuple[Colour, ...], towards: Colour) -> Col
 
 
 def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+    return part / 12.92 if part <= _LINEAR_BELOW else ((part + 0.055) / 1.055) ** 2.4

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from awaithumans.display import moment
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
-from awaithumans.forms import QuickAnswer, prefilled, quick_answers
+from awaithumans.forms import QuickAnswer, prefilled
 from awaithumans.lifecycle import may_answer
 from awaithumans.types import Actor, Human, Task, TaskStatus
 from awaithumans.web import csrf
@@ -27,7 +27,7 @@ from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
 from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
-from awaithumans.web.review import FormRefusedError, Review, send_answer
+from awaithumans.web.review import FormRefusedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
 
 NOTHING_TO_DO = "You need not do anything."
@@ -110,7 +110,7 @@ class GuestPages:
             raise LinkEndedError("somebody else's answer is being checked", hint=NOTHING_TO_DO)
         if task.closed or task.status is TaskStatus.SUBMITTED:
             return self._done(request, grant)
-        return self._page(request, grant, *prefilled(task), quick=_quick_answer(task, request))
+        return self._page(request, grant, *prefilled(task), quick=quick_answer(task, request))
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person who was let in."""
@@ -133,7 +133,7 @@ class GuestPages:
 
     def _done(self, request: Request, grant: Grant) -> Response:
         review = Review(task=grant.task, human=grant.human, now=self._engine.clock.now())
-        context = {"name": self._name, "human": grant.human, "review": review, "home": False}
+        context = {"name": self._name, "human": grant.human, "review": review, "home": False, "next": None}
         return rendered(request, "done.html", context, frame=self._grants.frame(request))
 
     def _page(
@@ -175,13 +175,6 @@ async def guest_and_task(engine: Engine, address: str, task_id: str) -> tuple[Hu
     if guest is None or not may_answer(task, guest):
         raise LinkEndedError("this question is not addressed to you any more", hint=NOTHING_TO_DO)
     return guest, task
-
-
-def _quick_answer(task: Task, request: Request) -> QuickAnswer | None:
-    """Return the answer that a button in a message stands for; it is given once the page is sent."""
-    text = request.query_params.get("answer")
-    answers = quick_answers(task.spec.form, task.spec.response_schema)
-    return next((answer for answer in answers if answer.text == text), None)
 
 
 def _visitor(human: Human) -> str:

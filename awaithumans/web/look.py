@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 
-from awaithumans.display import moment, span
+from awaithumans.display import moment, short_span, span
 from awaithumans.errors import ConfigurationError
 from awaithumans.web.assets import CSS, Asset, Assets
 from awaithumans.web.colours import accent_style
@@ -73,7 +73,7 @@ def _environment(templates: str | PathLike[str] | None) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "span": span}
+    environment.filters |= {"moment": moment, "short_span": short_span, "span": span}
     return environment
 
 

@@ -1,9 +1,9 @@
-"""Pages for people the host knows: the queue, and the page of each task."""
+"""Pages for people the host knows: the page of each task, and what they do there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,33 +12,24 @@ from awaithumans import forms
 from awaithumans.engine import Engine
 from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
 from awaithumans.lifecycle import may_see
-from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Actor, Cancel, Claim, Command, Human, Query, Release, Task
+from awaithumans.types import Actor, Cancel, Claim, Command, Human, Release, Task
 from awaithumans.web import csrf, queries
 from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
+from awaithumans.web.queue import next_question
 from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
-    STATUS_WORDS,
     FormRefusedError,
     Review,
     check_fails,
     failures_of,
     line_of,
+    quick_answer,
     send_answer,
 )
 from awaithumans.web.seats import permitted_wait
-
-PAGE = 30
-
-SHOWN = {"all": "Everything", "mine": "Mine", "unassigned": "Up for grabs"}
-STATUSES = {
-    "open": OPEN_STATUSES,
-    "closed": CLOSED_STATUSES,
-    **{status.value: frozenset({status}) for status in sorted(CLOSED_STATUSES)},
-}
-STATUS_CHOICES = {name: STATUS_WORDS.get(name, name.capitalize()) for name in STATUSES}
 
 ERROR_HEADINGS = {
     "TASK_NOT_FOUND": "This task is not here",
@@ -52,36 +43,6 @@ ERROR_HEADINGS = {
     "ANSWER_UNDER_REVIEW": "An answer is being checked",
     "INTERNAL_ERROR": "Something broke on our side",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which part of the queue is looked at."""
-
-    show: str = "all"
-    status: str = "open"
-
-    @classmethod
-    def of(cls, request: Request) -> Filter:
-        """Read the filter; what is unknown is as if not given."""
-        show, status = request.query_params.get("show", ""), request.query_params.get("status", "")
-        return cls(show=show if show in SHOWN else "all", status=status if status in STATUSES else "open")
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Give the filter as a query string has it."""
-        return {"show": self.show, "status": self.status}
-
-    def query(self, request: Request, human: Human) -> Query:
-        """Return what to look for; one more than a page, to see whether there is another."""
-        return Query(
-            statuses=STATUSES[self.status],
-            assigned_to=human.id if self.show == "mine" else None,
-            unassigned=True if self.show == "unassigned" else None,
-            visible_to=replace(human, operator=False) if self.show == "mine" else human,
-            after=queries.cursor(request),
-            limit=PAGE + 1,
-        )
 
 
 class Pages:
@@ -99,7 +60,6 @@ class Pages:
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Return the handlers by path and method."""
         return {
-            "/": {"GET": self._queue},
             "/task": {"GET": self._printed_link},
             "/tasks/{task_id}": {"GET": self._task, "POST": self._answer},
             "/tasks/{task_id}/done": {"GET": self._done},
@@ -114,24 +74,6 @@ class Pages:
         return error_page(request, error, name=self._name)
 
     # ── Reading ───────────────────────────────────────────────────────────────
-
-    async def _queue(self, request: Request) -> Response:
-        """List the tasks a person may see, newest first."""
-        human = await self._person(request)
-        chosen = Filter.of(request)
-        found = await self._engine.find(chosen.query(request, human))
-        now = self._engine.clock.now()
-        more = {**chosen.parameters, "after": queries.cursor_behind(found[PAGE - 1])} if len(found) > PAGE else None
-        context = {
-            **self._frame(human),
-            "rows": [Review(task=task, human=human, now=now) for task in found[:PAGE]],
-            "chosen": chosen,
-            "shown": SHOWN,
-            "statuses": STATUS_CHOICES,
-            "continued": "after" in request.query_params,
-            "more": more,
-        }
-        return rendered(request, "queue.html", context)
 
     async def _printed_link(self, request: Request) -> Response:
         """Lead on from the address that deployed clients print."""
@@ -149,7 +91,8 @@ class Pages:
         """Say what became of an answer, right after it was given."""
         human, task = await self._visible(request)
         review = Review(task=task, human=human, now=self._engine.clock.now())
-        return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True})
+        following = await next_question(self._engine, human)
+        return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True, "next": following})
 
     # ── Acting ────────────────────────────────────────────────────────────────
 
@@ -190,14 +133,8 @@ class Pages:
 
     # ── Parts ─────────────────────────────────────────────────────────────────
 
-    async def _person(self, request: Request) -> Human:
-        human = await self._access.person(request)
-        if human is None:
-            raise NotAuthenticatedError
-        return human
-
     async def _visible(self, request: Request) -> tuple[Human, Task]:
-        human = await self._person(request)
+        human = await self._access.visitor(request)
         return human, await self._seen_by(request, human)
 
     async def _seen_by(self, request: Request, human: Human) -> Task:
@@ -210,7 +147,7 @@ class Pages:
         return task
 
     async def _posted(self, request: Request) -> tuple[Human, Mapping[str, list[str]]]:
-        human = await self._person(request)
+        human = await self._access.visitor(request)
         submitted = dict(await read_form(request, self._limit))
         self._access.ensure_own_page(request, human, "".join(submitted.pop(csrf.FIELD, [])))
         return human, submitted
@@ -250,7 +187,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
-            "quick": None,
+            "quick": quick_answer(review.task, request) if review.may_answer else None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)
 
@@ -273,5 +210,6 @@ def error_page(
         "hint": hint,
         "home": home and not isinstance(error, AccessError),
         "code": error.code,
+        "glyph": {401: "shut", 403: "shut", 404: "lost", 409: "over", 410: "over"}.get(error.status, "stop"),
     }
     return rendered(request, "message.html", context, status=error.status, frame=frame)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from starlette.requests import Request
+
 from awaithumans import forms, lifecycle
 from awaithumans.display import Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
@@ -44,6 +46,9 @@ ACTION_WORDS = {
     "notification_failed": "could not tell a recipient",
     "redelivery_requested": "had the message sent again",
 }
+
+
+_LITTLE_TIME = timedelta(hours=1)
 
 
 class FormRefusedError(Exception):
@@ -91,6 +96,12 @@ class Review:
         return self.task.spec.task.strip().partition("\n")[2].strip()
 
     @property
+    def pools(self) -> Sequence[tuple[str, str]]:
+        """Give the groups that the question was for, each with the words that find its other questions."""
+        groups = ((kind, (self.task.spec.assign_to or {}).get(kind)) for kind in ("pool", "role", "access_level"))
+        return [(name, f"{kind}:{name}") for kind, name in groups if isinstance(name, str)]
+
+    @property
     def status(self) -> str:
         """Name the status for people."""
         return STATUS_WORDS["rejected" if self.task.refused else self.task.status.value]
@@ -99,6 +110,11 @@ class Review:
     def left(self) -> timedelta:
         """Give the time left to answer."""
         return max(self.task.deadline - self.now, timedelta())
+
+    @property
+    def urgent(self) -> bool:
+        """Tell whether there is little time left to answer."""
+        return self.waiting and self.left < _LITTLE_TIME
 
     @property
     def payload(self) -> Shown:
@@ -202,6 +218,13 @@ async def send_answer(
     except SchemaValidationError as error:
         raise FormRefusedError(sent.typed, error.fields) from error
     return await settled(engine, task.id, verdict_seconds)
+
+
+def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
+    """Return the answer that the address names; it is given once the page is sent."""
+    text = request.query_params.get("answer")
+    answers = forms.quick_answers(task.spec.form, task.spec.response_schema) if text else []
+    return next((answer for answer in answers if answer.text == text), None)
 
 
 def line_of(entry: Entry) -> Line:

@@ -19,12 +19,14 @@ from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
 from awaithumans.web.embeds import EmbedGrants
 from awaithumans.web.envelope import json_error
+from awaithumans.web.figures import FigurePages
 from awaithumans.web.guests import GuestPages
 from awaithumans.web.inbound import ChannelDoor
 from awaithumans.web.links import LinkGrants
 from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import located, mount_of
 from awaithumans.web.pages import Pages, error_page
+from awaithumans.web.queue import QueuePages
 from awaithumans.web.resource import ErrorPage, Handler, Resource
 from awaithumans.web.tokens import ApiToken
 
@@ -91,7 +93,8 @@ class Router:
         routes = _routes({**api.routes(), **door.routes()}, api.on_error, prefix="/api")
         if engine.keys.keyed:
             pages = Pages(engine, access, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
-            routes += _routes(pages.routes(), pages.on_error)
+            queue, figures = QueuePages(engine, access, name=name), FigurePages(engine, access, name=name)
+            routes += _routes({**pages.routes(), **queue.routes(), **figures.routes()}, pages.on_error)
             for grants in (LinkGrants(engine), EmbedGrants(engine)):
                 guests = GuestPages(
                     engine, grants, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds

@@ -13,7 +13,19 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 import lmdb
 from anyio import to_thread
 
-from awaithumans import Change, Cursor, Delivery, Entry, KeyScope, Leased, Query, Task, TaskGoneError, TaskStatus
+from awaithumans import (
+    Change,
+    Cursor,
+    Delivery,
+    Entry,
+    KeyScope,
+    Leased,
+    Outcome,
+    Query,
+    Task,
+    TaskGoneError,
+    TaskStatus,
+)
 from awaithumans.documents import dumps
 from awaithumans.record import TaskRecord
 from awaithumans.types import from_microseconds, microseconds
@@ -194,3 +206,7 @@ class LMDBStore:
     @reading
     def count(self, txn: Txn, query: Query) -> Mapping[TaskStatus, int]:
         return Counter(task.status for task in candidates(txn, query) if query.fits(task))
+
+    @reading
+    def outcomes(self, txn: Txn, query: Query) -> list[Outcome]:
+        return [Outcome.of(task) for task in query.select(candidates(txn, query))]

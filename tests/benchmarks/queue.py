@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -75,9 +75,11 @@ def address(kind: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite:///{folder}/tasks.db"
         return
-    server, driver = {"postgresql": (postgres_server, "psycopg"), "mariadb": (mariadb_server, "pymysql")}[kind]
-    with server() as running, running.database() as url:
-        yield f"{kind}+{driver}{url[url.index(':') :]}"
+    with ExitStack() as stack:
+        postgres = kind == "postgresql"
+        server = stack.enter_context(postgres_server() if postgres else mariadb_server())
+        url = stack.enter_context(server.database())
+        yield f"{kind}+{'psycopg' if postgres else 'pymysql'}{url[url.index(':') :]}"
 
 
 def fill(url: str, count: int) -> None:
