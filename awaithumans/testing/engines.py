@@ -24,7 +24,7 @@ from awaithumans.errors import (
 )
 from awaithumans.protocols import TaskEngine
 from awaithumans.testing.promises import Promises
-from awaithumans.types import Actor, Cursor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
+from awaithumans.types import Actor, Cursor, Human, KeyScope, Order, Query, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
 """Lets seconds pass on the clock that decides deadlines."""
@@ -300,6 +300,11 @@ class EngineConformance(Promises, of="TaskEngine"):
         last = tasks[2]
         behind = await engine.find(Query(after=Cursor(at=last.created_at, id=last.id)))
         assert last.id not in {task.id for task in behind}
+        said = await engine.find(Query(search=tasks[3].spec.idempotency_key))
+        assert [task.id for task in said] == [tasks[3].id]
+        oldest = (await engine.find(Query()))[::-1]
+        behind_one = Query(order=Order.OLDEST, after=Order.OLDEST.place(oldest[0]), limit=2)
+        assert [task.id for task in await engine.find(behind_one)] == [task.id for task in oldest[1:3]]
         chosen = await engine.find(Query(ids=(tasks[1].id, tasks[4].id)))
         assert {task.id for task in chosen} == {tasks[1].id, tasks[4].id}
         pages = [task.id for offset in (0, 2, 4) for task in await engine.find(Query(limit=2, offset=offset))]

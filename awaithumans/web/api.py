@@ -342,4 +342,5 @@ def _viewer(principal: Principal) -> Human | None:
 def _next_page(request: Request, last: Task) -> str:
     name = "changed_after" if "changed_after" in request.query_params else "after"
     kept = {key: value for key, value in request.query_params.items() if key not in {name, "offset"}}
-    return url(request, "/api/tasks", {**kept, name: queries.cursor_behind(last, name)})
+    behind = queries.cursor_behind(last, queries.order(request), by_change=name == "changed_after")
+    return url(request, "/api/tasks", {**kept, name: behind})

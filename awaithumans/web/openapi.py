@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
 from awaithumans.routing import AddressDirectory, is_for_agents
-from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
+from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, Order, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
 from awaithumans.web.shapes import EmbedBody, LeaseBody, ReassignBody, RedeliverBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
@@ -297,6 +297,7 @@ def _list_parameters() -> list[Json]:
         *_filters(),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
         _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
+        _query("order", {"type": "string", "enum": [order.value for order in Order], "default": Order.NEWEST.value}),
         _query("after", {"type": "string", "pattern": _CURSOR}),
         _query("changed_after", {"type": "string", "pattern": _CURSOR}),
     ]
@@ -306,6 +307,7 @@ def _filters() -> list[Json]:
     return [
         _query("status", {"type": "string", "enum": list(WIRE_STATUSES)}),
         _query("assigned_to", {"type": "string", "maxLength": MAX_TEXT}),
+        _query("search", {"type": "string", "maxLength": MAX_TEXT}),
         _query("unassigned", {"type": "boolean", "default": False}),
         _query("terminal", {"type": "boolean", "default": False}),
         _query("idempotency_key", {"type": "string", "maxLength": MAX_TEXT}),

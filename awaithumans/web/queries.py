@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, TaskNotFoundError
-from awaithumans.types import CLOSED_STATUSES, Cursor, Query, Task, TaskStatus, from_microseconds, microseconds
+from awaithumans.types import CLOSED_STATUSES, Cursor, Order, Query, Task, TaskStatus, from_microseconds, microseconds
 from awaithumans.wire import WIRE_STATUSES
 
 MAX_PAGE = 200
@@ -42,6 +42,8 @@ def task_query(request: Request) -> Query:
         refused=refused,
         unassigned=unassigned or None,
         assigned_to=None if unassigned else assigned_to,
+        search=text(request, "search"),
+        order=order(request),
         after=cursor(request, "after"),
         changed_after=cursor(request, "changed_after"),
         limit=whole(request, "limit", default=50, least=1, most=MAX_PAGE),
@@ -111,9 +113,18 @@ def cursor(request: Request, name: str = "after") -> Cursor | None:
     return Cursor(at=from_microseconds(int(at)), id=task_id)
 
 
-def cursor_behind(task: Task, name: str = "after") -> str:
-    """Write the cursor that goes on behind `task`, in the order that `name` stands for."""
-    return cursor_text(task.changed_at if name == "changed_after" else task.created_at, task.id)
+def order(request: Request) -> Order:
+    """Return in which order tasks are listed; the newest first if it is not given."""
+    given = request.query_params.get("order", Order.NEWEST)
+    if given not in set(Order):
+        raise _invalid("order", f"must be one of {', '.join(Order)}")
+    return Order(given)
+
+
+def cursor_behind(task: Task, listed: Order = Order.NEWEST, *, by_change: bool = False) -> str:
+    """Write the cursor that goes on behind `task`, in this order or in that of the latest changes."""
+    place = Cursor(at=task.changed_at, id=task.id) if by_change else listed.place(task)
+    return cursor_text(place.at, place.id)
 
 
 def cursor_text(at: datetime, identity: str) -> str:

@@ -32,6 +32,7 @@ from tests.mariadb import mariadb_server
 from tests.postgres import postgres_server
 
 ROUNDS = 5
+DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 OTHERS = [Human(id=f"u-{number}", email=f"person{number}@example.com") for number in range(100, 150)]
 QUESTIONS = ("Approve the refund of order", "Publish the article", "Hire the candidate", "Pay the invoice")
 
@@ -76,10 +77,11 @@ def address(kind: str) -> Iterator[str]:
             yield f"sqlite:///{folder}/tasks.db"
         return
     with ExitStack() as stack:
-        postgres = kind == "postgresql"
-        server = stack.enter_context(postgres_server() if postgres else mariadb_server())
-        url = stack.enter_context(server.database())
-        yield f"{kind}+{'psycopg' if postgres else 'pymysql'}{url[url.index(':') :]}"
+        if kind == "postgresql":
+            url = stack.enter_context(stack.enter_context(postgres_server()).database())
+        else:
+            url = stack.enter_context(stack.enter_context(mariadb_server()).database())
+        yield f"{DRIVERS[kind]}{url[url.index(':') :]}"
 
 
 def fill(url: str, count: int) -> None:
