@@ -44,6 +44,7 @@ class Written:
 
     task: Row
     addresses: frozenset[str]
+    words: list[Row]
     trail: list[Row]
     effects: list[Row]
     retried: list[Row]
@@ -57,7 +58,7 @@ class Written:
     @property
     def changed(self) -> Row:
         """Give the task's columns that a change rewrites."""
-        kept = {"id", "spec", "created_at", "key_digest", "words"}
+        kept = {"id", "spec", "created_at", "key_digest"}
         if self.task["held_key"]:
             kept.add("held_key")
         return {name: value for name, value in self.task.items() if name not in kept}
@@ -78,6 +79,7 @@ class Rows:
         return Written(
             task=self.of_task(change.task),
             addresses=self.addresses(change.task),
+            words=self.words(change.task),
             trail=[self.of_entry(entry, stamp) for entry in change.entries],
             effects=[self.of_effect(effect, next(seq)) for effect in change.effects],
             retried=[self.of_effect(effect, next(seq)) | _AFRESH for effect in change.retried],
@@ -98,7 +100,6 @@ class Rows:
             "key_digest": key,
             "held_key": key if held else None,
             **self._of_assignee(task.assignee),
-            "words": self.codec.searchable(words_of(task)),
             "outcome": self._sealed(_of_outcome(Outcome.of(task)), "tasks", task.id, "outcome"),
             "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
             "state": self._sealed(documents.state_document(task), "tasks", task.id, "state"),
@@ -106,7 +107,7 @@ class Rows:
 
     def of_erased(self, task: Task) -> Row:
         """Make what is left of a task: its id, its times, its outcome, and its key."""
-        nothing = dict.fromkeys(("words", "outcome", "state"))
+        nothing = dict.fromkeys(("outcome", "state"))
         row: Row = {**self._of_assignee(None), **nothing, "spec": self.codec.tombstone(task.id)}
         return {**row, "held_key": None} if task.spec.key_scope is KeyScope.CALL else row
 
@@ -117,6 +118,11 @@ class Rows:
             people.append(task.assignee)
         named = frozenset(self.codec.address(address) for person in people for address in person.addresses)
         return named if task.addressees else named | {ANYBODY}
+
+    def words(self, task: Task) -> list[Row]:
+        """Make the row of what a task is searched in; none where that may not be read."""
+        text = self.codec.searchable(words_of(task))
+        return [] if text is None else [{"task_id": task.id, "words": text}]
 
     def of_entry(self, entry: Entry, stamp: str) -> Row:
         """Make the row of a line of the trail; `stamp` names the write it comes with."""

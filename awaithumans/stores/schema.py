@@ -48,7 +48,6 @@ tasks = Table(
     Column("assignee_email", _Text),
     Column("assignee_slack", _Text),
     Column("assignee_name", _Text),
-    Column("words", _Text),  # what is searched; in front of what is long, where it is read fastest
     Column("outcome", _Text),  # what figures are made of
     Column("spec", _Text),  # none once purged, nor a state
     Column("state", _Text),
@@ -66,6 +65,14 @@ addressees = Table(
     Column("task_id", _Id, primary_key=True),
     Column("address", _Address, primary_key=True),  # see `address_of`
     Index("awaithumans_addressees_by_address", "address", "task_id"),
+    **_ON_MARIADB,
+)
+
+words = Table(
+    "awaithumans_words",
+    metadata,
+    Column("task_id", _Id, primary_key=True),
+    Column("words", _Text, nullable=False),  # what is searched, apart from all that would be in the way
     **_ON_MARIADB,
 )
 

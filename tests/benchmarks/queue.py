@@ -23,7 +23,7 @@ from awaithumans.statistics import statistics
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.rows import Rows
-from awaithumans.stores.schema import addressees, tasks
+from awaithumans.stores.schema import addressees, tasks, words
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.tasks import ANA, BEN, NOON, SECOND, answering, make_spec, make_task
 from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Human, Order, Query, Task
@@ -92,6 +92,7 @@ def fill(url: str, count: int) -> None:
             pages.append(task)
             if len(pages) == 2_000 or task.id == f"{count - 1:032x}":
                 connection.execute(tasks.insert(), [rows.of_task(one) for one in pages])
+                connection.execute(words.insert(), [row for one in pages for row in rows.words(one)])
                 people = [{"task_id": one.id, "address": name} for one in pages for name in rows.addresses(one)]
                 connection.execute(addressees.insert(), people)
                 pages = []

@@ -22,6 +22,7 @@ def upgrade() -> None:
     """Make the tables and their indexes."""
     _make_tasks()
     _make_addressees()
+    _make_words()
     _make_trail()
     _make_effects()
     _make_records()
@@ -58,7 +59,6 @@ def _make_tasks() -> None:
         sa.Column("assignee_email", _Text),
         sa.Column("assignee_slack", _Text),
         sa.Column("assignee_name", _Text),
-        sa.Column("words", _Text),
         sa.Column("outcome", _Text),
         sa.Column("spec", _Text),
         sa.Column("state", _Text),
@@ -81,6 +81,16 @@ def _make_addressees() -> None:
         **_ON_MARIADB,
     )
     _index("awaithumans_addressees_by_address", "awaithumans_addressees", "address", "task_id")
+
+
+def _make_words() -> None:
+    op.create_table(
+        "awaithumans_words",
+        sa.Column("task_id", _Id, primary_key=True),
+        sa.Column("words", _Text, nullable=False),
+        if_not_exists=True,
+        **_ON_MARIADB,
+    )
 
 
 def _make_trail() -> None:
