@@ -67,6 +67,8 @@ __all__ = ["Encryption", "SQLAlchemyStore", "metadata"]
 DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
 _CREATE_ROUNDS = 10
+_FEW = 1_000
+"""As many tasks are asked for by id."""
 _TIMES = {Order.NEWEST: "created_at", Order.OLDEST: "created_at", Order.DEADLINE: "deadline"}
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
@@ -370,15 +372,18 @@ def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = Fal
 
 
 def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
-    return [rows.task(row) for row in connection.execute(_page(query, rows.codec, _TASK)).mappings()]
+    page = _page(_narrowed(connection, query, rows.codec), rows.codec, _TASK)
+    return [rows.task(row) for row in connection.execute(page).mappings()]
 
 
 def _outcomes(connection: Connection, *, rows: Rows, query: Query) -> list[Outcome]:
-    return rows.outcomes(connection.execute(_page(query, rows.codec, _OUTCOME)).all())
+    page = _page(_narrowed(connection, query, rows.codec), rows.codec, _OUTCOME)
+    return rows.outcomes(connection.execute(page).all())
 
 
 def _count(connection: Connection, *, rows: Rows, query: Query) -> Mapping[TaskStatus, int]:
-    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
+    conditions = _conditions(_narrowed(connection, query, rows.codec), rows.codec)
+    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *conditions)
     return {TaskStatus(status): number for status, number in connection.execute(fitting.group_by(tasks.c.status))}
 
 
@@ -447,9 +452,28 @@ def _says(search: str, codec: Codec) -> Iterable[ColumnElement[bool]]:
     if codec.searchable(search) is None:
         yield or_(tasks.c.id == search, tasks.c.key_digest == codec.digest(search))
         return
-    said = [words.c.words.contains(word, autoescape=True) for word in search.lower().split()]
-    if said:
-        yield tasks.c.id.in_(select(words.c.task_id).where(*said))
+    if search.split():
+        yield tasks.c.id.in_(_with_words(search))
+
+
+def _with_words(search: str) -> Select[Any]:
+    parts = (words.c.words.contains(word, autoescape=True) for word in search.lower().split())
+    return select(words.c.task_id).where(*parts)
+
+
+def _narrowed(connection: Connection, query: Query, codec: Codec) -> Query:
+    """Look up first what is searched for, and ask for those tasks if they are few.
+
+    Databases guess badly how many that will be, and many are soon found on
+    the way through the list.
+    """
+    if not (query.search and query.search.split()) or codec.searchable(query.search) is None:
+        return query
+    found = connection.scalars(_with_words(query.search).limit(_FEW + 1)).all()
+    if len(found) > _FEW:
+        return query
+    wanted = found if query.ids is None else set(found) & set(query.ids)
+    return replace(query, search=None, ids=tuple(wanted))
 
 
 def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:

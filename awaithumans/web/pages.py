@@ -43,6 +43,14 @@ ERROR_HEADINGS = {
     "ANSWER_UNDER_REVIEW": "An answer is being checked",
     "INTERNAL_ERROR": "Something broke on our side",
 }
+ERROR_WORDS = {
+    "TASK_NOT_FOUND": (
+        "It was deleted, or the address is not quite right",
+        "Open it from the message again, exactly as it stands there, or look for it among the questions.",
+    ),
+    "NOT_FOUND": ("No page of this service has it", "The address may have been cut short on its way to you."),
+}
+"""What people read where the API's words are for programmers."""
 
 
 class Pages:
@@ -199,14 +207,14 @@ def error_page(
     request: Request, error: AwaitHumansError, *, name: str, home: bool = True, frame: Frame | None = None
 ) -> Response:
     """Answer with a page that says what went wrong and what to do."""
-    hint = error.hint
+    message, hint = ERROR_WORDS.get(error.code, (error.message, error.hint))
     if isinstance(error, NotAuthenticatedError):
         hint = "Log in to the application that sent you here, and open this address again."
     context = {
         "name": name,
         "human": None,
         "heading": ERROR_HEADINGS.get(error.code, "That did not work"),
-        "message": error.message[:1].upper() + error.message[1:] + ".",
+        "message": message[:1].upper() + message[1:] + ".",
         "hint": hint,
         "home": home and not isinstance(error, AccessError),
         "code": error.code,

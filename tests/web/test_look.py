@@ -65,7 +65,7 @@ async def test_a_part_of_every_page_can_be_replaced(tmp_path: Path) -> None:
     foot = "{% extends 'awaithumans/base.html' %}{% block foot %}<footer>Nordlicht</footer>{% endblock %}"
     (tmp_path / "base.html").write_text(foot)
     world = World(templates=tmp_path)
-    for path in ("/nope", "/l/nope"):
+    for path in ("/", "/nope", "/l/nope"):
         assert "<footer>Nordlicht</footer>" in await page_of(world, path)
 
 
