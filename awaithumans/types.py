@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -711,22 +711,21 @@ class Query:
 
     def fits(self, task: Task) -> bool:
         """Tell whether every condition holds for `task`."""
-        return all(
-            (
-                self.ids is None or task.id in self.ids,
-                self.statuses is None or task.status in self.statuses,
-                self.refused is None or task.refused == self.refused,
-                self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key,
-                self.unassigned is None or (task.assignee is None) == self.unassigned,
-                self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower()),
-                self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower()),
-                self.visible_to is None or may_see(task, self.visible_to),
-                self.search is None or _says(task, self.search),
-                self.after is None or self._is_behind(task, self.after),
-                self.changed_after is None
-                or (task.changed_at, task.id) > (self.changed_after.at, self.changed_after.id),
-            )
-        )
+        return all(self._conditions(task))
+
+    def _conditions(self, task: Task) -> Iterator[bool]:
+        yield self.ids is None or task.id in self.ids
+        yield self.statuses is None or task.status in self.statuses
+        yield self.refused is None or task.refused == self.refused
+        yield self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key
+        yield self.unassigned is None or (task.assignee is None) == self.unassigned
+        yield self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower())
+        yield self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower())
+        yield self.after is None or self._is_behind(task, self.after)
+        since = self.changed_after
+        yield since is None or (task.changed_at, task.id) > (since.at, since.id)
+        yield self.visible_to is None or may_see(task, self.visible_to)
+        yield self.search is None or _says(task, self.search)
 
     def _place(self, task: Task) -> tuple[datetime, str]:
         place = self.order.place(task)
