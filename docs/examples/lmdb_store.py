@@ -13,22 +13,10 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 import lmdb
 from anyio import to_thread
 
-from awaithumans import (
-    Change,
-    Cursor,
-    Delivery,
-    Entry,
-    KeyScope,
-    Leased,
-    Outcome,
-    Query,
-    Task,
-    TaskGoneError,
-    TaskStatus,
-)
+from awaithumans import Change, Cursor, Delivery, Entry, KeyScope, Leased, Query, Task, TaskGoneError, TaskStatus
 from awaithumans.documents import dumps
 from awaithumans.record import TaskRecord
-from awaithumans.types import from_microseconds, microseconds
+from awaithumans.types import Outcome, from_microseconds, microseconds
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
