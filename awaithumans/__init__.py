@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TaskTimeoutError,
         TimeoutRangeError,
         VerificationExhaustedError,
+        VerifierConfigError,
         VerifierUnknownError,
     )
     from awaithumans.protocols import (
@@ -210,6 +211,7 @@ __all__ = [
     "VerificationExhaustedError",
     "Verifier",
     "VerifierConfig",
+    "VerifierConfigError",
     "VerifierError",
     "VerifierUnknownError",
     "Watchable",
@@ -265,6 +267,7 @@ _HOMES = {
         "TaskTimeoutError",
         "TimeoutRangeError",
         "VerificationExhaustedError",
+        "VerifierConfigError",
         "VerifierUnknownError",
     ),
     "awaithumans.protocols": (

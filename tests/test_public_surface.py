@@ -94,6 +94,7 @@ PUBLIC = [
     "VerificationExhaustedError",
     "Verifier",
     "VerifierConfig",
+    "VerifierConfigError",
     "VerifierError",
     "VerifierUnknownError",
     "Watchable",

@@ -17,6 +17,7 @@ CSS = "text/css; charset=utf-8"
 _JS = "text/javascript; charset=utf-8"
 _TYPES = {
     "style.css": CSS,
+    "dark.css": CSS,
     "page.js": _JS,
     "frame.js": _JS,
     "keys.js": _JS,

@@ -53,8 +53,8 @@ def contrast(one: Colour, other: Colour) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def accent_style(accent: str) -> str:
-    """Write the style sheet for an accent colour.
+def accent_styles(accent: str) -> tuple[str, str]:
+    """Write the style sheets for an accent colour: on light ground, and on dark ground.
 
     The colour is darkened on light ground, and lightened on dark ground, as
     far as its contrast needs. Raises `ConfigurationError` if it is no colour.
@@ -62,7 +62,7 @@ def accent_style(accent: str) -> str:
     given = Colour.of(accent)
     light = _properties(given, soft=WHITE.mixed(given, 0.1), behind=(WHITE, _LIGHT_GROUND), towards=BLACK)
     dark = _properties(given, soft=_DARK_CARD.mixed(given, 0.2), behind=(_DARK_CARD, _DARK_GROUND), towards=WHITE)
-    return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return f":root {{ {light} }}\n", f":root {{ {dark} }}\n"
 
 
 def _properties(given: Colour, *, soft: Colour, behind: tuple[Colour, ...], towards: Colour) -> str:

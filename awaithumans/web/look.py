@@ -10,12 +10,11 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, P
 from awaithumans.display import moment, short_span, span
 from awaithumans.errors import ConfigurationError
 from awaithumans.web.assets import CSS, Asset, Assets
-from awaithumans.web.colours import accent_style
+from awaithumans.web.colours import accent_styles
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
 
-ACCENT = "accent.css"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
@@ -42,9 +41,14 @@ class Look:
         self.accented = accent is not None
         self.logo_file = _image(logo) if isinstance(logo, bytes) else None
         self.logo_url = _own_path(logo) if isinstance(logo, str) else None
-        style = [Asset(ACCENT, accent_style(accent).encode(), CSS)] if accent else []
-        self.assets = Assets([*style, *([self.logo_file] if self.logo_file else [])])
+        logos = [self.logo_file] if self.logo_file else []
+        self.assets = Assets([*_accent(accent), *logos] if accent else logos)
         self.environment = _environment(templates)
+
+
+def _accent(accent: str) -> list[Asset]:
+    light, dark = accent_styles(accent)
+    return [Asset("accent.css", light.encode(), CSS), Asset("accent-dark.css", dark.encode(), CSS)]
 
 
 def _image(body: bytes) -> Asset:

@@ -9,7 +9,8 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from awaithumans.web.look import ACCENT, LOOK, Look
+from awaithumans.types import ColorScheme
+from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import url
 
 _UNFRAMED = "frame-ancestors 'none'"
@@ -33,6 +34,8 @@ class Frame:
     origin: str
     """Of the page around it."""
     task_id: str
+    color_scheme: ColorScheme | None = None
+    """In which colours alone it is shown; None for those that the browser is set to."""
 
 
 def rendered(
@@ -61,7 +64,7 @@ def rendered(
         href=partial(url, request),
         static=partial(_static, request, look),
         logo=_logo(request, look),
-        accent=_static(request, look, ACCENT) if look.accented else None,
+        accented=look.accented,
     )
     headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
     if frame:

@@ -214,7 +214,7 @@ async def send_answer(
     if sent.errors:
         raise FormRefusedError(sent.typed, sent.errors)
     try:
-        await engine.act(task.id, Submit(value=sent.value, by=actor))
+        await engine.act(task.id, Submit(value=sent.value, by=actor, attempt=task.attempt))
     except SchemaValidationError as error:
         raise FormRefusedError(sent.typed, error.fields) from error
     return await settled(engine, task.id, verdict_seconds)

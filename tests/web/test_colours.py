@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awaithumans.errors import ConfigurationError
-from awaithumans.web.colours import BLACK, READABLE, WHITE, Colour, accent_style, contrast
+from awaithumans.web.colours import BLACK, READABLE, WHITE, Colour, accent_styles, contrast
 
 GROUNDS = (("#ffffff", "#f5f6f8"), ("#1b1f28", "#12151b"))
 """Of cards and pages; light, then dark."""
@@ -17,10 +17,10 @@ GROUNDS = (("#ffffff", "#f5f6f8"), ("#1b1f28", "#12151b"))
 colours = st.tuples(*[st.integers(0, 255)] * 3).map(lambda parts: str(Colour(*parts)))
 
 
-def schemes(style: str) -> list[dict[str, Colour]]:
+def schemes(accent: str) -> list[dict[str, Colour]]:
     return [
-        {name: Colour.of(value) for name, value in re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", scheme)}
-        for scheme in style.split("@media (prefers-color-scheme: dark)")
+        {name: Colour.of(value) for name, value in re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style)}
+        for style in accent_styles(accent)
     ]
 
 
@@ -31,18 +31,18 @@ def test_contrast_is_that_of_the_standard() -> None:
 
 @given(colours)
 def test_every_colour_can_be_read_in_light_and_dark(colour: str) -> None:
-    for scheme, grounds in zip(schemes(accent_style(colour)), GROUNDS, strict=True):
+    for scheme, grounds in zip(schemes(colour), GROUNDS, strict=True):
         behind = (scheme["accent-soft"], *map(Colour.of, grounds))
         assert min(contrast(scheme["accent"], one) for one in behind) >= READABLE
         assert contrast(scheme["accent-ink"], scheme["accent"]) >= READABLE
 
 
 def test_a_colour_that_can_be_read_stays_as_it_is() -> None:
-    light, _ = schemes(accent_style("#2450C8"))
+    light, _ = schemes("#2450C8")
     assert str(light["accent"]) == "#2450c8"
 
 
 @pytest.mark.parametrize("text", ["", "red", "#fff", "#12345g", "#1234567", "#2450c8; }"])
 def test_what_is_no_colour_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="is no colour"):
-        accent_style(text)
+        accent_styles(text)

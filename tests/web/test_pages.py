@@ -55,7 +55,7 @@ async def test_static_files_change_their_address_with_their_content(client: http
     page = (await client.get("/", headers=as_person("ana"))).text
     addresses = re.findall(r'"(/static/[^"]+)"', page)
     assert {address.rpartition("/")[2] for address in addresses} == {
-        *("style.css", "icon.svg", "page.js", "keys.js", "live.js"),
+        *("style.css", "dark.css", "icon.svg", "page.js", "keys.js", "live.js"),
     }
     for address in addresses:
         response = await client.get(address)
