@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from awaithumans.forms.definition import (
     Date,
@@ -28,9 +28,25 @@ from awaithumans.forms.definition import (
     Video,
 )
 from awaithumans.forms.infer import form_for, humanised
-from awaithumans.forms.shape import ANYTHING, Shape, shapes
+from awaithumans.forms.nodes import (
+    KEY,
+    MARK,
+    MAX_ROWS,
+    VALUE,
+    Composed,
+    Group,
+    Leaf,
+    Node,
+    OneOf,
+    Rows,
+    is_shown,
+    nodes_of,
+    whole_node,
+)
+from awaithumans.forms.posting import ABSENT, HERE, KEY_NODE, NOTHING, Filled, fill, fill_anew
+from awaithumans.forms.shape import ANYTHING, Shape
 from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
-from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
+from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole
 from awaithumans.types import JsonObject
 
 
@@ -39,6 +55,39 @@ class Choice(NamedTuple):
 
     value: str
     label: str
+
+
+class Entry(NamedTuple):
+    """One entry of parts: the part itself, one of several, or a row."""
+
+    value: str
+    """What the entry's mark posts."""
+    label: str
+    chosen: bool
+    """Whether it is there, or the one of several."""
+    remove: str
+    """What the button says that takes it away; "" for none."""
+    controls: tuple[Control, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """How a control can be drawn in parts instead.
+
+    `mark` is the name under which the `value` of each entry that is there is
+    posted, after an empty text that always is. Of a "choice" one entry is
+    chosen, and the others are drawn all the same. `add` is what the button
+    says that adds an entry; "" for none.
+    """
+
+    kind: Literal["group", "rows", "choice"]
+    mark: str
+    entries: tuple[Entry, ...]
+    add: str = ""
+    limits: str = ""
+    """How many rows there may be, in words."""
+    error: str = ""
+    """What is wrong that none of the controls inside shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +99,16 @@ class Control:
     `inputmode` among its `attributes`, since a browser posts a number it
     cannot read as nothing at all; so is a date or time that the browser's own
     control cannot hold, as a "text". A "display" has `text`, a heading as `label`
-    or the address of something to look at as `url`, and no value. Everything
-    here may come from strangers and has to be escaped.
+    or the address of something to look at as `url`, and no value. What has
+    `parts` may be drawn as those or, where it is a field of the form, as its
+    `widget`; the parts of a part are all there is. `id` is unique among the
+    controls. Everything here may come from strangers and has to be escaped.
     """
 
     name: str
     kind: str
     widget: Widget
+    id: str = ""
     label: str = ""
     hint: str = ""
     required: bool = False
@@ -66,6 +118,7 @@ class Control:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     text: str = ""
     url: str = ""
+    parts: Parts | None = None
 
 
 def render_fields(
@@ -78,33 +131,60 @@ def render_fields(
 
     `values` is a response, or the `typed` of a refused submission. A field
     without a value starts with its default. Errors inside a field's value
-    ("items.0.amount") are shown at the field.
+    ("items.0.amount") are shown at the part, or at the field where it has none.
     """
     shown = form_for(form, response_schema)
     if asks_whole(shown, response_schema):
-        start = values if WHOLE_FIELD.name in values else {WHOLE_FIELD.name: dict(values)}
-        return [_control(WHOLE_FIELD, ANYTHING, "json", start, {WHOLE_FIELD.name: _joined(errors)})]
-    return [
-        _display(one) if widget == "display" else _control(one, shape, widget, values, errors)
-        for one, shape, widget in laid_out(shown, shapes(response_schema))
-    ]
+        return [_whole(whole_node(response_schema), values, errors)]
+    nodes = nodes_of(shown, response_schema)
+    return [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+
+
+def _whole(node: Node, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
+    name = WHOLE_FIELD.name
+    typed = any(isinstance(value, Typed) for value in values.values())
+    start = values if typed else {name: dict(values)}
+    below = {path if path == name else f"{name}.{path}".rstrip("."): text for path, text in errors.items()}
+    drawn = _field(node, "field-1", start, below)
+    return drawn if drawn.parts else replace(drawn, error=_joined(errors))
+
+
+def _field(node: Node, place: str, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
+    if is_shown(node):
+        return _display(node.field, place)
+    one, shape, name = node.field, node.shape, node.field.name
+    widget = node.widget if isinstance(node, Leaf) else "json"
+    current = () if f"{name}.{MARK}" in values else _current(one, shape, widget, values)
+    control = _control(one, shape, widget, name, place, current, _error(name, errors))
+    filled = None if isinstance(node, Leaf) else _filling(node, values)
+    if isinstance(node, Leaf) or filled is None:
+        return control
+    return Drawing(filled, errors).whole(node, control)
+
+
+def _filling(node: Composed, values: Mapping[str, object]) -> Filled | None:
+    """Give what the parts hold; None where they are asked for as one."""
+    name = node.field.name
+    if f"{name}.{MARK}" in values:
+        return {key: texts for key, texts in values.items() if isinstance(texts, Typed)}
+    return None if isinstance(values.get(name), Typed) else fill(node, values.get(name, ABSENT))
 
 
 def _control(
-    one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object], errors: Mapping[str, str]
+    one: FormField, shape: Shape, widget: Widget, name: str, place: str, current: Sequence[str], error: str
 ) -> Control:
-    current = _current(one, shape, widget, values)
     drawn = _drawn(widget, current)
     return Control(
-        name=one.name,
+        name=name,
         kind=one.kind,
         widget=drawn,
+        id=place,
         label=one.label or humanised(one.name),
         hint=_hint(one),
         required=one.required,
-        values=current,
+        values=tuple(current),
         options=_choices(one, widget),
-        error=_error(one.name, errors),
+        error=error,
         attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
     )
 
@@ -138,12 +218,137 @@ def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     return tuple(Choice(value, f"{label} – {hint}" if hint else label) for value, label, hint in named)
 
 
+# ── Parts ─────────────────────────────────────────────────────────────────────
+
+
+class Drawing:
+    """Draws the parts of one field, as they are `filled` in."""
+
+    def __init__(self, filled: Filled, errors: Mapping[str, str]) -> None:
+        self._filled = filled
+        self._errors = errors
+
+    def whole(self, node: Composed, control: Control) -> Control:
+        """Draw a field in parts."""
+        return self._composed(node, control, control.name)
+
+    def _node(self, node: Node, name: str, path: str, place: str) -> Control:
+        one, shape = node.field, node.shape
+        if not isinstance(node, Leaf):
+            shell = _control(one, shape, "json", name, place, (), _error(path, self._errors))
+            return self._composed(node, shell, path)
+        if node.widget == "display":
+            return _display(one, place)
+        current = self._filled[name] if name in self._filled else _current(one, shape, node.widget, {})
+        return _control(one, shape, node.widget, name, place, current, _error(path, self._errors))
+
+    def _composed(self, node: Composed, shell: Control, path: str) -> Control:
+        mark = f"{shell.name}.{MARK}"
+        known = self._filled if mark in self._filled else fill_anew(node, shell.name)
+        marks = [text for text in known[mark] if text]
+        match node:
+            case Group():
+                parts = self._group(node, shell, path, marks)
+            case Rows():
+                parts = self._rows(node, shell, path, marks)
+            case OneOf():
+                parts = self._choice(node, shell, path, marks)
+        error = self._errors.get(path) or _joined(self._loose(path, parts))
+        return replace(shell, parts=replace(parts, error=error))
+
+    def _group(self, node: Group, shell: Control, path: str, marks: Sequence[str]) -> Parts:
+        there = not node.optional or HERE in marks
+        controls = self._members(node, shell.name, path, shell.id) if there else ()
+        remove = "Remove" if node.optional else ""
+        entries = (Entry(HERE, shell.label, True, remove, controls),) if there else ()
+        return Parts(kind="group", mark=f"{shell.name}.{MARK}", entries=entries, add="" if there else "Add")
+
+    def _members(self, node: Group, name: str, path: str, place: str) -> tuple[Control, ...]:
+        return tuple(
+            self._node(part, f"{name}.{key}", f"{path}.{key}", f"{place}-{number}")
+            for number, (key, part) in enumerate(node.parts.items(), start=1)
+        )
+
+    def _rows(self, node: Rows, shell: Control, path: str, marks: Sequence[str]) -> Parts:
+        entry = node.entry() if marks else None
+        entries = [
+            self._row(node, cast("Node", entry), shell, f"{path}.{at}", number, at) for at, number in enumerate(marks)
+        ]
+        more = len(marks) < node.most
+        return Parts(
+            kind="rows",
+            mark=f"{shell.name}.{MARK}",
+            entries=tuple(entries),
+            add=node.add if more else "",
+            limits=_extent(node),
+        )
+
+    def _row(self, node: Rows, entry: Node, shell: Control, path: str, number: str, at: int) -> Entry:
+        name, place = f"{shell.name}.{number}", f"{shell.id}-{number}"
+        if isinstance(entry, Group) and not entry.optional:
+            controls = self._members(entry, name, path, place)
+        elif node.keyed:
+            path = f"{path.rpartition('.')[0]}.{MARK}{number}"
+            key = self._node(KEY_NODE, f"{name}.{KEY}", f"{path}.{KEY}", f"{place}-1")
+            controls = (key, self._node(entry, f"{name}.{VALUE}", path, f"{place}-2"))
+        else:
+            controls = (self._node(entry, name, path, f"{place}-1"),)
+        return Entry(number, f"{at + 1}", True, node.remove, controls)
+
+    def _choice(self, node: OneOf, shell: Control, path: str, marks: Sequence[str]) -> Parts:
+        entries = [
+            self._alternative(choice, label, shell, path, at, marks) for at, (label, choice) in enumerate(node.choices)
+        ]
+        if node.none:
+            entries.append(Entry(NOTHING, "None", marks == [NOTHING], "", ()))
+        return Parts(kind="choice", mark=f"{shell.name}.{MARK}", entries=tuple(entries))
+
+    def _alternative(
+        self, choice: Node, label: str, shell: Control, path: str, at: int, marks: Sequence[str]
+    ) -> Entry:
+        name, place = f"{shell.name}.{MARK}{at}", f"{shell.id}-{at + 1}"
+        chosen = marks == [str(at)]
+        drawing = self if chosen else Drawing(self._filled, {})
+        if isinstance(choice, Group) and not choice.optional:
+            controls = drawing._members(choice, name, path, place)  # noqa: SLF001 - another of the same kind
+        else:
+            controls = (drawing._node(choice, name, path, f"{place}-1"),)  # noqa: SLF001
+        return Entry(str(at), label, chosen, "", controls)
+
+    def _loose(self, path: str, parts: Parts) -> dict[str, str]:
+        """Give the errors below a path that none of the parts shows."""
+        shown = [text for one in walk(parts) if (text := one.parts.error if one.parts else one.error)]
+        below = _inside(path, self._errors)
+        return {one: text for one, text in below.items() if not any(text in error for error in shown)}
+
+
+def walk(parts: Parts) -> Iterator[Control]:
+    """Yield every control of parts, and of their parts."""
+    for entry in parts.entries:
+        for control in entry.controls:
+            yield control
+            if control.parts:
+                yield from walk(control.parts)
+
+
+def _extent(node: Rows) -> str:
+    if not node.add:
+        return ""
+    most = node.most if node.most < MAX_ROWS else None
+    if node.least and most:
+        return f"{node.least} to {most}" if node.least < most else f"exactly {most}"
+    return f"at least {node.least}" if node.least else f"at most {most}" if most else ""
+
+
 # ── Errors ────────────────────────────────────────────────────────────────────
 
 
 def _error(name: str, errors: Mapping[str, str]) -> str:
-    inside = {path.removeprefix(f"{name}."): text for path, text in errors.items() if path.startswith(f"{name}.")}
-    return errors.get(name) or _joined(inside)
+    return errors.get(name) or _joined(_inside(name, errors))
+
+
+def _inside(name: str, errors: Mapping[str, str]) -> dict[str, str]:
+    return {path.removeprefix(f"{name}."): text for path, text in errors.items() if path.startswith(f"{name}.")}
 
 
 def _joined(errors: Mapping[str, str]) -> str:
@@ -219,9 +424,11 @@ def _local(one: DateTime, limit: datetime | None) -> str | None:
 # ── What is only shown ────────────────────────────────────────────────────────
 
 
-def _display(one: FormField) -> Control:
+def _display(one: FormField, place: str) -> Control:
     label, hint, text, url = _showing(one)
-    return Control(name=one.name, kind=one.kind, widget="display", label=label, hint=hint, text=text, url=_safe(url))
+    return Control(
+        name=one.name, kind=one.kind, widget="display", id=place, label=label, hint=hint, text=text, url=_safe(url)
+    )
 
 
 def _showing(one: FormField) -> Sequence[str]:
