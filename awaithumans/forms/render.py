@@ -57,6 +57,9 @@ class Choice(NamedTuple):
     label: str
 
 
+_LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
+
+
 class Entry(NamedTuple):
     """One entry of parts: the part itself, one of several, or a row."""
 
@@ -88,6 +91,12 @@ class Parts:
     """How many rows there may be, in words."""
     error: str = ""
     """What is wrong that none of the controls inside shows."""
+
+    @property
+    def small(self) -> bool:
+        """Tell whether each entry is a single line."""
+        inside = [one for entry in self.entries for one in entry.controls]
+        return len(inside) == len(self.entries) and all(one.parts is None and one.widget in _LINES for one in inside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
