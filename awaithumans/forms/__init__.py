@@ -1,6 +1,7 @@
 """From a response schema to a form, and from what was filled in to a value."""
 
 from awaithumans.forms.constraints import validate_response
+from awaithumans.forms.controls import Choice, Control, Entry, Parts, walk
 from awaithumans.forms.definition import (
     FormDefinition,
     FormField,
@@ -46,7 +47,7 @@ from awaithumans.forms.helpers import (
 )
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
 from awaithumans.forms.quick import QuickAnswer, quick_answers
-from awaithumans.forms.render import Choice, Control, Entry, Parts, render_fields, walk
+from awaithumans.forms.render import render_fields
 from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
 from awaithumans.forms.widgets import Widget, is_json_box

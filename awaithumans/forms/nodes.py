@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from awaithumans.forms.definition import (
     Date,
@@ -77,16 +77,21 @@ class Group(_Node):
     optional: bool = False
 
 
+class Extent(NamedTuple):
+    """How many entries there are at first, at least and at most."""
+
+    first: int
+    least: int
+    most: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows(_Node):
     """A list, or an object whose names people give (`keyed`), entry by entry."""
 
     entry: Callable[[], Node]
     keyed: bool = False
-    first: int = 0
-    """How many entries are there at first."""
-    least: int = 0
-    most: int = MAX_ROWS
+    extent: Extent
     add: str = "Add"
     """What the button says; "" for none."""
     remove: str = "Remove"
@@ -191,8 +196,10 @@ def _is_fixed(shape: Shape) -> bool:
 
 
 def _span(one: DateRange, shape: Shape) -> Group:
-    limits = {"min_date": one.min_date, "max_date": one.max_date}
-    ends = {name: Date(name=name, label=humanised(name), **limits) for name in ("start", "end")}
+    ends = {
+        name: Date(name=name, label=humanised(name), min_date=one.min_date, max_date=one.max_date)
+        for name in ("start", "end")
+    }
     known = shape.properties
     parts = {name: _node(end, known.get(name, ANYTHING), _Depth(1)) for name, end in ends.items()}
     return Group(field=one, shape=shape, parts=parts, optional=not one.required)
@@ -210,7 +217,7 @@ def _pairs(one: FormField, shape: Shape, depth: _Depth) -> Rows | None:
         shape=shape,
         entry=lambda: entry,
         keyed=True,
-        **_extent(shape.schema.get("minProperties"), shape.schema.get("maxProperties")),
+        extent=_extent(shape.schema.get("minProperties"), shape.schema.get("maxProperties")),
     )
 
 
@@ -227,20 +234,19 @@ def _rows(one: FormField, shape: Shape, depth: _Depth) -> Rows | None:
         return None
     label = one.label or humanised(one.name)
     entry = partial(_node, _unnamed(items, label), items, depth.inside())
-    return Rows(
-        field=one, shape=shape, entry=entry, **_extent(shape.schema.get("minItems"), shape.schema.get("maxItems"))
-    )
+    extent = _extent(shape.schema.get("minItems"), shape.schema.get("maxItems"))
+    return Rows(field=one, shape=shape, entry=entry, extent=extent)
 
 
-def _extent(least: object, most: object) -> dict[str, int]:
-    """Give how many entries there are at first, at least and at most."""
+def _extent(least: object, most: object, first: int = 0) -> Extent:
     low = min(int(least), MAX_ROWS) if isinstance(least, int | float) else 0
     high = min(int(most), MAX_ROWS) if isinstance(most, int | float) else MAX_ROWS
-    return {"first": low, "least": low, "most": high}
+    return Extent(first=min(max(first, low), high), least=low, most=high)
 
 
 def _listed(one: Table | Subform | Ranking, shape: Shape, depth: _Depth) -> Rows | None:
     items = shape.items or replace(ANYTHING, needed=True)
+    parts: Mapping[str, Node]
     match one:
         case Ranking():
             return _ranked(one, shape, items)
@@ -253,27 +259,25 @@ def _listed(one: Table | Subform | Ranking, shape: Shape, depth: _Depth) -> Rows
     if not all(_NAME.fullmatch(name) for name, part in parts.items() if part.field.answered):
         return None
     entry = Group(field=_unnamed(items, ""), shape=items, parts=parts)
-    return Rows(field=one, shape=shape, entry=lambda: entry, **_own_extent(one))
+    rows = Rows(field=one, shape=shape, entry=lambda: entry, extent=_extent(None, None))
+    return _table(rows, one) if isinstance(one, Table) else _repeated(rows, one)
 
 
-def _own_extent(one: Table | Subform) -> dict[str, int | str]:
-    match one:
-        case Table():
-            extent = _extent(one.min_rows, one.max_rows)
-            added, removed = "Add" if one.allow_add_row else "", "Remove" if one.allow_remove_row else ""
-            first = one.initial_rows
-        case Subform():
-            extent = _extent(one.min_count, one.max_count)
-            added, removed, first = one.add_label, one.remove_label, one.initial_count
-    shown = min(max(first, extent["least"]), extent["most"])
-    return {**extent, "first": shown, "add": added, "remove": removed}
+def _table(rows: Rows, one: Table) -> Rows:
+    added, removed = "Add" if one.allow_add_row else "", "Remove" if one.allow_remove_row else ""
+    return replace(rows, extent=_extent(one.min_rows, one.max_rows, one.initial_rows), add=added, remove=removed)
+
+
+def _repeated(rows: Rows, one: Subform) -> Rows:
+    extent = _extent(one.min_count, one.max_count, one.initial_count)
+    return replace(rows, extent=extent, add=one.add_label, remove=one.remove_label)
 
 
 def _ranked(one: Ranking, shape: Shape, items: Shape) -> Rows:
     choice = SingleSelect(options=one.options)
     entry = Leaf(field=choice, shape=items, widget="select")
     count = len(one.options)
-    return Rows(field=one, shape=shape, entry=lambda: entry, first=count, least=count, most=count, add="", remove="")
+    return Rows(field=one, shape=shape, entry=lambda: entry, extent=_extent(count, count), add="", remove="")
 
 
 def _cell(column: TableColumn, row: Shape) -> Leaf:
@@ -287,22 +291,20 @@ def _cell(column: TableColumn, row: Shape) -> Leaf:
 
 
 def _column_field(column: TableColumn) -> FormField:
-    said = column.model_dump(include={"name", "label", "required", "placeholder", "currency_code"})
-    match column.kind:
-        case "switch":
-            return Switch.model_validate(said)
-        case "single_select":
-            return SingleSelect.model_validate({**said, "options": column.options or ()})
-        case "date":
-            return Date.model_validate(said)
-        case "datetime":
-            return DateTime.model_validate(said)
-        case "long_text":
-            return LongText.model_validate(said)
-        case "short_text":
-            return ShortText.model_validate(said)
-        case kind:
-            return ShortText.model_validate({**said, "subtype": kind})
+    kind = column.kind if column.kind in _COLUMN_KINDS else "short_text"
+    said = column.model_dump(include={"name", "label", "required", "placeholder", "options", "currency_code"})
+    own = {"subtype": column.kind} if column.kind in {"number", "currency"} else {}
+    return _COLUMN_KINDS[kind].model_validate({key: one for key, one in said.items() if one is not None} | own)
+
+
+_COLUMN_KINDS: Mapping[str, type[Switch | SingleSelect | Date | DateTime | LongText | ShortText]] = {
+    "switch": Switch,
+    "single_select": SingleSelect,
+    "date": Date,
+    "datetime": DateTime,
+    "long_text": LongText,
+    "short_text": ShortText,
+}
 
 
 # ── One of several ────────────────────────────────────────────────────────────

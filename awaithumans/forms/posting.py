@@ -14,7 +14,7 @@ from typing import cast
 from awaithumans.forms.definition import FormField, ShortText
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, read, reread, write
+from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
 
@@ -67,13 +67,15 @@ def _comes_back(node: Composed, filled: Filled, value: object) -> bool:
 
 def _keeps(found: object, value: object) -> bool:
     """Tell whether nothing of a value is lost; what is null may be missing, and defaults may be added."""
-    if isinstance(found, dict) and isinstance(value, dict):
-        made, given = cast("JsonObject", found), cast("JsonObject", value)
-        return all(_keeps(made.get(name), one) for name, one in given.items())
-    if isinstance(found, list) and isinstance(value, list):
-        entries, wanted = cast("list[object]", found), cast("list[object]", value)
-        return len(entries) == len(wanted) and all(map(_keeps, entries, wanted))
-    return same_member(None if found is ABSENT else found, value)
+    match found, value:
+        case dict(), dict():
+            made, given = cast("JsonObject", found), cast("JsonObject", value)
+            return all(_keeps(made.get(name), one) for name, one in given.items())
+        case list(), list():
+            entries, wanted = as_list(found), as_list(value)
+            return len(entries) == len(wanted) and all(map(_keeps, entries, wanted))
+        case _:
+            return same_member(None if found is ABSENT else found, value)
 
 
 def _filled(node: Node, name: str, value: object) -> dict[str, Sequence[str]]:
@@ -125,7 +127,7 @@ def _filled_rows(node: Rows, name: str, entries: Sequence[tuple[str, object]]) -
 def _entries(node: Rows, value: object, *, fresh: bool) -> Sequence[tuple[str, object]]:
     match value:
         case None:
-            return [("", ABSENT)] * node.first if fresh else []
+            return [("", ABSENT)] * node.extent.first if fresh else []
         case dict() if node.keyed:
             return list(cast("dict[str, object]", value).items())
         case list() if not node.keyed:
@@ -205,7 +207,8 @@ class Reading:
 
     def _rows(self, node: Rows, name: str, path: str, start: object) -> object:
         numbers = [mark for mark in self._marks(name) if _is_number(mark)]
-        if not numbers and not isinstance(start, dict if node.keyed else list):
+        began = isinstance(start, dict) if node.keyed else isinstance(start, list)
+        if not numbers and not began:
             return _left_out_whole(node)
         entry = node.entry() if numbers else None
         if node.keyed:
@@ -276,7 +279,8 @@ def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: o
     if not is_blank(widget, typed, field):
         return reread(widget, typed, field, shape, start)
     if widget == "checkboxes":
-        return [] if field.required or shape.needed or preset(field, shape) else ABSENT
+        chosen = field.required or (shape.needed and not shape.nullable) or preset(field, shape)
+        return [] if chosen else _left_out(shape)
     if field.required:
         raise UnreadableError("choose one" if widget in {"switch", "radio", "select"} else "is required")
     return _cleared(shape) if typed and shape.default not in _BLANK else _left_out(shape)

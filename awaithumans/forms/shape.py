@@ -55,7 +55,7 @@ class Shape:
     def values(self) -> Shape | None:
         """Give the shape of the values under names that the schema does not have, where it has one."""
         others = self.schema.get("additionalProperties")
-        return _property(others, self.root, needed=True) if isinstance(others, dict) else None
+        return _property(cast("object", others), self.root, needed=True) if isinstance(others, dict) else None
 
     @property
     def properties(self) -> Mapping[str, Shape]:

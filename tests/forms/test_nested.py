@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, Union
@@ -14,21 +13,10 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from awaithumans.forms import (
-    Control,
-    Typed,
-    date_range,
-    edited,
     form_from_model,
     parse,
-    ranking,
     render_fields,
-    short_text,
-    subform,
-    switch,
-    table,
-    walk,
 )
-from awaithumans.forms.definition import FormDefinition, FormField, SelectOption, TableColumn
 from tests.forms.person import Person, as_posted
 
 
@@ -54,19 +42,27 @@ SCALARS: list[Typing] = [
     (Literal["p", 2, True], st.sampled_from(["p", 2, True])),
     (Colour, st.sampled_from(Colour)),
     (Annotated[int, Field(ge=0, le=9)], st.integers(0, 9)),
-    (Annotated[str, Field(min_length=2, max_length=3, pattern="^[a-z]+$")], st.from_regex("[a-z]{2,3}", fullmatch=True)),
+    (
+        Annotated[str, Field(min_length=2, max_length=3, pattern="^[a-z]+$")],
+        st.from_regex("[a-z]{2,3}", fullmatch=True),
+    ),
 ]
 _SCALAR = st.sampled_from(SCALARS)
 
 
 CHOICES: dict[Any, list[Any]] = {Literal["p", 2, True]: ["p", 2, True], Colour: list(Colour)}
+CHOICE_TYPES: list[Typing] = [part for part in SCALARS if part[0] in CHOICES]
 
 
 def _list(part: Typing) -> Typing:
-    if options := CHOICES.get(part[0]):  # boxes to tick: each option once, in their order
-        ticked = st.tuples(*[st.booleans() for _ in options])
-        return list[part[0]], ticked.map(lambda some: [one for one, tick in zip(options, some, strict=True) if tick])  # type: ignore[name-defined]
-    return list[part[0]], st.lists(part[1], max_size=3)  # type: ignore[name-defined]
+    annotation, values = part
+    listed: Any = list[annotation]  # type: ignore[valid-type]
+    options = CHOICES.get(annotation)
+    if not options:
+        return listed, st.lists(values, max_size=3)
+    # Boxes to tick: each option once, in their order.
+    ticks = st.tuples(*[st.booleans() for _ in options])
+    return listed, ticks.map(lambda some: [one for one, tick in zip(options, some, strict=True) if tick])
 
 
 def _optional(part: Typing) -> Typing:
@@ -74,25 +70,25 @@ def _optional(part: Typing) -> Typing:
     return part[0] | None, st.none() | part[1].filter(lambda value: value not in ([], {}))
 
 
-def _is_nullable_scalar(part: Typing) -> bool:
-    return part[0] in [scalar | None for scalar, _ in SCALARS]
+_NULLABLE = [annotation | None for annotation, _ in (*SCALARS, *map(_list, CHOICE_TYPES))]
 
 
 def _mapping(part: Typing) -> Typing:
-    return dict[str, part[0]], st.dictionaries(TEXT, part[1], max_size=3)  # type: ignore[name-defined]
+    annotation, values = part
+    mapped: Any = dict[str, annotation]  # type: ignore[valid-type]
+    return mapped, st.dictionaries(TEXT, values, max_size=3)
 
 
 def _model(parts: list[Typing], name: str = "Part", **fixed: Any) -> Typing:
-    fields = {f"f{number}": (annotation, ...) for number, (annotation, _) in enumerate(parts)}
-    model = create_model(name, **fixed, **fields)
+    fields: dict[str, Any] = {f"f{number}": (annotation, ...) for number, (annotation, _) in enumerate(parts)}
+    model: Any = create_model(name, **fixed, **fields)
     return model, st.builds(model, **{f"f{number}": values for number, (_, values) in enumerate(parts)})
 
 
 def _union(parts: list[list[Typing]]) -> Typing:
-    models = [
-        _model(each, f"Kind{at}", kind=(Literal[f"k{at}"], f"k{at}")) for at, each in enumerate(parts)  # type: ignore[valid-type]
-    ]
-    either = Union[tuple(model for model, _ in models)]  # type: ignore[valid-type]  # noqa: UP007 - of a tuple
+    kinds = [f"k{at}" for at in range(len(parts))]
+    models = [_model(each, kind.upper(), kind=(Literal[kind], kind)) for kind, each in zip(kinds, parts, strict=True)]
+    either: Any = Union[tuple(model for model, _ in models)]  # noqa: UP007 - of a tuple
     return Annotated[either, Field(discriminator="kind")], st.one_of([values for _, values in models])
 
 
@@ -119,8 +115,8 @@ def answers(draw: st.DrawFn) -> BaseModel:
     fields: dict[str, Any] = {}
     values: dict[str, object] = {}
     for number, part in enumerate(types):
-        # A line or a choice that has to be filled in cannot be null, even where the model would take that.
-        defaulted = draw(st.booleans()) or _is_nullable_scalar(part)
+        # What one control asks for and has to be filled in cannot be null, even where the model would take that.
+        defaulted = draw(st.booleans()) or part[0] in _NULLABLE
         annotation, strategy = _optional(part) if defaulted else part
         fields[f"f{number}"] = (annotation, None) if defaulted else (annotation, ...)
         values[f"f{number}"] = draw(strategy)
