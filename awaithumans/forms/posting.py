@@ -72,7 +72,7 @@ def _keeps(found: object, value: object) -> bool:
             made, given = cast("JsonObject", found), cast("JsonObject", value)
             return all(_keeps(made.get(name), one) for name, one in given.items())
         case list(), list():
-            entries, wanted = as_list(found), as_list(value)
+            entries, wanted = cast("list[object]", found), cast("list[object]", value)
             return len(entries) == len(wanted) and all(map(_keeps, entries, wanted))
         case _:
             return same_member(None if found is ABSENT else found, value)

@@ -48,6 +48,6 @@ document.addEventListener("submit", (event) => {
   form.setAttribute("aria-busy", "true");
   redraw(form, button).catch(() => {
     form.setAttribute("data-plain", "");
-    button.click();
+    setTimeout(() => button.click()); // a form that is just being sent ignores it
   });
 });
