@@ -224,11 +224,11 @@ class Reading:
         pairs: dict[str, object] = {}
         for number in numbers:
             below = f"{name}.{number}"
-            place = f"{path}.{MARK}{number}"
-            key = self.value(KEY_NODE, f"{below}.{KEY}", f"{place}.{KEY}", None)
-            found = self.value(entry, f"{below}.{VALUE}", place, None)
+            place = f"{path}.{KEY}{number}"
+            key = self.value(KEY_NODE, f"{below}.{KEY}", place, None)
+            found = self.value(entry, f"{below}.{VALUE}", f"{path}.{MARK}{number}", None)
             if isinstance(key, str) and key in pairs:
-                self.errors[f"{place}.{KEY}"] = "another entry has this name"
+                self.errors[place] = "another entry has this name"
             elif isinstance(key, str):
                 pairs[key] = None if found is ABSENT else found
         return pairs

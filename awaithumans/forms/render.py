@@ -53,10 +53,10 @@ def _whole(node: Node, values: Mapping[str, object], errors: Mapping[str, str]) 
     name = WHOLE_FIELD.name
     typed = any(isinstance(value, Typed) for value in values.values())
     below = {path if path == name else f"{name}.{path}".rstrip("."): text for path, text in errors.items()}
-    return replace(
-        _field(node, "field-1", values if typed else {name: dict(values)}, below),
-        error=_joined({"" if path == name else path: text for path, text in errors.items()}),
-    )
+    drawn = _field(node, "field-1", values if typed else {name: dict(values)}, below)
+    parts = drawn.parts if values else _field(node, "field-1", {}, below).parts
+    error = _joined({"" if path == name else path: text for path, text in errors.items()})
+    return replace(drawn, parts=parts, hint="" if parts else drawn.hint, error=error)
 
 
 def _field(node: Node, at: str, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
@@ -164,9 +164,10 @@ class _Drawing:
         if not node.keyed:
             return self._inside(entry, place)
         number = place.name.rpartition(".")[2]
-        path = f"{place.path.rpartition('.')[0]}.{MARK}{number}"
-        key = place.inside(KEY, 1, path=f"{path}.{KEY}")
-        return self._control(KEY_NODE, key), self._control(entry, place.inside(VALUE, 2, path=path))
+        rows = place.path.rpartition(".")[0]
+        key = place.inside(KEY, 1, path=f"{rows}.{KEY}{number}")
+        value = place.inside(VALUE, 2, path=f"{rows}.{MARK}{number}")
+        return self._control(KEY_NODE, key), self._control(entry, value)
 
     def _choice(self, node: OneOf, place: _Place, marks: Sequence[str]) -> Parts:
         entries: list[Entry] = []

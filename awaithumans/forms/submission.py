@@ -87,7 +87,8 @@ def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
 
 def _elsewhere(faults: Mapping[str, str], errors: Mapping[str, str]) -> dict[str, str]:
     """Leave out the faults that only follow from what could not be read inside."""
-    return {path: text for path, text in faults.items() if not any(f"{one}.".startswith(f"{path}.") for one in errors)}
+    unread = {"", *errors} if errors else set[str]()
+    return {path: text for path, text in faults.items() if not any(f"{one}.".startswith(f"{path}.") for one in unread)}
 
 
 def _whole(
