@@ -234,7 +234,10 @@ def _rows(one: FormField, shape: Shape, depth: _Depth) -> Rows | None:
         return None
     label = one.label or humanised(one.name)
     entry = partial(_node, _unnamed(items, label), items, depth.inside())
-    extent = _extent(shape.schema.get("minItems"), shape.schema.get("maxItems"))
+    least = shape.schema.get("minItems")
+    if isinstance(least, int | float) and least > MAX_ROWS:
+        return None
+    extent = _extent(least, shape.schema.get("maxItems"))
     return Rows(field=one, shape=shape, entry=entry, extent=extent)
 
 

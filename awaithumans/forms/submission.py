@@ -41,8 +41,10 @@ def parse(
     and what cannot be read without guessing is an error of its field. A blank
     field that is not required is left out, unless the schema needs it: then it
     is the schema's default, or null. Names that the form does not have are
-    ignored. A date or time that came back as it was drawn for `start`, the
-    values the form began with, is the very value. The whole is then checked as `validate_response` does.
+    ignored. A nested value may come in parts, as `render_fields` names them, or
+    as JSON under the name of its field. A date or time that came back as it was
+    drawn for `start`, the values the form began with, is the very value. The
+    whole is then checked as `validate_response` does.
     """
     shown = form_for(form, response_schema)
     if asks_whole(shown, response_schema):
@@ -65,9 +67,16 @@ def edited(
     add: str = "",
     remove: str = "",
 ) -> Mapping[str, Typed]:
-    """Give what a form holds once an entry is added to its rows, or taken away, by name.
+    """Give what a form holds once an entry is added to its rows, or taken away.
 
-    The rest is as it was filled in; see `Entries` for the names.
+    Arguments:
+        form: the client's form, if it sent one.
+        response_schema: the JSON Schema of the answer.
+        submitted: what stands in the form's controls, by name.
+        add: the name of the rows to add an entry to, or of the group to bring.
+        remove: the name of the entry to take away: that of the rows, a dot, and what its mark posts.
+
+    The rest is as it was filled in. Nothing is checked; names that there are not change nothing.
     """
     typed: Filled = parse(form, response_schema, submitted).typed
     typed = with_entry(typed, add) if add else typed

@@ -227,6 +227,10 @@ def test_as_many_rows_are_there_at_first_as_there_have_to_be():
     assert control.limits == "exactly 2"
 
 
+def test_more_rows_than_a_page_has_are_asked_for_as_json():
+    assert drawn({"type": "array", "items": {"type": "string"}, "minItems": 101}).parts is None
+
+
 def test_rows_are_answered_in_the_order_in_which_they_stand():
     schema = of({"type": "array", "items": {"type": "integer"}})
     assert parse(None, schema, {"a.?": ["", "5", "2"], "a.2": ["2"], "a.5": ["5"]}).value == {"a": [5, 2]}
