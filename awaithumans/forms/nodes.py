@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import NamedTuple, TypeAlias, cast
 
 from awaithumans.forms.definition import (
@@ -40,6 +39,8 @@ MAX_DEPTH = 6
 MAX_CHOICES_INSIDE = 2
 """How deep a choice between parts may lie in another one, since all of them are drawn."""
 MAX_ALTERNATIVES = 12
+MAX_PLANNED = 2_000
+"""How many parts a form is taken into at first; the others are asked for as JSON."""
 MAX_ROWS = 100
 
 _NAME = re.compile(r"[^.?][^.]*")
@@ -109,23 +110,41 @@ Composed: TypeAlias = Group | Rows | OneOf
 Node: TypeAlias = Leaf | Composed
 
 
+@dataclass(slots=True)
+class _Budget:
+    """How many more parts are planned, so that a schema full of itself does not grow for ever."""
+
+    left: int = MAX_PLANNED
+
+
 @dataclass(frozen=True, slots=True)
 class _Depth:
     parts: int = 0
     choices: int = 0
+    budget: _Budget = field(default_factory=_Budget)
 
     def inside(self, *, choice: bool = False) -> _Depth:
-        return _Depth(self.parts + 1, self.choices + choice)
+        return _Depth(self.parts + 1, self.choices + choice, self.budget)
+
+    def anew(self) -> _Depth:
+        """Give the depth inside of an entry, which is planned once it is there."""
+        return _Depth(self.parts + 1, self.choices)
+
+    def reached(self) -> bool:
+        """Count a part; tell whether it has to do without parts of its own."""
+        self.budget.left -= 1
+        return self.parts >= MAX_DEPTH or self.budget.left < 0
 
 
 def nodes_of(form: FormDefinition, schema: JsonObject) -> list[Node]:
     """Take each field of a form apart as far as its shape allows; the rest are single values."""
     laid = list(laid_out(form, shapes(schema)))
     names = [one.name for one, _, _ in laid]
+    depth = _Depth()
     return [
         Leaf(field=one, shape=shape, widget=widget)
         if any(name.startswith(f"{one.name}.") for name in names)
-        else _node(one, shape, _Depth(), widget)
+        else _node(one, shape, depth, widget)
         for one, shape, widget in laid
     ]
 
@@ -142,7 +161,7 @@ def is_shown(node: Node) -> bool:
 
 def _node(one: FormField, shape: Shape, depth: _Depth, widget: Widget | None = None) -> Node:
     leaf = Leaf(field=one, shape=shape, widget=widget or widget_of(one, shape))
-    if leaf.widget != "json" or depth.parts >= MAX_DEPTH:
+    if depth.reached() or leaf.widget != "json":
         return leaf
     return _composed(one, shape, depth) or leaf
 
@@ -233,12 +252,12 @@ def _rows(one: FormField, shape: Shape, depth: _Depth) -> Rows | None:
     if items is None or "prefixItems" in shape.schema:
         return None
     label = one.label or humanised(one.name)
-    entry = partial(_node, _unnamed(items, label), items, depth.inside())
+    inner = _unnamed(items, label)
     least = shape.schema.get("minItems")
     if isinstance(least, int | float) and least > MAX_ROWS:
         return None
     extent = _extent(least, shape.schema.get("maxItems"))
-    return Rows(field=one, shape=shape, entry=entry, extent=extent)
+    return Rows(field=one, shape=shape, entry=lambda: _node(inner, items, depth.anew()), extent=extent)
 
 
 def _extent(least: object, most: object, first: int = 0) -> Extent:

@@ -55,8 +55,11 @@ def fill(node: Composed, value: object) -> Filled | None:
 
 
 def fill_anew(node: Composed, name: str) -> Filled:
-    """Give what the controls of parts begin with, under this name."""
-    return _filled(node, name, ABSENT)
+    """Give what the controls of parts begin with, under this name; nothing where that is too much."""
+    try:
+        return _filled(node, name, ABSENT)
+    except UndrawableError:
+        return {f"{name}.{MARK}": ("",)}
 
 
 def _comes_back(node: Composed, filled: Filled, value: object) -> bool:

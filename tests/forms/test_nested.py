@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, Field, create_model
@@ -285,6 +286,28 @@ def test_a_tree_grows_as_far_as_people_let_it_and_then_is_json():
     controls = render_fields(None, schema, {"a": deepest}, {})
     assert any(one.parts is None and one.widget == "json" for one in walk(parts_of(controls[0])))
     assert parse(None, schema, as_posted(controls), {"a": deepest}).value == {"a": deepest}
+
+
+@pytest.mark.parametrize("needed", [[], [f"p{number}" for number in range(40)]])
+def test_a_schema_full_of_itself_is_taken_apart_only_so_far(needed: list[str]):
+    many = {f"p{number}": {"$ref": "#/$defs/Many"} for number in range(40)}
+    schema = {
+        **of({"$ref": "#/$defs/Many"}),
+        "$defs": {"Many": {"type": "object", "properties": many, "required": needed}},
+    }
+    controls = render_fields(None, schema, {}, {})
+    assert len(as_posted(controls)) < 3_000
+    assert any(one.widget == "json" and one.parts is None for one in walk(parts_of(controls[0])))
+
+
+def test_rows_inside_of_rows_do_not_multiply():
+    rows: dict[str, Any] = {"type": "integer"}
+    for _ in range(5):
+        rows = {"type": "array", "items": rows, "minItems": 20}
+    lists = {"type": "array", "items": rows}
+    assert drawn(rows).parts is None
+    brought = edited(None, of(lists), {"a.?": [""]}, add="a")
+    assert len(as_posted(render_fields(None, of(lists), brought, {}))) < 1_000
 
 
 def test_a_value_that_the_parts_would_lose_is_asked_for_as_json():
