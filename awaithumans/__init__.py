@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TaskTimeoutError,
         TimeoutRangeError,
         VerificationExhaustedError,
+        VerifierConfigError,
         VerifierUnknownError,
     )
     from awaithumans.protocols import (
@@ -206,6 +207,7 @@ __all__ = [
     "VerificationExhaustedError",
     "Verifier",
     "VerifierConfig",
+    "VerifierConfigError",
     "VerifierError",
     "VerifierUnknownError",
     "Watchable",
@@ -261,6 +263,7 @@ _HOMES = {
         "TaskTimeoutError",
         "TimeoutRangeError",
         "VerificationExhaustedError",
+        "VerifierConfigError",
         "VerifierUnknownError",
     ),
     "awaithumans.protocols": (

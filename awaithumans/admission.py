@@ -20,6 +20,7 @@ from awaithumans.types import (
     JsonObject,
     Submit,
     TaskSpec,
+    VerifierConfig,
 )
 
 MAX_CONTENT_LENGTH = 4 * 1024 * 1024
@@ -155,13 +156,12 @@ def _admit_callback(callback_url: str, channels: Mapping[str, Channel]) -> None:
 
 def admit_answer(command: Submit) -> None:
     """Refuse what is no answer of any task: neither a value nor words, or both."""
-    ensure_object(command.value, "response")
     if command.text is None:
+        ensure_object(command.value, "response")
         return
     ensure_text(command.text.strip(), "text", longest=MAX_TASK_LENGTH)
-    if command.value:
-        fault = "goes without a response"
-        raise InvalidInputError(f"text {fault}", fields={"text": fault})
+    if command.value is not None:
+        raise _invalid("text", "goes without a response")
 
 
 def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
@@ -177,6 +177,9 @@ def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
             hint="Ask without a verifier, or use one that stays in this process and says `trusted = True`.",
             fields={"redact_payload": "not together with this verifier"},
         )
+    check: Callable[[VerifierConfig], None] | None = getattr(verifier, "check", None)
+    if check is not None:
+        check(spec.verifier)
 
 
 def _channel(field: str, name: str, channels: Mapping[str, Channel]) -> Channel:

@@ -28,6 +28,7 @@ from awaithumans.protocols import TaskEngine
 from awaithumans.statistics import Statistics
 from awaithumans.types import (
     Actor,
+    ColorScheme,
     Command,
     Cursor,
     Delivery,
@@ -162,9 +163,12 @@ class BlockingEngine(Generic[EngineT_co]):
         origin: str,
         valid_for: timedelta = timedelta(minutes=5),
         stated_by: str | None = None,
+        color_scheme: ColorScheme | None = None,
     ) -> EmbeddedPage:
         """Make an address of the task's page for a frame; see `Engine.embed`."""
-        return self.engine.embed(task, human, origin=origin, valid_for=valid_for, stated_by=stated_by)
+        return self.engine.embed(
+            task, human, origin=origin, valid_for=valid_for, stated_by=stated_by, color_scheme=color_scheme
+        )
 
     def misfits(self: BlockingEngine[Engine], task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` is no answer; see `Engine.misfits`."""

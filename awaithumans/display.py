@@ -17,6 +17,9 @@ _MAX_COLUMNS = 8
 _MAX_TABLE_ROWS = 500
 _LONG_TEXT = 120
 _LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}]{1,2000}", re.IGNORECASE | re.ASCII)
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 _LOCAL_REF = "#/$defs/"
 _UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
 
@@ -53,6 +56,11 @@ def _is_long(value: object) -> bool:
         elif isinstance(current, list):
             pending.extend(cast("list[object]", current))
     return count > _MAX_VALUES
+
+
+def clean(text: str) -> str:
+    """Leave out what cannot be seen and would change how the rest is read."""
+    return _UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def raw_json(value: object) -> str:

@@ -57,6 +57,7 @@ from awaithumans.types import (
     Actor,
     Cancel,
     Change,
+    ColorScheme,
     Command,
     Cursor,
     Delivery,
@@ -544,6 +545,7 @@ class Engine(TaskEngine):
         origin: str,
         valid_for: timedelta = timedelta(minutes=5),
         stated_by: str | None = None,
+        color_scheme: ColorScheme | None = None,
     ) -> EmbeddedPage:
         """Make an address of the task's page for a frame in the host's product.
 
@@ -552,7 +554,9 @@ class Engine(TaskEngine):
         has none of an operator. It can be loaded within `valid_for`, one
         minute to one hour, and answered within an hour of that. Give the
         address to that person's browser alone. `stated_by` names the principal
-        whose word it is that the person is `human`. Raises `InvalidInputError` for
+        whose word it is that the person is `human`. `color_scheme` is `light` or
+        `dark` where the pages around it are only that; without it the page
+        follows the browser's setting. Raises `InvalidInputError` for
         what is no origin, and `ConfigurationError` without `secret` or
         `public_url`.
         """
@@ -565,6 +569,7 @@ class Engine(TaskEngine):
             origin=read_origin(origin),
             expires_at=int(until.timestamp()),
             stated_by=stated_by,
+            color_scheme=color_scheme,
         )
         token = self.keys.embed_token(embed)
         return EmbeddedPage(url=f"{self.public_url}/embed/{token}", expires_at=until.replace(microsecond=0))
@@ -592,14 +597,14 @@ class Engine(TaskEngine):
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
 
     async def aclose(self) -> None:
-        """End the background work, and close what store and channels opened themselves.
+        """End the background work, and close what store, channels and verifiers opened themselves.
 
         Not what the host brought, such as its database engine.
         """
         self._refuse_in_transaction()
         await self._background.aclose()
-        for channel in self.channels.values():
-            if close := getattr(channel, "aclose", None):
+        for one in (*self.channels.values(), *self.verifiers.values()):
+            if close := getattr(one, "aclose", None):
                 await close()
         await self.store.aclose()
 
@@ -688,7 +693,7 @@ class Engine(TaskEngine):
             return change
         if command.text is not None:
             self._ensure_read(task)
-        elif faults := self.misfits(task, command.value):
+        elif faults := self.misfits(task, command.value or {}):
             raise SchemaValidationError.of_fields("response", faults)
         return change
 

@@ -229,6 +229,17 @@ class VerifierUnknownError(InvalidInputError):
         )
 
 
+class VerifierConfigError(InvalidInputError):
+    """The verifier does not take this configuration; `field` is the key of `verifier_config` that is at fault."""
+
+    code = "VERIFIER_CONFIG_INVALID"
+    anchor = "verifier-config-invalid"
+
+    def __init__(self, field: str, fault: str, *, hint: str | None = None) -> None:
+        place = f"verifier_config.{field}"
+        super().__init__(f"{place} {fault}", hint=hint, fields={place: fault})
+
+
 class BodyTooLargeError(InvalidInputError):
     """A request body is larger than the router accepts."""
 

@@ -14,6 +14,7 @@ from typing import assert_never
 
 from awaithumans.errors import (
     AnswerUnderReviewError,
+    ConflictError,
     ForbiddenError,
     InvalidRoutingError,
     SelfAnswerError,
@@ -212,15 +213,20 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
     by = command.by
     _refuse_unless_may_answer(task, by, own=command.own)
     _refuse_unless_pending(task)
+    if command.attempt not in {None, task.attempt}:
+        raise ConflictError(
+            "an answer was refused since this one was given", hint="Look at the reason, and answer anew."
+        )
     if now >= task.deadline:
         return _too_late(task, now)
-    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value, text=command.text)
+    answer = Answer(by=by, at=now, attempt=task.attempt + 1, value=command.value or {}, text=command.text)
     answered = replace(task, answers=(*task.answers, answer))
     if task.spec.verifier is None:
         return _close(answered, now, TaskStatus.COMPLETED, by, data=_answer_data(answered, None))
     check = Effect(task_id=task.id, kind=EffectKind.VERIFY, due=now, generation=answer.attempt)
     data = _answer_data(answered, None)
-    return _next(answered, now, "submitted", by, data=data, effects=(check,), status=TaskStatus.SUBMITTED)
+    effects = (check, *_tell(answered, "submitted", now, generation=answer.attempt))
+    return _next(answered, now, "submitted", by, data=data, effects=effects, status=TaskStatus.SUBMITTED)
 
 
 def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:

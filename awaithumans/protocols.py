@@ -368,6 +368,12 @@ class Verifier(Protocol):
     `trusted = True`; only then it is used for tasks with `redact_payload`.
     One that reads free text says so with `reads_text = True`; only then
     people may answer in their own words.
+
+    One that does not take every configuration has a
+    `def check(self, config: VerifierConfig)`, called before a task is made: it
+    raises `VerifierConfigError` for what it will not do, such as use a model or
+    a key that the host did not mean for tasks. One that keeps connections has
+    an `async def aclose()`, too, harmless when repeated.
     """
 
     async def verify(self, context: VerificationContext) -> Verdict:

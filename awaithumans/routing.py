@@ -51,6 +51,10 @@ class Recipient:
             )
         return cls(channel=channel, identity=identity or None, target=target.strip())
 
+    def is_among(self, entries: Iterable[str]) -> bool:
+        """Tell whether one of `entries` is this; letter case does not count."""
+        return str(self).lower() in map(str.lower, entries)
+
     def __str__(self) -> str:
         """Write it as it stands in `notify`."""
         return f"{self.prefix}:{self.target}"

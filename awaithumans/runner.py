@@ -20,9 +20,10 @@ import anyio
 
 from awaithumans import lifecycle
 from awaithumans.documents import ensure_object, scrubbed
-from awaithumans.errors import SchemaValidationError, TaskNotFoundError
+from awaithumans.errors import TaskNotFoundError
+from awaithumans.forms import not_understood
 from awaithumans.protocols import Channel, Clock, DeliveryError, Directory, Store, Verifier, VerifierError
-from awaithumans.routing import Recipient, carries_response, channel_of, is_for_agents, shown_recipient
+from awaithumans.routing import Recipient, addresses_of, carries_response, channel_of, is_for_agents, shown_recipient
 from awaithumans.telemetry import Telemetry
 from awaithumans.types import (
     Delivery,
@@ -34,6 +35,7 @@ from awaithumans.types import (
     Notice,
     Task,
     TaskStatus,
+    Usage,
     Verdict,
     VerificationContext,
 )
@@ -56,8 +58,14 @@ LATE = timedelta(minutes=1)
 GIVE_UP_AFTER = timedelta(days=3)
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 6 * 60 * 60.0
+LONGEST_CHECK_PAUSE = lifecycle.GRACE.total_seconds() / 3
+"""An answer may be checked until the grace is over, so a verifier that works again is asked again before."""
 MAX_REASON = 2_000
 MAX_RECEIPT = 10_000
+MAX_MODEL = 200
+
+_ASKING = frozenset({"opened", "reminder", "submitted", "rejected", "claimed", "released"})
+"""Events of which nobody is told who was asked, and has left."""
 
 Decide = Callable[[Task, datetime], "Change | None"]
 Transition = Callable[[str, Decide], Awaitable[Task]]
@@ -232,18 +240,27 @@ class Runner:
             await self._transition(task_id, lambda task, now: lifecycle.decide(task, attempt, verdict, now))
 
     def _checked(self, task: Task, verdict: Verdict) -> Verdict:
-        """Take a verdict for what it says, or raise, to be told again later."""
+        """Take a verdict for what it says, or raise, to be told again later.
+
+        What was read out of free text, and does not fit, is refused: the same
+        words would be read the same way again, at the same cost.
+        """
         if type(verdict.passed) is not bool:
             raise TypeError(f"a verdict's `passed` must be a bool, not {type(verdict.passed).__name__}")
-        parsed = verdict.parsed_response
-        if parsed is not None:
-            ensure_object(parsed, "parsed_response")
-        if verdict.passed and task.answer and task.answer.text is not None:
-            if parsed is None:
-                raise VerifierError("the verifier passed free text, and did not say what it means")
-            if faults := self._misfits(task, parsed):
-                raise SchemaValidationError.of_fields("response", faults)
-        return replace(verdict, reason=scrubbed(str(verdict.reason), MAX_REASON))
+        in_words = task.answer is not None and task.answer.text is not None
+        parsed = verdict.parsed_response if verdict.passed and in_words else None
+        reason = scrubbed(str(verdict.reason), MAX_REASON)
+        verdict = replace(verdict, reason=reason, parsed_response=parsed, usage=_counted(verdict.usage))
+        if not (verdict.passed and in_words):
+            return verdict
+        if parsed is None:
+            raise VerifierError("the verifier passed free text, and did not say what it means")
+        ensure_object(parsed, "parsed_response")
+        if faults := self._misfits(task, parsed):
+            return replace(
+                verdict, passed=False, parsed_response=None, reason=scrubbed(not_understood(faults), MAX_REASON)
+            )
+        return verdict
 
     async def _notify(self, delivery: Delivery) -> str | None:
         effect = delivery.effect
@@ -255,6 +272,8 @@ class Runner:
         if effect.event != "closed" and is_for_agents(channel):
             return delivery.receipt
         person = None if is_for_agents(channel) else await self._directory.find(recipient.target)
+        if person is None and effect.event in _ASKING and await self._has_left(recipient, task):
+            return delivery.receipt
         notice = Notice(
             id=effect.id,
             event=effect.event,
@@ -273,6 +292,13 @@ class Runner:
         if effect.event == "closed" and task.spec.redact_response_after_submit:
             await self._redact_if_told(effect, delivered=True)
         return receipt or delivery.receipt
+
+    async def _has_left(self, recipient: Recipient, task: Task) -> bool:
+        """Tell whether the recipient is somebody who was asked, and whom the directory does not know any more."""
+        asked = [
+            human for human in task.addressees if recipient.is_among(addresses_of(recipient, [human], self._channels))
+        ]
+        return bool(asked) and not any([await self._directory.find(human.id) for human in asked])
 
     async def _redact_if_told(self, effect: Effect, *, delivered: bool) -> None:
         """Erase the response once its webhook got it and nobody else waits for it."""
@@ -339,7 +365,8 @@ class Runner:
         return settled
 
     def _retry_at(self, delivery: Delivery, error: Exception) -> datetime:
-        pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), LONGEST_PAUSE)
+        longest = LONGEST_CHECK_PAUSE if delivery.effect.kind is EffectKind.VERIFY else LONGEST_PAUSE
+        pause = min(FIRST_PAUSE * 2.0 ** min(delivery.attempts - 1, 30), longest)
         pause *= self._rng.uniform(0.5, 1.0)
         if isinstance(error, DeliveryError) and error.retry_after is not None and isfinite(error.retry_after):
             pause = min(max(pause, error.retry_after), GIVE_UP_AFTER.total_seconds())
@@ -368,12 +395,25 @@ def _verification_context(task: Task) -> VerificationContext:
         attempt=answer.attempt,
         previous_rejections=[one.refusal for one in task.answers if one.refusal is not None],
         tokens_used=task.tokens_used,
+        form=task.spec.form,
     )
+
+
+def _counted(usage: Usage) -> Usage:
+    """Take what a verdict took, if it can be added up."""
+    for tokens in (usage.input_tokens, usage.output_tokens):
+        if type(tokens) is not int or tokens < 0:
+            raise TypeError("a verdict's usage must count tokens by whole numbers from 0")
+    return replace(usage, model=scrubbed(str(usage.model), MAX_MODEL))
 
 
 def _pointless(effect: Effect, task: Task) -> bool:
     if effect.event == "closed":
         return task.response_redacted_at is not None
+    if effect.event == "reminder":
+        return task.status is not TaskStatus.PENDING or effect.generation < task.reminded
+    if effect.event == "submitted":
+        return task.status is not TaskStatus.SUBMITTED
     return task.closed
 
 

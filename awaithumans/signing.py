@@ -10,9 +10,12 @@ import json
 import secrets as randomness
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from awaithumans.errors import ConfigurationError, InvalidInputError
+
+if TYPE_CHECKING:
+    from awaithumans.types import ColorScheme
 
 MIN_SECRET_BYTES = 32
 MAX_LINK_LENGTH = 2_048
@@ -56,6 +59,9 @@ class Embed:
     """Seconds since 1970."""
     stated_by: str | None
     """The principal that said who it is for; None for the host's own code."""
+    loaded: bool = False
+    """Whether it stands in a page that was loaded: its time is then the form's, and gets no longer."""
+    color_scheme: ColorScheme | None = None
 
 
 class KeyRing:

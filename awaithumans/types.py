@@ -456,12 +456,16 @@ def typed_response(response: JsonObject | None, schema: type[ResponseT]) -> Resp
 class Submit:
     """Answer the task."""
 
-    value: JsonObject = field(default_factory=dict[str, object])
+    value: JsonObject | None = None
+    """What is answered."""
     text: str | None = None
     """In place of a value, the person's own words, for a verifier that reads free text."""
     by: Actor
     own: bool = False
     """Let a principal answer what it asked itself."""
+    attempt: int | None = None
+    """How many answers had been refused when this one was given (`Task.attempt`): it is refused, and does not count as
+    the next, if there are more by now. None for any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -738,7 +742,7 @@ class Notice:
     id: str
     """The same for every retry, for message ids and de-duplication."""
     event: str
-    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `rejected` or `closed`."""
+    """`opened`, `reminder`, `claimed`, `released`, `reassigned`, `submitted`, `rejected` or `closed`."""
     channel: str
     target: str
     """The recipient, as the channel's own grammar has it."""
@@ -757,6 +761,10 @@ class Notice:
     """What the channel gave back last for this task and recipient."""
     attempt: int = 1
     """Which try this is, from 1."""
+
+
+ColorScheme: TypeAlias = Literal["light", "dark"]
+"""The colours that a page in a frame is shown in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -819,6 +827,8 @@ class VerificationContext:
     """Why each of the answers before this one was refused, oldest first."""
     tokens_used: int = 0
     """What the verdicts on those answers took of a model."""
+    form: JsonObject | None = None
+    """The task's form, where it has one of its own: it may ask for more than `response_schema` does."""
 
 
 def microseconds(moment: datetime) -> int:

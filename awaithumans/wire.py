@@ -22,6 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.routing import in_snake_case, shown_recipient
@@ -95,8 +96,8 @@ class CompleteBody(BaseModel):
         extra="forbid", json_schema_extra={"oneOf": [{"required": ["response"]}, {"required": ["text"]}]}
     )
 
-    response: _Object | None = None
-    text: Annotated[StrictStr, Field(max_length=MAX_TASK_LENGTH)] | None = None
+    response: _Object | SkipJsonSchema[None] = None
+    text: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TASK_LENGTH)] | SkipJsonSchema[None] = None
     completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
     completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
 
@@ -192,7 +193,7 @@ def wire_status(task: Task) -> str:
 
 
 def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
-    """Write a task; `redact` leaves the payload out where its spec says so."""
+    """Write a task; `redact` leaves the payload out where its spec says so, and what may quote it."""
     spec = task.spec
     hidden = redact and spec.redact_payload
     shown = task.answer if task.refused or task.status is TaskStatus.COMPLETED else None
@@ -213,10 +214,10 @@ def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
         "assigned_to_display_name": assignee and assignee.label,
         "assigned_to_slack_user_id": assignee and assignee.slack_user_id,
         "initial_response": None if hidden else spec.initial_response,
-        "response": None if shown is None or task.response_redacted_at else shown.value,
+        "response": None if shown is None or task.response_redacted_at else _value(task, shown),
         "response_redacted_at": _stamp(task.response_redacted_at),
         "redact_response_after_submit": spec.redact_response_after_submit,
-        "verifier_result": _verdict_to_wire(task.verdict),
+        "verifier_result": _verdict_to_wire(task.verdict, hidden=hidden),
         "verification_attempt": task.attempt,
         "timeout_seconds": spec.timeout_seconds,
         "redact_payload": spec.redact_payload,
@@ -471,10 +472,16 @@ def _assignee_from_wire(read: Mapping[str, object]) -> Human | None:
     )
 
 
-def _verdict_to_wire(verdict: Verdict | None) -> dict[str, object] | None:
+def _value(task: Task, shown: Answer) -> JsonObject | None:
+    """Give what was answered; None for words that were refused, which nobody knows the meaning of."""
+    return None if shown.text is not None and task.refused else shown.value
+
+
+def _verdict_to_wire(verdict: Verdict | None, *, hidden: bool) -> dict[str, object] | None:
     if verdict is None:
         return None
-    return {"passed": verdict.passed, "reason": verdict.reason, "parsed_response": verdict.parsed_response}
+    reason = "" if hidden else verdict.reason
+    return {"passed": verdict.passed, "reason": reason, "parsed_response": verdict.parsed_response}
 
 
 def _verdict_from_wire(document: JsonObject | None) -> Verdict | None:

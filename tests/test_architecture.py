@@ -78,6 +78,7 @@ LIBRARIES = {
     "langgraph": {"adapters"},
     "langgraph_sdk": {"adapters"},
     "opentelemetry": {"otel"},
+    "pydantic_ai": {"verifiers"},
     "pytest": {"testing"},
     "python_multipart": {"web"},
     "slack_sdk": {"channels"},

@@ -26,8 +26,10 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskGoneError,
     TaskNotFoundError,
+    VerifierConfigError,
     VerifierUnknownError,
 )
+from awaithumans.forms import prefilled
 from awaithumans.protocols import DeliveryError, Store
 from awaithumans.runner import CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
@@ -141,6 +143,13 @@ async def until(ready: Callable[[], bool]) -> None:
             await anyio.sleep(0.005)
 
 
+class Never:
+    """A verifier that is away."""
+
+    async def verify(self, context: VerificationContext) -> Verdict:
+        raise DeliveryError("away")
+
+
 @pytest.mark.anyio
 class TestDelivery:
     async def test_tells_of_opening_and_closing_with_one_id_each(self, clock):
@@ -167,6 +176,51 @@ class TestDelivery:
         await engine.tick()
         assert [notice.event for notice in channel.sent] == [*events, "closed"]
         assert [line.action for line in await engine.trail(task.id)] == ["created", "reminded", "reminded", "completed"]
+
+    async def test_reminders_that_could_not_be_sent_in_time_come_as_one(self, clock):
+        away = [None, *(DeliveryError("away", retry_after=600) for _ in range(2))]
+        channel = RecordingChannel(failures=away)
+        engine = Engine(MemoryStore(), channels=[channel], clock=clock, background=False, reminders=(0.1, 0.2))
+        await engine.create(a_question(notify=("test:ana",), timeout_seconds=10_000))
+        for _ in range(40):
+            await clock.advance(100)
+            await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["opened", "reminder"]
+        assert len(channel.tried) > len(channel.sent)
+
+    async def test_nobody_is_reminded_while_an_answer_is_checked(self, clock):
+        channel = RecordingChannel(failures=[None, DeliveryError("away")])
+        engine = Engine(
+            MemoryStore(), channels=[channel], clock=clock, background=False, reminders=(0.1,), verifiers={"v": Never()}
+        )
+        config = VerifierConfig(provider="v", instructions="Be careful.")
+        task = await engine.create(a_question(notify=("test:ana",), timeout_seconds=10_000, verifier=config))
+        for seconds in (0, 1000):
+            await clock.advance(seconds)
+            await engine.tick()
+        assert [notice.event for notice in channel.tried] == ["opened", "reminder"]
+        await engine.submit(task.id, YES, by=ANA)
+        await clock.advance(60)
+        await engine.tick()
+        assert [notice.event for notice in channel.sent] == ["opened", "submitted"]
+
+    async def test_nobody_is_told_late_that_an_answer_is_checked(self, clock):
+        channel = RecordingChannel(failures=[None, DeliveryError("away")])
+        engine = Engine(
+            MemoryStore(),
+            channels=[channel],
+            clock=clock,
+            background=False,
+            verifiers={"rules": Rules(Verdict(passed=False))},
+        )
+        task = await engine.create(a_question(notify=("test:ana",), verifier=CHECKED))
+        await engine.tick()
+        await engine.submit(task.id, YES, by=ANA)
+        for _ in range(2):
+            await engine.tick()
+            await clock.advance(60)
+        assert [notice.event for notice in channel.tried] == ["opened", "submitted", "rejected"]
+        assert [notice.event for notice in channel.sent] == ["opened", "rejected"]
 
     @pytest.mark.parametrize("part", [0, 1, -0.5, 60])
     def test_a_reminder_comes_within_the_time(self, part):
@@ -430,7 +484,7 @@ class TestVerification:
         assert (await engine.get(task.id)).response == YES
         assert (rules.seen[0].response, rules.seen[0].raw_input) == (None, "go ahead")
 
-    @pytest.mark.parametrize("parsed", [None, {"approved": "perhaps"}])
+    @pytest.mark.parametrize("parsed", [None, {"approved": {1, 2}}])
     async def test_free_text_that_is_passed_and_not_read_does_not_count(self, clock, parsed):
         rules = Rules(Verdict(passed=True, parsed_response=parsed))
         rules.reads_text = True
@@ -440,6 +494,47 @@ class TestVerification:
         await engine.tick()
         assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
 
+    async def test_free_text_whose_reading_does_not_fit_is_refused_and_not_read_for_ever(self, clock):
+        usage = Usage(input_tokens=10, output_tokens=5)
+        rules = Rules(Verdict(passed=True, parsed_response={"approved": "perhaps"}, usage=usage))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        refused = await engine.get(task.id)
+        assert (refused.refused, refused.attempt, refused.tokens_used, len(rules.seen)) == (True, 1, 15, 1)
+        assert refused.verdict is not None
+        assert refused.verdict.reason.startswith("This could not be understood as an answer.")
+        assert (refused.verdict.passed, refused.verdict.parsed_response) == (False, None)
+
+    @pytest.mark.parametrize("passed", [True, False])
+    async def test_what_is_read_out_of_a_choice_is_neither_kept_nor_looked_at(self, clock, passed):
+        rules = Rules(Verdict(passed=passed, parsed_response={"approved": {1, 2}}))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        verdict = (await engine.get(task.id)).verdict
+        assert verdict is not None
+        assert (verdict.passed, verdict.parsed_response) == (passed, None)
+
+    @pytest.mark.parametrize("tokens", [-1, "15", 1.5, True])
+    async def test_usage_that_cannot_be_added_up_does_not_count(self, clock, tokens):
+        rules = Rules(Verdict(passed=True, usage=Usage(input_tokens=tokens)))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.SUBMITTED
+
+    async def test_a_form_starts_with_what_the_agent_gave_after_words_were_refused(self, clock):
+        rules = Rules(Verdict(passed=False, reason="Say why."))
+        rules.reads_text = True
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await engine.create(a_question(verifier=CHECKED, initial_response=dict(YES)))
+        await engine.act(task.id, Submit(text="go ahead", by=ANA))
+        await engine.tick()
+        assert prefilled(await engine.get(task.id))[0] == YES
+
     @pytest.mark.parametrize(
         ("command", "place"),
         [
@@ -447,6 +542,8 @@ class TestVerification:
             (Submit(text=" ", by=ANA), "text"),
             (Submit(text="x" * 20_001, by=ANA), "text"),
             (Submit(text="yes", value=dict(YES), by=ANA), "text"),
+            (Submit(text="yes", value={}, by=ANA), "text"),
+            (Submit(by=ANA), "response"),
         ],
     )
     async def test_free_text_that_nobody_reads_is_refused(self, clock, command, place):
@@ -467,6 +564,21 @@ class TestVerification:
         await engine.tick()
         closed = await engine.get(task.id)
         assert (closed.status, closed.attempt) == (TaskStatus.COMPLETED, 1)
+
+    async def test_verifier_that_works_again_just_before_the_grace_is_over_is_asked(self, clock):
+        rules = Rules(*[OSError("down")] * 1_000)
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        day = 24 * 60 * 60
+        task = await engine.create(a_question(verifier=CHECKED, timeout_seconds=day))
+        await engine.submit(task.id, YES, by=ANA)
+        for _ in range(day // 60):
+            await engine.tick()
+            await clock.advance(60)
+        rules.verdicts = [Verdict(passed=True)]
+        for _ in range(6):
+            await engine.tick()
+            await clock.advance(60)
+        assert (await engine.get(task.id)).response == YES
 
     async def test_verifier_that_stays_broken_never_hangs_the_agent(self, clock):
         rules = Rules(*[OSError("down")] * 1_000)
@@ -508,6 +620,38 @@ class TestVerification:
     async def test_unknown_verifier_is_refused_at_create(self, clock):
         with pytest.raises(VerifierUnknownError):
             await Engine(MemoryStore(), clock=clock).create(a_question(verifier=CHECKED))
+
+    async def test_configuration_that_the_verifier_does_not_take_is_refused_at_create(self, clock):
+        class Picky(Rules):
+            def check(self, config: VerifierConfig) -> None:
+                if config.api_key_env is not None:
+                    raise VerifierConfigError("api_key_env", "is not for tasks")
+
+        engine = Engine(MemoryStore(), verifiers={"rules": Picky()}, clock=clock, background=False)
+        with pytest.raises(VerifierConfigError) as caught:
+            await engine.create(a_question(verifier=CHECKED.model_copy(update={"api_key_env": "DATABASE_URL"})))
+        assert caught.value.fields == {"verifier_config.api_key_env": "is not for tasks"}
+        assert await engine.find(Query()) == []
+        assert await engine.create(a_question(verifier=CHECKED))
+
+    async def test_is_closed_with_the_engine(self, clock):
+        class Connected(Rules):
+            closed = 0
+
+            async def aclose(self) -> None:
+                self.closed += 1
+
+        connected = Connected()
+        await Engine(MemoryStore(), verifiers={"rules": connected, "other": Rules()}, clock=clock).aclose()
+        assert connected.closed == 1
+
+    async def test_sees_the_form(self, clock):
+        rules = Rules(Verdict(passed=True))
+        form: dict[str, object] = {"version": 1, "fields": [{"kind": "switch", "name": "approve"}]}
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        await answered(engine, a_question(verifier=CHECKED, form=form))
+        await engine.tick()
+        assert rules.seen[0].form == form
 
 
 @pytest.mark.anyio

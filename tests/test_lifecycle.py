@@ -14,6 +14,7 @@ from awaithumans import lifecycle
 from awaithumans.errors import (
     AnswerUnderReviewError,
     AwaitHumansError,
+    ConflictError,
     ForbiddenError,
     InvalidRoutingError,
     SelfAnswerError,
@@ -191,16 +192,27 @@ class TestAnswering:
             after(opened(requested_by=asker.principal), Submit(value=YES, by=asker))
 
     def test_with_a_verifier_waits_for_the_verdict(self):
-        task = opened(verifier=CHECKED)
+        task = opened(verifier=CHECKED, notify=("email:a@x.org",))
         change = lifecycle.act(task, Submit(value=YES, by=person(ANA)), NOON)
         assert change is not None
         assert change.task.status is TaskStatus.SUBMITTED
-        assert [(effect.kind, effect.generation) for effect in change.effects] == [(EffectKind.VERIFY, 1)]
+        assert [(effect.kind, effect.event, effect.generation) for effect in change.effects] == [
+            (EffectKind.VERIFY, "", 1),
+            (EffectKind.NOTIFY, "submitted", 1),
+        ]
 
     @pytest.mark.parametrize("command", [Submit(value=YES, by=person(BEN)), Claim(by=person(BEN))])
     def test_again_while_under_review_is_refused(self, command: Command):
         with pytest.raises(AnswerUnderReviewError):
             after(submitted(), command)
+
+    def test_for_an_earlier_attempt_is_refused(self):
+        again = after(opened(verifier=CHECKED), Submit(value=YES, by=person(ANA), attempt=0))
+        change = lifecycle.decide(again, 1, Verdict(passed=False, reason="No."), NOON)
+        assert change is not None
+        with pytest.raises(ConflictError, match="refused since"):
+            after(change.task, Submit(value=YES, by=person(ANA), attempt=0))
+        assert after(change.task, Submit(value=YES, by=person(ANA), attempt=1)).status is TaskStatus.SUBMITTED
 
 
 class TestVerdicts:

@@ -67,7 +67,7 @@ def test_an_installed_package_brings_channel_store_and_verifier(environment: Map
         "stores": ["acme"],
         "verifiers": ["acme"],
         "status": "completed",
-        "told": ["opened", "night", "closed", "night"],
+        "told": ["opened", "night", "submitted", "night", "closed", "night"],
     }
 
 

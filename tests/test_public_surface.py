@@ -92,6 +92,7 @@ PUBLIC = [
     "VerificationExhaustedError",
     "Verifier",
     "VerifierConfig",
+    "VerifierConfigError",
     "VerifierError",
     "VerifierUnknownError",
     "Watchable",

@@ -167,3 +167,19 @@ def test_a_redacted_payload_is_left_out_of_lists():
     task = make_task(spec=make_spec(redact_payload=True))
     assert task_to_wire(task, redact=True)["payload"] == {"_redacted": True}
     assert task_to_wire(task)["payload"] == task.spec.payload
+
+
+def test_a_reason_that_may_quote_a_redacted_payload_is_left_out_of_lists():
+    verdict = Verdict(passed=False, reason="The refund of Ana Smith is too high.")
+    task = make_task(spec=make_spec(redact_payload=True), verdict=verdict)
+    listed, one = task_to_wire(task, redact=True)["verifier_result"], task_to_wire(task)["verifier_result"]
+    assert listed == {"passed": False, "reason": "", "parsed_response": None}
+    assert one == {"passed": False, "reason": verdict.reason, "parsed_response": None}
+
+
+def test_words_that_were_refused_are_no_empty_response():
+    task = answering(make_task()).task
+    said = replace(task.answers[-1], value={}, text="hm")
+    refused = replace(task, status=TaskStatus.PENDING, attempt=1, answers=(said,), closed_at=None)
+    assert task_to_wire(refused)["response"] is None
+    assert task_to_wire(replace(refused, status=TaskStatus.COMPLETED))["response"] == {}

@@ -100,14 +100,16 @@ def _lines(notice: Notice) -> list[str]:
 def _news(notice: Notice) -> str:
     task = notice.task
     asked = ", ".join(human.label for human in task.addressees)
-    reason = task.verdict.reason if task.verdict else ""
+    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
+    reason = f" ({task.verdict.reason})" if task.verdict and not secret else ""
     return {
         "opened": f"asked of {notice.target}",
         "reminder": f"{notice.target} is still asked",
         "claimed": f"{_name(task.assignee)} has it",
         "released": "given back",
         "reassigned": f"now asked of {asked}",
-        "rejected": f"the answer was refused ({reason})",
+        "submitted": "an answer is being checked",
+        "rejected": f"the answer was refused{reason}",
     }.get(notice.event) or _end(task)
 
 

@@ -1,6 +1,6 @@
 """From a response schema to a form, and from what was filled in to a value."""
 
-from awaithumans.forms.constraints import validate_response
+from awaithumans.forms.constraints import not_understood, validate_response
 from awaithumans.forms.controls import Choice, Control, Entry, Parts, walk
 from awaithumans.forms.definition import (
     FormDefinition,
@@ -85,6 +85,7 @@ __all__ = [
     "is_json_box",
     "long_text",
     "multi_select",
+    "not_understood",
     "opinion_scale",
     "parse",
     "password",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import TypeVar, cast
 
@@ -213,3 +213,9 @@ def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
         yield f"must be at least {field.min_days} days long"
     if field.max_days is not None and days > field.max_days:
         yield f"must be at most {field.max_days} days long"
+
+
+def not_understood(faults: Mapping[str, str]) -> str:
+    """Say to whoever answered in their own words why what was read out of them is no answer."""
+    places = "; ".join(f"{path}: {fault}" if path else fault for path, fault in faults.items())
+    return f"This could not be understood as an answer. Please say it more exactly, or use the form. {places}"

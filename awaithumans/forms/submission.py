@@ -89,7 +89,7 @@ def prefilled(task: Task) -> tuple[Mapping[str, object], Mapping[str, str]]:
 
     That is the values, and messages at them.
     """
-    if task.refused and task.answer is not None:
+    if task.refused and task.answer is not None and task.answer.text is None:
         return task.answer.value, {}
     return task.spec.initial_response or {}, task.spec.initial_errors
 

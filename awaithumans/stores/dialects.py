@@ -249,11 +249,16 @@ class MariaDB(Dialect):
 
     @contextmanager
     def exclusive(self, connection: Connection) -> Generator[None]:
-        """Lock by name: changing a table commits, and would let go of a transaction's locks."""
+        """Lock by name: changing a table commits, and would let go of a transaction's locks.
+
+        What was done is committed before the lock is given back: the next one
+        has to see it.
+        """
         while not connection.scalar(text(f"SELECT GET_LOCK({self._LOCK}, {self._LOCK_SECONDS})")):
             pass
         try:
             yield
+            connection.exec_driver_sql("COMMIT")
         finally:
             if not connection.invalidated:  # or the server has let go already
                 connection.execute(text(f"SELECT RELEASE_LOCK({self._LOCK})")).close()

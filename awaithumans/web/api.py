@@ -196,7 +196,7 @@ class Api:
         task = await self._engine.get(queries.task_id_of(request))
         ensure(principal.may_complete(task), NOT_YOURS)
         actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
-        command = Submit(value=body.response or {}, text=body.text, by=actor, own=principal.may_answer_own)
+        command = Submit(value=body.response, text=body.text, by=actor, own=principal.may_answer_own)
         await self._engine.act(task.id, command)
         with permitted_wait(request, self._verdict_seconds) as seconds:
             task = await settled(self._engine, task.id, seconds)
@@ -225,9 +225,14 @@ class Api:
             raise ForbiddenError("sub names nobody in the directory")
         if not is_among(origin := read_origin(body.parent_origin), self._embed_origins):
             raise EmbedOriginError(f"pages of {origin} may not show tasks")
-        valid_for = timedelta(seconds=min(body.ttl_seconds, MAX_EMBED_SECONDS))
-        stated_by = principal.actor.principal
-        page = self._engine.embed(task, human, origin=origin, valid_for=valid_for, stated_by=stated_by)
+        page = self._engine.embed(
+            task,
+            human,
+            origin=origin,
+            valid_for=timedelta(seconds=min(body.ttl_seconds, MAX_EMBED_SECONDS)),
+            stated_by=principal.actor.principal,
+            color_scheme=body.color_scheme,
+        )
         expires_at = page.expires_at.isoformat()
         return json_response({"embed_token": page.token, "embed_url": page.url, "expires_at": expires_at})
 

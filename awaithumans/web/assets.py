@@ -14,6 +14,7 @@ from awaithumans.web.envelope import RouteNotFoundError
 
 _TYPES = {
     "style.css": "text/css; charset=utf-8",
+    "dark.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "frame.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",

@@ -44,7 +44,7 @@ def until_departure() -> Generator[None]:
     Only where the server's signal handlers run on this thread, the main one;
     elsewhere the block just runs.
     """
-    _listen()
+    listen()
     with anyio.CancelScope() as scope:
         _waits[scope] = current_token().native_token
         if time.monotonic() < _last_told + _DEPARTS_WITHIN:  # the server reads no more, but it had read this one
@@ -55,7 +55,8 @@ def until_departure() -> Generator[None]:
             del _waits[scope]
 
 
-def _listen() -> None:
+def listen() -> None:
+    """Hear of signals from now on; called at each request, so that the first poll is no later than they are."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:

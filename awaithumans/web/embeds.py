@@ -48,8 +48,7 @@ class EmbedGrants:
         if datetime.fromtimestamp(embed.expires_at, UTC) <= now:
             raise EmbedTokenError("the time of this address is over")
         human, task = await guest_and_task(self._engine, embed.address, embed.task_id)
-        until = int((now + TIME_TO_ANSWER).timestamp())
-        token = self._engine.keys.embed_token(replace(embed, expires_at=until))
+        token = self._engine.keys.embed_token(embed if embed.loaded else _for_the_form(embed, now))
         actor = Actor.of(human, auth="link", via="embed", stated_by=embed.stated_by)
         return Grant(task=task, human=human, actor=actor, path=f"/embed/{token}")
 
@@ -60,7 +59,14 @@ class EmbedGrants:
     def frame(self, request: Request) -> Frame | None:
         """Return the origin that the address was made for."""
         embed = self._read(request)
-        return Frame(origin=embed.origin, task_id=embed.task_id) if embed else None
+        if embed is None:
+            return None
+        return Frame(origin=embed.origin, task_id=embed.task_id, color_scheme=embed.color_scheme)
 
     def _read(self, request: Request) -> Embed | None:
         return self._engine.keys.read_embed(request.path_params["token"])
+
+
+def _for_the_form(embed: Embed, loaded_at: datetime) -> Embed:
+    """Give what the form is sent with: it is good for longer, once and for all."""
+    return replace(embed, loaded=True, expires_at=int((loaded_at + TIME_TO_ANSWER).timestamp()))

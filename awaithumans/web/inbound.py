@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -16,6 +17,10 @@ from awaithumans.web.envelope import RouteNotFoundError
 from awaithumans.web.resource import Handler
 
 HERE = "/channels/{channel}/{path:path}"
+
+Afterwards: TypeAlias = Callable[[], Awaitable[None]]
+AFTERWARDS = "awaithumans.afterwards"
+"""Where a request's ASGI scope takes what is to be done behind the reply; without it, the request goes on with it."""
 
 
 class ChannelDoor:
@@ -44,7 +49,11 @@ class ChannelDoor:
         reply = await channel.receive(inbound)
         response = Response(reply.body, reply.status, headers=dict(reply.headers))
         if reply.afterwards:
-            response.background = BackgroundTask(_awaited, reply.afterwards)
+            later: list[Afterwards] | None = request.scope.get(AFTERWARDS)
+            if later is None:
+                response.background = BackgroundTask(_awaited, reply.afterwards)
+            else:
+                later.append(reply.afterwards)
         return response
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from awaithumans.display import moment, span
+from awaithumans.types import ColorScheme
 from awaithumans.web.assets import ASSETS
 from awaithumans.web.mount import url
 
@@ -35,6 +36,8 @@ class Frame:
     origin: str
     """Of the page around it."""
     task_id: str
+    color_scheme: ColorScheme | None = None
+    """In which colours alone it is shown; None for those that the browser is set to."""
 
 
 def rendered(

@@ -238,7 +238,7 @@ async def send_answer(
     if sent.errors:
         raise FormReturnedError(sent.typed, sent.errors)
     try:
-        await engine.act(task.id, Submit(value=sent.value, by=actor))
+        await engine.act(task.id, Submit(value=sent.value, by=actor, attempt=task.attempt))
     except SchemaValidationError as error:
         raise FormReturnedError(sent.typed, error.fields) from error
     return await settled(engine, task.id, verdict_seconds)

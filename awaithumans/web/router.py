@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConfigurationError
 from awaithumans.origins import read_origin
+from awaithumans.web import departure
 from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
 from awaithumans.web.assets import static_file
@@ -93,6 +94,7 @@ class Router:
         if scope["type"] == "lifespan":
             await _no_lifespan(receive, send)
         elif scope["type"] == "http":
+            departure.listen()
             with self._telemetry.received(Headers(scope=scope)):
                 await self._routing(located(scope), receive, send)
         else:

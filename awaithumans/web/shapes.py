@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
 from awaithumans.leases import MAX_HOLDER, MAX_NAME, MAX_SECONDS
+from awaithumans.types import ColorScheme
 from awaithumans.wire import whole
 
 MAX_EMBED_SECONDS = 3_600
@@ -31,6 +32,8 @@ class EmbedBody(BaseModel):
     """Who it is for: an address that the directory knows."""
     ttl_seconds: Annotated[StrictInt, Field(ge=0), BeforeValidator(whole)] = 300
     """How long the page can be loaded; less than a minute is a minute, more than an hour is an hour."""
+    color_scheme: ColorScheme | None = None
+    """In which colours alone it is shown; by default in those that the browser is set to."""
 
 
 class RedeliverBody(BaseModel):

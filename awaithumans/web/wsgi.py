@@ -10,6 +10,7 @@ is as good as one made after.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,8 +29,11 @@ from awaithumans.errors import ConfigurationError
 from awaithumans.types import Human
 from awaithumans.wakeups import call_soon
 from awaithumans.web.access import Auth
+from awaithumans.web.inbound import AFTERWARDS, Afterwards
 from awaithumans.web.router import Router
 from awaithumans.web.seats import SEATS, Seats
+
+logger = logging.getLogger("awaithumans.web")
 
 LogIn: TypeAlias = Callable[[WSGIEnvironment], Human | None]
 """A host's log-in under WSGI: who makes this request, or None."""
@@ -67,12 +71,14 @@ class WSGIApp:
         """Serve one request in the thread that calls."""
         seats = self._seats if environ["wsgi.multithread"] else self._no_seats
         call = _Call(self._router, seats)
-        loop = cast("asyncio.AbstractEventLoop", own_home().loop)
-        serve = self._middleware(call, loop=loop)
+        home = own_home()
+        serve = self._middleware(call, loop=cast("asyncio.AbstractEventLoop", home.loop))
         try:
             yield from serve(_legible(environ), start_response)
         finally:
-            call_soon(loop, call.end)
+            call_soon(home.loop, call.end)
+            for afterwards in call.afterwards:
+                home.portal.start_task_soon(_done, afterwards)
 
 
 class _Call:
@@ -88,6 +94,8 @@ class _Call:
         self._scope: anyio.CancelScope | None = None
         self._started = False
         self._ended = False
+        self.afterwards: list[Afterwards] = []
+        """What is to be done behind the reply: on the event loop, while the thread is free for the next request."""
 
     def end(self) -> None:
         """Cancel what goes on. Call it on the event loop."""
@@ -101,11 +109,19 @@ class _Call:
             await send(message)
 
         with anyio.CancelScope() as self._scope:
-            await self._router({**scope, SEATS: self._seats}, partial(_receive, receive), sending)
+            inside = {**scope, SEATS: self._seats, AFTERWARDS: self.afterwards}
+            await self._router(inside, partial(_receive, receive), sending)
             if not self._started:
                 await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"0")]})
             if not self._ended:
                 await send({"type": "http.response.body"})
+
+
+async def _done(afterwards: Afterwards) -> None:
+    try:
+        await afterwards()
+    except Exception:  # the reply is sent: nobody else hears of it
+        logger.exception("what a channel does behind its reply failed")
 
 
 async def _receive(receive: Receive) -> Message:

@@ -85,10 +85,28 @@ async def test_it_says_what_becomes_of_a_question() -> None:
         "awaithumans: Ana has it: Refund?",
         "awaithumans: given back: Refund?",
         url,
+        "awaithumans: an answer is being checked: Refund?",
         r"awaithumans: the answer was refused (be \x1b[31mkind): Refund?",
         url,
+        "awaithumans: an answer is being checked: Refund?",
         "awaithumans: answered by Ben: Refund?",
     ]
+    await engine.aclose()
+
+
+@pytest.mark.anyio
+async def test_of_a_secret_answer_it_does_not_quote_what_the_check_said() -> None:
+    stream = io.StringIO()
+    engine = Engine(
+        MemoryStore(), channels=[ConsoleChannel(stream=stream)], verifiers={"rules": Rules()}, background=False
+    )
+    checked = VerifierConfig(provider="rules", instructions="Be kind.", max_attempts=3)
+    spec = a_question(notify=("console:me",), verifier=checked, redact_response_after_submit=True)
+    task = await engine.create(spec)
+    await engine.submit(task.id, {"approved": True}, by=Actor.of(Human(id="ana"), auth="engine"))
+    await engine.tick()
+    said = stream.getvalue()
+    assert ("the answer was refused: " in said, "kind" in said) == (True, False)
     await engine.aclose()
 
 
@@ -97,11 +115,11 @@ async def test_it_says_who_is_asked_now() -> None:
     stream = io.StringIO()
     engine = Engine(MemoryStore(), channels=[ConsoleChannel(stream=stream)], background=False)
     task = await engine.create(a_question(task="Refund?", notify=("console",), assign_to={"email": "ana@example.com"}))
-    await engine.reassign(task.id, [Human(id="ben", display_name="Ben")], by=AGENT)
+    await engine.reassign(task.id, [Human(id="ben@example.com", display_name="Ben")], by=AGENT)
     await engine.tick()
     said = stream.getvalue()
     assert "now asked of Ben: Refund?" in said
-    assert "asked of ben: Refund?" in said
+    assert "asked of ben@example.com: Refund?" in said
     await engine.aclose()
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 
 from awaithumans.errors import StoreSchemaError
 from awaithumans.stores import migrations
+from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.migrations import VERSION_TABLE
 from awaithumans.stores.schema import EPOCH, REVISION, metadata, schema
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
@@ -73,6 +74,26 @@ def test_many_processes_may_start_at_once_on_an_empty_database(url: str):
             starts = [pool.submit(_start, url, start) for _ in range(PROCESSES)]
             assert [future.result(timeout=120) for future in starts] == ["ready"] * PROCESSES
     assert len(anyio.run(_all_tasks, url)) == PROCESSES
+
+
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+def test_who_waited_for_a_migration_finds_it_done(engine: Engine):
+    """Even at once: the lock is given back no earlier than the work can be seen."""
+    done: list[bool] = []
+
+    def wait() -> None:
+        with engine.connect() as connection:
+            dialect = dialect_of(connection)
+            with dialect.transaction(connection), dialect.exclusive(connection):
+                done.append(migrations.up_to_date(connection))
+
+    with engine.connect() as connection, dialect_of(connection).transaction(connection):
+        migrations.migrate(connection)
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        waiting.join(0.5)  # where the lock is the transaction's, it waits for the commit
+    waiting.join(30)
+    assert done == [True]
 
 
 @pytest.mark.anyio

@@ -12,6 +12,7 @@ from awaithumans.testing.engines import EngineConformance
 from awaithumans.testing.promises import Promises
 from awaithumans.testing.records import RecordsConformance
 from awaithumans.testing.stores import JoinableConformance, StoreConformance, WatchableConformance
+from awaithumans.testing.verifiers import VerifierConformance
 
 SUITES = (
     StoreConformance,
@@ -20,6 +21,7 @@ SUITES = (
     RecordsConformance,
     ChannelConformance,
     EngineConformance,
+    VerifierConformance,
 )
 
 

@@ -117,6 +117,19 @@ async def test_a_signal_that_the_process_survives_ends_open_polls_and_makes_late
     assert BRIEF <= took[1] < 10
 
 
+@pytest.mark.anyio
+async def test_the_first_poll_may_come_just_behind_the_signal(
+    heard: list[str], world: World, client: httpx2.AsyncClient
+) -> None:
+    """The worker has had other requests before, such as the one that asked."""
+    task_id = await world.ask(client)
+    signal.raise_signal(signal.SIGTERM)
+    with anyio.fail_after(PATIENCE):
+        reply = await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=as_program("asker"))
+    assert reply.json()["status"] == "created"
+    assert heard == ["the server's"]
+
+
 def await_up(api: httpx2.Client) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:

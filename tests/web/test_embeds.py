@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from awaithumans.signing import Embed
-from awaithumans.types import Actor
+from awaithumans.types import Actor, ColorScheme
 from tests.web.test_links import FOR_ANA, SAME
 from tests.web.world import ANA, BOB, HOST, OLGA, YES, World, as_person, as_program, body, form
 
@@ -81,6 +81,20 @@ async def test_it_ends_with_its_time_but_leaves_time_to_answer(
 
 
 @anyio_test
+async def test_what_the_form_is_sent_to_prolongs_nothing(
+    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads it out of the page, or out of a log, could otherwise load it again and again for ever."""
+    _, path = await embedded(world, client, timeout_seconds=86_400)
+    now = world.engine.clock.now()
+    for minutes, status in ((0, 200), (50, 200), (59, 200), (61, 401)):
+        monkeypatch.setattr(world.engine.clock, "now", lambda minutes=minutes: now + timedelta(minutes=minutes))
+        page = await client.get(path)
+        assert page.status_code == status
+        path = page.text.partition('method="post" action="')[2].partition('"')[0]
+
+
+@anyio_test
 @pytest.mark.parametrize("token", ["x", "AAAA", "a" * 5_000, "é"])
 async def test_a_forged_address_is_401_and_can_be_framed_by_nobody(client: httpx2.AsyncClient, token: str) -> None:
     page = await client.get(f"/embed/{token}")
@@ -113,6 +127,14 @@ async def test_it_dies_with_the_person_and_with_the_assignment(world: World, cli
 async def asked_for(client: httpx2.AsyncClient, task_id: str, who: str = "speaker", **changes: object) -> Any:
     wanted = {"task_id": task_id, "parent_origin": ORIGIN, "sub": "ana@example.com", **changes}
     return await client.post("/api/embed/tokens", json=wanted, headers=as_program(who))
+
+
+@anyio_test
+async def test_a_program_may_say_in_which_colours(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, by="asker", assign_to=FOR_ANA)
+    given = (await asked_for(client, task_id, color_scheme="light")).json()
+    assert "dark.css" not in (await client.get(given["embed_url"].removeprefix(HOST))).text
+    assert (await asked_for(client, task_id, color_scheme="blue")).status_code == 422
 
 
 @anyio_test
@@ -186,6 +208,9 @@ addEventListener("message", (event) => {{
 </script>"""
 
 
+INK: dict[ColorScheme, str] = {"light": "rgb(26, 31, 43)", "dark": "rgb(232, 235, 241)"}
+
+
 class Product:
     """The host's product, on an origin of its own, and the router on another."""
 
@@ -201,14 +226,19 @@ class Product:
     async def _page(self, request: Request) -> HTMLResponse:
         return HTMLResponse(AROUND.format(src=self.src))
 
-    def show(self, origin: str) -> Page:
+    def show(self, origin: str, *, color_scheme: ColorScheme | None = None, browser_is: ColorScheme = "light") -> Page:
         asked = body(assign_to=FOR_ANA)
         created = httpx2.post(f"{self.base}/humans/api/tasks", json=asked, headers=as_program("asker")).json()
         embed = Embed(
-            task_id=created["id"], address=ANA.id, origin=origin, expires_at=int(time.time()) + 300, stated_by=None
+            task_id=created["id"],
+            address=ANA.id,
+            origin=origin,
+            expires_at=int(time.time()) + 300,
+            stated_by=None,
+            color_scheme=color_scheme,
         )
         self.src = f"{self.base}/humans/embed/{self.world.engine.keys.embed_token(embed)}"
-        page = self._browser.new_page()
+        page = self._browser.new_page(color_scheme=browser_is)
         page.goto(self.around)
         return page
 
@@ -233,6 +263,24 @@ def test_the_product_around_it_hears_what_happens(product: Product) -> None:
     (done,) = (one["payload"] for one in heard if one["type"] == "task.completed")
     assert done["response"] == {"approved": True}
     assert done["completedAt"].startswith("20")
+
+
+@pytest.mark.parametrize(
+    ("color_scheme", "browser_is", "shown"),
+    [("light", "dark", "light"), ("dark", "light", "dark"), (None, "light", "light"), (None, "dark", "dark")],
+)
+def test_it_has_the_colours_of_the_product_or_else_of_the_browser(
+    product: Product, color_scheme: ColorScheme | None, browser_is: ColorScheme, shown: ColorScheme
+) -> None:
+    page = product.show(product.around, color_scheme=color_scheme, browser_is=browser_is)
+    expect(page.frame_locator("iframe").locator("body")).to_have_css("color", INK[shown])
+    frame = page.frames[1]
+    parts = frame.locator("meta[name=color-scheme]").get_attribute("content")
+    assert parts == (color_scheme or "light dark"), "the browser's own parts go along"
+    frame.get_by_label("Yes").check()
+    frame.get_by_role("button", name="Send the answer").click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Thank you, that is answered")).to_be_visible()
+    expect(page.frame_locator("iframe").locator("body")).to_have_css("color", INK[shown])
 
 
 def test_a_page_of_another_origin_shows_and_hears_nothing(product: Product) -> None:

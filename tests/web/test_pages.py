@@ -54,7 +54,7 @@ async def test_every_page_has_the_headers_that_keep_it_safe(world: World, client
 async def test_static_files_change_their_address_with_their_content(client: httpx2.AsyncClient) -> None:
     page = (await client.get("/", headers=as_person("ana"))).text
     addresses = re.findall(r'"(/static/[^"]+)"', page)
-    assert len(addresses) == 3
+    assert len(addresses) == 4
     for address in addresses:
         response = await client.get(address)
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"

@@ -7,7 +7,7 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
@@ -21,7 +21,8 @@ from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from awaithumans import BlockingEngine, ConfigurationError, Human
 from awaithumans.blocking import own_home
-from awaithumans.types import Actor
+from awaithumans.testing.channels import RecordingChannel
+from awaithumans.types import Actor, Inbound, Reply
 from awaithumans.web import Router
 from awaithumans.web import seats as seats_module
 from awaithumans.web.seats import BRIEF, SEATS, Seats, permitted_wait
@@ -306,6 +307,36 @@ class TestWaiting:
         assert next(reply) == b"x"
         reply.close()  # type: ignore[attr-defined]
         assert ended.wait(PATIENCE)
+
+
+class TestBehindTheReply:
+    """What a channel does then keeps no thread, and no reply back."""
+
+    def bell(self, work: Callable[[], Awaitable[None]]) -> Client:
+        class Bell(RecordingChannel):
+            async def receive(self, request: Inbound) -> Reply:
+                return Reply(afterwards=work)
+
+        return browser(WSGIApp(World(channels=[Bell("bell")]).router))
+
+    def test_it_goes_on_when_the_thread_is_free_again(self) -> None:
+        go_on, done = threading.Event(), threading.Event()
+
+        async def work() -> None:
+            await anyio.to_thread.run_sync(go_on.wait)
+            done.set()
+
+        reply = self.bell(work).post("/api/channels/bell/x", buffered=True)
+        assert (reply.status_code, reply.data, done.is_set()) == (200, b"", False)
+        go_on.set()
+        assert done.wait(PATIENCE)
+
+    def test_its_failure_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def work() -> None:
+            raise RuntimeError("the line is dead")
+
+        assert self.bell(work).post("/api/channels/bell/x", buffered=True).status_code == 200
+        until(lambda: "the line is dead" in caplog.text)
 
 
 class TestSeats:

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.message import EmailMessage, Message
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from awaithumans.channels.email.letters import answerable_by_word, answering_back, clean, shows_all
+import anyio.to_thread
+
+from awaithumans.channels.email.letters import OWN_WORDS, answerable_by_word, answering_back, shows_all
 from awaithumans.channels.email.mails_back import MailsBack
 from awaithumans.channels.email.message import Sender, is_address, message_id, message_ids, written
-from awaithumans.channels.email.replies import addressed_to, is_automatic, own_words, read, sender_of
+from awaithumans.channels.email.replies import addressed_to, is_automatic, is_read_in_part, own_words, read, sender_of
 from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, reply_address
 from awaithumans.channels.email.transports import Envelope
+from awaithumans.display import clean
 from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotFoundError
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from awaithumans.engine import Engine
 
 CHANNEL = "email"
+MAX_TOKENS = 10
+"""Reply addresses that are looked up for one mail."""
 _ENDING = ".!, \t\n"
 
 
@@ -53,13 +59,16 @@ class Answers:
 
     async def take(self, message: bytes | EmailMessage) -> ReplyOutcome:
         """Take one mail; see `EmailChannel.receive_reply`."""
-        reply = read(message)
+        reply = await anyio.to_thread.run_sync(read, message)  # a large one takes its time
         if is_automatic(reply):
             return ReplyOutcome.IGNORED
         asked = await self._asked(reply)
         if asked is None:
             return ReplyOutcome.IGNORED
-        answer = self._meant(asked, own_words(reply), asked.actor(sender_of(reply)))
+        words = await anyio.to_thread.run_sync(own_words, reply)
+        answer = self._meant(asked, words, asked.actor(sender_of(reply)))
+        if answer and answer.text is not None and await anyio.to_thread.run_sync(is_read_in_part, reply):
+            answer = None
         if answer and _is_again(asked, answer):
             return ReplyOutcome.ANSWERED
         return await self._answer(asked, reply, answer)
@@ -67,16 +76,19 @@ class Answers:
     def _meant(self, asked: _Asked, words: str, by: Actor) -> Submit | None:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
         if (value := _chosen(asked.task, words)) is not None:
-            return Submit(value=value, by=by)
-        read = self._engine.reads_text(asked.task) and shows_all(asked.task)
-        return Submit(text=words, by=by) if read and 0 < len(words) <= MAX_TASK_LENGTH else None
+            return Submit(value=value, by=by, attempt=asked.token.attempt)
+        if not 0 < len(words) <= MAX_TASK_LENGTH or _quotes_us(words):
+            return None
+        if not (self._engine.reads_text(asked.task) and shows_all(asked.task)):
+            return None
+        return Submit(text=words, by=by, attempt=asked.token.attempt)
 
     async def _asked(self, reply: Message) -> _Asked | None:
         """Find what a reply answers, and who that makes its writer."""
-        for address in addressed_to(reply):
-            token = read_reply_address(address)
-            task = token and await self._task(token.task_id)
-            if not (token and task):
+        tokens = dict.fromkeys(filter(None, map(read_reply_address, addressed_to(reply))))
+        for token in islice(tokens, MAX_TOKENS):
+            task = await self._task(token.task_id)
+            if task is None:
                 continue
             entries = {
                 entry.target: entry for entry in map(Recipient.parse, task.recipients) if entry.channel == CHANNEL
@@ -168,6 +180,11 @@ def _chosen(task: Task, words: str) -> JsonObject | None:
     said = _plain(words)
     meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
     return meant[0] if len(meant) == 1 else None
+
+
+def _quotes_us(words: str) -> bool:
+    """Tell whether our mail is among the words: what the asking program wrote in it would be read as the person's."""
+    return _plain(OWN_WORDS) in _plain(words.replace(">", " "))
 
 
 def _plain(text: str) -> str:

@@ -118,8 +118,8 @@ class EmailChannel:
         process ends while it sends it, it goes again when the reply comes
         again, with the same `Message-ID`.
 
-        Raises `DeliveryError`, `LeaseLostError`, and what the store raises:
-        then hand it in again.
+        Raises `DeliveryError`, `LeaseLostError`, and what store and directory
+        raise: then hand it in again. Nothing that stands in a mail is a reason.
         """
         if self._engine is None:
             raise ConfigurationError("the channel has no engine yet", hint="Pass it as Engine(channels=[...]).")

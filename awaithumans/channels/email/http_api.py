@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from awaithumans.channels.email.transports import Envelope
+from awaithumans.channels.email.transports import Envelope, quoted
 from awaithumans.channels.pauses import retry_after
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError
@@ -17,8 +17,6 @@ from awaithumans.protocols import DeliveryError
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
-
-MAX_SAID = 200
 
 _OWN_FIELDS = {"from", "to", "subject", "reply-to", "date", "mime-version", "content-type", "content-transfer-encoding"}
 _SENT_BEFORE = (b"invalid_idempotent_request", b"idempotency_key_reused")
@@ -115,7 +113,8 @@ def _judge(response: Response) -> None:
     if response.is_success or (status in _KEY_USED and any(name in response.content for name in _SENT_BEFORE)):
         return
     pause = retry_after(response.headers.raw, SystemClock().now()) if status in _ASKING_TO_WAIT else None
-    said = " ".join(response.text.split())[:MAX_SAID]
     raise DeliveryError(
-        f"mail API: HTTP {status} {said}".rstrip(), permanent=status in _REFUSED_FOR_GOOD, retry_after=pause
+        f"mail API: HTTP {status} {quoted(response.text)}".rstrip(),
+        permanent=status in _REFUSED_FOR_GOOD,
+        retry_after=pause,
     )

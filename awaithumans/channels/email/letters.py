@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Literal
 from urllib.parse import quote
 
-from awaithumans.display import Shown, shown, span
+from awaithumans.display import Shown, clean, shown, span
 from awaithumans.forms import QuickAnswer, quick_answers
 from awaithumans.lifecycle import may_answer, may_see
 from awaithumans.types import AGENT, Human, Notice, Task, TaskStatus
 
 MAX_SUBJECT = 120
 MAX_QUESTION = 300
+MAX_LABEL = 60
 MAX_TEXT = 4_000
 MAX_VALUE = 1_000
 MAX_REASON = 1_000
 MAX_SHOWN = 15_000
-_MAX_LABEL = 100
 """Characters of payload that a mail shows: some programs cut mails off at 100 kB of HTML."""
+_MAX_LABEL = 100
 
 ON_THE_PAGE = "What it is about is kept out of mails. You see it on the page."
 TOO_LONG = "What it is about is too long for a mail. You see it on the page."
 
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ud800-\udfff]"
-)
 _ENDED = {
     TaskStatus.TIMED_OUT: "Nobody answered in time",
     TaskStatus.CANCELLED: "This question was withdrawn",
     TaskStatus.VERIFICATION_EXHAUSTED: "No answer passed the check",
 }
 _READ = "Your reply was read and accepted."
-_OWN_WORDS = "Or reply to this mail in your own words. They are read, and you are told how they were understood."
+OWN_WORDS = "Or reply to this mail in your own words. They are read, and you are told how they were understood."
 _NOTHING_TO_DO = "You need not do anything."
 _CONFIRM = "A link opens a page that asks once more; opening it answers nothing."
 _PERSONAL = "The links are yours alone: whoever has this mail can answer in your name."
@@ -84,7 +81,7 @@ def letter_for(notice: Notice) -> Letter | None:
         case "rejected":
             return _refused(notice)
         case "reassigned":
-            return _asking(notice) if _concerned(notice) else _handed_on(notice)
+            return _asking(notice) if notice.person and _concerned(notice) else _handed_on(notice)
         case "closed":
             return _ended(notice)
         case _:
@@ -100,7 +97,7 @@ def answering_back(task: Task, lead: str, *, link: str | None) -> Letter:
         question=_question(task),
         facts=[("Answer by", deadline_of(task))] if link else [],
         buttons=_buttons(link, None, quick),
-        words=[one.label for one in answerable_by_word(task)] if link else [],
+        words=_words(task) if link else [],
         complete=bool(link) and shows_all(task),
         notes=[_CONFIRM, _PERSONAL] if link else [_NOTHING_TO_DO],
     )
@@ -122,7 +119,7 @@ def shows_all(task: Task) -> bool:
 def offering_replies(letter: Letter, *, own_words: bool) -> Letter:
     """Say that a reply can be the answer: where one word is enough, or where `own_words` are read."""
     if own_words and letter.complete:
-        return replace(letter, notes=[_OWN_WORDS, *letter.notes])
+        return replace(letter, notes=[OWN_WORDS, *letter.notes])
     if not letter.words:
         return letter
     *others, last = (f"“{word}”" for word in letter.words)
@@ -182,7 +179,7 @@ def _refused(notice: Notice) -> Letter | None:
 def _handed_on(notice: Notice) -> Letter | None:
     if notice.receipt is None:
         return None
-    people = [clean(one.label) for one in notice.task.addressees]
+    people = [_line(one.label) for one in notice.task.addressees]
     lead = f"This question was handed to {_cut(', '.join(people), MAX_QUESTION) or 'others'}."
     return Letter(subject=subject_of(notice.task), lead=lead, question=_question(notice.task), notes=[_NOTHING_TO_DO])
 
@@ -196,7 +193,7 @@ def _ended(notice: Notice) -> Letter | None:
     if notice.receipt is None or (theirs and _by_mail(task) and not in_words):
         return None
     secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    may_read = not secret and (person is None or may_see(task, person))
+    may_read = not secret and (may_see(task, person) if person else not task.addressees)
     return Letter(
         subject=subject_of(task),
         lead=_READ if in_words else f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",
@@ -220,7 +217,7 @@ def _full(notice: Notice, lead: str, *, facts: Sequence[tuple[str, str]]) -> Let
         payload=payload,
         payload_note=note,
         buttons=_buttons(notice.link, notice.url, quick),
-        words=[one.label for one in answerable_by_word(task)] if notice.link else [],
+        words=_words(task) if notice.link else [],
         complete=bool(notice.link) and shows_all(task),
         notes=list(_what_next(notice, quick)),
     )
@@ -277,9 +274,15 @@ def _quick(task: Task) -> list[QuickAnswer]:
     return quick_answers(task.spec.form, task.spec.response_schema)
 
 
+def _words(task: Task) -> list[str]:
+    """Give what to reply with, each on one line; nothing where that is more than a few words."""
+    words = [_line(one.label) for one in answerable_by_word(task)]
+    return words if all(len(word) <= MAX_LABEL for word in words) else []
+
+
 def _buttons(link: str | None, url: str | None, quick: Sequence[QuickAnswer]) -> list[Button]:
     answers = [
-        Button(label=_cut(_line(one.label), 60), url=f"{link}?answer={quote(one.text, safe='')}", kind="answer")
+        Button(label=_cut(_line(one.label), MAX_LABEL), url=f"{link}?answer={quote(one.text, safe='')}", kind="answer")
         for one in quick
     ]
     page = link or url
@@ -330,11 +333,6 @@ def _length(value: Shown) -> int:
         + sum(min(len(label), _MAX_LABEL) for label in labels)
         + sum(map(_length, parts))
     )
-
-
-def clean(text: str) -> str:
-    """Leave out what cannot be seen and would change how the rest is read."""
-    return _UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _line(text: str) -> str:

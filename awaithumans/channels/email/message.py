@@ -18,6 +18,8 @@ from awaithumans.channels.email.transports import Transport
 from awaithumans.errors import ConfigurationError
 
 MAX_LOCAL_PART = 64
+MAX_MAILBOX = 19
+"""Characters before the `@` of a mailbox for replies; the rest of an address takes the token."""
 MAX_ADDRESS = 254
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -48,7 +50,8 @@ class Sender:
     """Where replies go that are no answers."""
     replies: str | None = None
     """The mailbox that `EmailChannel.receive_reply` gets its mails from: `reply@example.com` stands in mails as
-    `reply+<token>@example.com`. Without it questions are not answered by reply."""
+    `reply+<token>@example.com`, so it has at most 19 characters before the `@`. Without it questions are not
+    answered by reply."""
 
     def __post_init__(self) -> None:
         for address in filter(None, (self.address, self.reply_to, self.replies)):
@@ -56,6 +59,11 @@ class Sender:
                 raise ConfigurationError(f"{address[:200]!r} is not an e-mail address that mails can carry")
         if _CONTROL.search(self.name):
             raise ConfigurationError("a sender's name has line breaks or control characters")
+        if self.replies and len(self.replies.rpartition("@")[0]) > MAX_MAILBOX:
+            raise ConfigurationError(
+                f"{self.replies!r} has more than {MAX_MAILBOX} characters before the @",
+                hint="A plus and a token come behind them, and mail servers take 64 in all. Use a shorter mailbox.",
+            )
 
 
 def is_address(text: str) -> bool:

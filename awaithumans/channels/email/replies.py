@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from email import message_from_bytes
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import EmailMessage, Message
+from email.policy import compat32
 from email.utils import getaddresses
 from html.parser import HTMLParser
+from itertools import islice
 
 MAX_TEXT = 20_000
-"""Characters of a reply that are looked at, markup included."""
+"""Characters of a reply, and of each of its headers, that are looked at; markup included."""
+MAX_PARTS = 100
+"""Parts of a reply that are looked at; so deep they may be nested."""
 
 _ADDRESSED = ("To", "Cc", "Delivered-To", "X-Original-To", "X-Forwarded-To", "Envelope-To")
 
@@ -32,8 +37,15 @@ _AWAY = re.compile(
 
 
 def read(message: bytes | EmailMessage) -> Message:
-    """Read a mail as it came; what is malformed in it is left as it is."""
-    return message_from_bytes(message if isinstance(message, bytes) else message.as_bytes())
+    """Read a mail as it came; what is malformed in it is left as it is.
+
+    Anybody can send one, so nothing here and below raises, whatever stands in
+    it. One that is nested too deep to be read is empty.
+    """
+    try:
+        return message_from_bytes(message if isinstance(message, bytes) else message.as_bytes(policy=compat32))
+    except RecursionError:
+        return Message()
 
 
 def is_automatic(message: Message) -> bool:
@@ -67,15 +79,18 @@ def addressed_to(message: Message) -> list[str]:
 
 
 def _addresses(message: Message, names: Sequence[str]) -> list[str]:
-    values = [str(value) for name in names for value in message.get_all(name, [])]
-    return [address for _, address in getaddresses(values)] or [""]
+    values = [str(value)[:MAX_TEXT] for name in names for value in message.get_all(name, [])]
+    try:
+        return [address for _, address in getaddresses(values)] or [""]
+    except RecursionError:  # brackets in brackets
+        return [""]
 
 
 def _subject(message: Message) -> str:
-    raw = str(message.get("Subject", ""))
+    raw = str(message.get("Subject", ""))[:MAX_TEXT]
     try:
         return str(make_header(decode_header(raw)))
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, MessageError):
         return raw
 
 
@@ -112,7 +127,7 @@ def own_words(message: Message) -> str:
     """Return what the writer added: without the mail replied to, and without a signature.
 
     Words between and below quoted lines belong to it. Where it cannot be told
-    what is quoted, that is left in: too much is never an answer.
+    what is quoted, that is left in.
     """
     plain = _part(message, "text/plain")
     text = plain if plain.strip() else _text_of_html(_part(message, "text/html"))
@@ -120,11 +135,24 @@ def own_words(message: Message) -> str:
     return "\n".join(_without_signature(_without_quotes([line.strip() for line in lines]))).strip()
 
 
+def is_read_in_part(message: Message) -> bool:
+    """Tell whether `own_words` may miss some: half of what somebody says may mean the opposite."""
+    parts = [*islice(message.walk(), MAX_PARTS + 1)]
+    texts = [_decoded(part) for part in parts if _is_text(part, "text/plain")]
+    if not texts or not texts[0].strip():
+        texts = [_decoded(part) for part in parts if _is_text(part, "text/html")]
+    return len(parts) > MAX_PARTS or len(texts) > 1 or any(len(text) > MAX_TEXT for text in texts)
+
+
 def _part(message: Message, kind: str) -> str:
-    for part in message.walk():
-        if part.get_content_type() == kind and part.get_content_disposition() != "attachment":
+    for part in islice(message.walk(), MAX_PARTS):
+        if _is_text(part, kind):
             return _decoded(part)[:MAX_TEXT]
     return ""
+
+
+def _is_text(part: Message, kind: str) -> bool:
+    return part.get_content_type() == kind and part.get_content_disposition() != "attachment"
 
 
 def _decoded(part: Message) -> str:
@@ -132,7 +160,7 @@ def _decoded(part: Message) -> str:
     raw = payload if isinstance(payload, bytes) else b""
     try:
         return raw.decode(part.get_content_charset("utf-8"), errors="replace")
-    except LookupError:
+    except (LookupError, ValueError):
         return raw.decode(errors="replace")
 
 
@@ -248,7 +276,11 @@ class _Reader(HTMLParser):
 
 
 def _text_of_html(markup: str) -> str:
+    """Return the text; none where the markup cannot be read to its end, since half of it may mean the opposite."""
     reader = _Reader()
-    reader.feed(markup)
-    reader.close()
+    try:
+        reader.feed(markup)
+        reader.close()
+    except AssertionError:  # how the library says that a declaration is malformed
+        return ""
     return "".join(reader.text)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import anyio.lowlevel
 
-from awaithumans.channels.email.transports import Envelope
+from awaithumans.channels.email.transports import Envelope, quoted
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 MAILS_PER_CONNECTION = 100
-MAX_SAID = 200
 
 _DELIVERY_SECONDS = 25.0
 _FAREWELL_SECONDS = 2.0
@@ -83,6 +82,8 @@ class Smtp:
             raise ConfigurationError(f"there is no security {security!r}", hint=f"There are {', '.join(PORTS)}.")
         if security == "none" and username is not None:
             raise ConfigurationError("a password is never sent in clear", hint="Use starttls or tls.")
+        if (username is None) != (password is None):
+            raise ConfigurationError("a log-in takes a user name and a password", hint="Pass both, or neither.")
         self._host = host
         self._port = PORTS[security] if port is None else port
         self._username = username
@@ -204,15 +205,11 @@ def _delivery_errors() -> Generator[None]:
     except TimeoutError as error:
         raise DeliveryError("the mail server did not answer in time") from error
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise DeliveryError(f"{type(error).__name__}: {_brief(str(error))}") from error
+        raise DeliveryError(f"{type(error).__name__}: {quoted(str(error))}") from error
 
 
 def _refusal(error: aiosmtplib.SMTPResponseException, *, permanent: bool = False) -> DeliveryError:
-    return DeliveryError(f"SMTP {error.code} {_brief(error.message)}", permanent=permanent)
-
-
-def _brief(said: str) -> str:
-    return " ".join(said.split())[:MAX_SAID]
+    return DeliveryError(f"SMTP {error.code} {quoted(error.message)}", permanent=permanent)
 
 
 def _library() -> ModuleType:

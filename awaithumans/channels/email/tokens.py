@@ -71,7 +71,7 @@ def read_reply_address(address: str) -> ReplyToken | None:
         named = head[1:].decode() if head[0] & _AS_TEXT else head[1:].hex()
     except (binascii.Error, UnicodeDecodeError, IndexError):
         return None
-    return ReplyToken(named, head[0] & ~_AS_TEXT, mac) if named else None
+    return ReplyToken(named, head[0] & ~_AS_TEXT, mac) if named and named.isprintable() else None
 
 
 def _head(task_id: str, attempt: int) -> bytes:

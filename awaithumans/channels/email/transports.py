@@ -13,6 +13,10 @@ from typing import Protocol
 
 import anyio.to_thread
 
+MAX_SAID = 200
+_LONGEST_SAID = 2_000
+
+_ADDRESS = re.compile(r"(?:\w+://|\bwww\.)\S*|\S*/l/\S*", re.IGNORECASE)
 _UNFIT_FOR_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -41,6 +45,11 @@ class Transport(Protocol):
         with an equal `envelope` and `Message-ID`.
         """
         ...
+
+
+def quoted(said: str) -> str:
+    """Give what a server said, for people: on one line, and without addresses, of which a mail's links are some."""
+    return " ".join(_ADDRESS.sub("…", said[:_LONGEST_SAID]).split())[:MAX_SAID]
 
 
 class Files:

@@ -73,7 +73,7 @@ def _texts(asked: Asked, element: JsonObject) -> list[str]:
         case "datetimepicker":
             return _moment(asked, element.get("selected_date_time"))
         case "file_input":
-            return _files(element.get("files"))
+            return _files(element.get("files")) or list(asked.control.values)  # left alone, it is as it was drawn
         case kind:
             return _text(element.get(_PLAIN.get(str(kind), "value")))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from awaithumans.display import clean
 from awaithumans.types import Human
 
 Block: TypeAlias = dict[str, object]
@@ -24,9 +25,9 @@ def cut(text: str, limit: int) -> str:
 def escaped(text: str, limit: int = MAX_SECTION) -> str:
     """Write foreign text for mrkdwn, in at most `limit` characters.
 
-    It can then mention nobody and lead nowhere.
+    It can then mention nobody and lead nowhere, and reads as it is written.
     """
-    keep = limit
+    text, keep = clean(text), limit
     while len(shown := _escaped(cut(text, keep))) > limit:
         keep -= (len(shown) - limit + 4) // 5  # "&amp;" has five characters
     return shown
@@ -50,8 +51,8 @@ def named(human: Human, team: str | None = None) -> str:
 
 
 def plain(text: str, limit: int) -> Block:
-    """Make a text without markup."""
-    return {"type": "plain_text", "text": cut(text, limit)}
+    """Make a text without markup, which reads as it is written."""
+    return {"type": "plain_text", "text": cut(clean(text), limit) or "–"}
 
 
 def mrkdwn(text: str) -> Block:

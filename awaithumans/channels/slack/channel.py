@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from awaithumans.channels.slack import messages
 from awaithumans.channels.slack.calls import SlackError, as_object, call, pages
 from awaithumans.channels.slack.events import EVENT_TYPE
-from awaithumans.channels.slack.people import People
+from awaithumans.channels.slack.people import People, Visitor
 from awaithumans.channels.slack.reception import Reception
 from awaithumans.channels.slack.targets import Accounts, Target
 from awaithumans.channels.slack.workspaces import Installation, SlackApp, Workspaces
@@ -81,7 +81,8 @@ class SlackChannel:
     There is one message per task and recipient. It shows the task as it
     stands, without its payload, and is edited whenever that changes. A message
     that several people read has a button to claim the task and no personal
-    link. A reminder is a reply under the message.
+    link; one to a single account has it where an answer from that account would
+    be the person's. A reminder is a reply under the message.
 
     Delivery is at least once. A message is marked with the task, and before a
     second attempt the channel looks for it; where the app may not read the
@@ -119,13 +120,14 @@ class SlackChannel:
         self._link_by_email = link_by_email
         self._workspaces = Workspaces(token=token, app=app, api_url=api_url, timeout=timeout)
         self._accounts = Accounts(self._clock)
+        self._people: People | None = None
         self._bound: Reception | None = None
 
     def bind(self, engine: Engine) -> None:
         """Use this engine, which has the tasks and the people."""
         self._workspaces.bind(engine)
-        people = People(engine.directory, self._workspaces, by_email=self._link_by_email)
-        self._bound = Reception(engine, self._workspaces, people, self._signing_secret, self._clock)
+        self._people = People(engine.directory, self._workspaces, by_email=self._link_by_email)
+        self._bound = Reception(engine, self._workspaces, self._people, self._signing_secret, self._clock)
 
     def check(self, target: str) -> None:
         """Raise `InvalidRoutingError` unless `target` is in the grammar."""
@@ -143,6 +145,9 @@ class SlackChannel:
             raise DeliveryError(str(fault.message), permanent=True) from None
         team = notice.identity or (notice.person.slack_team_id if notice.person else None)
         client = await self._workspaces.client(team)
+        notice = replace(notice, person=_reader(notice.person, target, team))
+        if notice.link and not await self._reaches(notice.person, client, target, team):
+            notice = replace(notice, link=None)
         told = _Telling(client, self._accounts, notice, target, team)
         receipt = Receipt.read(notice.receipt) or await told.found()
         if receipt is None:
@@ -150,6 +155,20 @@ class SlackChannel:
         if notice.event == "reminder":
             return await told.remind(receipt)
         return await told.edit(receipt)
+
+    async def _reaches(self, person: Human | None, client: AsyncWebClient, target: Target, team: str | None) -> bool:
+        """Tell whether the account that a target means is this person's, as it would be if it answered."""
+        if person is None or self._people is None:
+            return False
+        try:
+            account = await self._accounts.address(client, team, target)
+            home = (await self._workspaces.bot(team)).team_id
+        except DeliveryError as error:
+            if error.permanent:
+                return False
+            raise
+        actor = await self._people.actor(Visitor(home, account, home))
+        return actor is not None and bool(actor.human.addresses & person.addresses)
 
     async def receive(self, request: Inbound) -> Reply:
         """Answer what Slack, or an operator's browser, sends."""
@@ -189,6 +208,18 @@ class SlackChannel:
                 "this Slack channel belongs to no engine", hint="Pass it on: Engine(channels=[channel])."
             )
         return self._bound
+
+
+def _reader(person: Human | None, target: Target, team: str | None) -> Human | None:
+    """Return whom the directory found by the target, if Slack means the same person by it.
+
+    Elsewhere an id can be somebody's who has nothing to do with them: a name in
+    Slack can be the id of another person in the directory.
+    """
+    if person is None or target.kind == "email":
+        return person
+    same = target.kind == "person" and (person.slack_user_id or "").upper() == target.value
+    return person if same and person.slack_team_id in {None, team} else None
 
 
 class _Telling:

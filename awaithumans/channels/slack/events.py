@@ -2,7 +2,8 @@
 
 An event that is not replied to within three seconds comes again, up to three
 times. It is handled before the reply; one that comes again finds the task as
-the first left it.
+the first left it, and an answer that a verifier has refused since is not given
+again by it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections import OrderedDict
 from contextlib import suppress
 from html import unescape
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,13 +23,17 @@ from awaithumans.channels.slack.calls import SlackError, as_object, call
 from awaithumans.channels.slack.details import lines_of
 from awaithumans.channels.slack.messages import MAX_REASON
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import refusal
+from awaithumans.channels.slack.refusals import refusal, was_ever_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
+from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Bot, Workspaces
 from awaithumans.engine import Engine
-from awaithumans.errors import AccessError, ConflictError, SchemaValidationError, TaskNotFoundError
+from awaithumans.errors import AccessError, ConflictError, InvalidInputError, TaskNotFoundError
 from awaithumans.protocols import DeliveryError
-from awaithumans.types import Actor, Human, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Answer, Inbound, JsonObject, Reply, Submit, Task, TaskStatus
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
 
 logger = logging.getLogger("awaithumans.channels.slack")
 
@@ -42,6 +47,8 @@ MAX_HINTS = 1_000
 
 _DEAD = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_revoked", "app_uninstalled"})
 _SUBTYPES = frozenset({None, "thread_broadcast"})
+_LINK = re.compile(r"<(?:mailto:|tel:)?([^|<>@#!][^|<>]*)(?:\|[^<>]*)?>")
+"""What Slack makes of an address: the address, and what is shown for it."""
 _END = re.compile(r"[.!\s]*\Z")
 
 
@@ -81,19 +88,19 @@ class Events:
         except ValidationError:
             return text_reply(400, "this is no event of Slack's")
         try:
-            return await self._heard(told, request)
+            return await self._heard(told, repeated=is_repeated(request))
         except DeliveryError as error:
             logger.warning("an event of Slack workspace %s: %s", told.team_id, error)
             return Reply() if error.permanent else text_reply(503, "Slack did not answer; send it again")
 
-    async def _heard(self, told: _Envelope, request: Inbound) -> Reply:
+    async def _heard(self, told: _Envelope, *, repeated: bool) -> Reply:
         match told.type, told.event.type:
             case "url_verification", _:
                 return json_reply({"challenge": told.challenge})
             case "event_callback", "app_uninstalled" | "tokens_revoked":
                 await self._forget_if_dead(told.team_id)
             case "event_callback", "message" if _may_answer(told.event):
-                return await self._replied(told.team_id, told.event, again="x-slack-retry-num" in request.headers)
+                return await self._replied(told.team_id, told.event, repeated=repeated)
             case _:
                 pass
         return Reply()
@@ -105,19 +112,12 @@ class Events:
 
         The event may be late, and the app installed again since.
         """
-        if self._workspaces.app is None or not await self._workspaces.has(team_id):
-            return
-        try:
-            await call(await self._workspaces.client(team_id), "auth.test", {})
-        except SlackError as error:
-            if error.code not in _DEAD:
-                raise
-            await self._workspaces.forget(team_id)
+        if self._workspaces.app and await self._workspaces.forget_if(team_id, _is_dead):
             logger.info("the Slack app was removed from workspace %s", team_id)
 
     # ── Replies in a thread ───────────────────────────────────────────────────
 
-    async def _replied(self, team_id: str, event: _Event, *, again: bool) -> Reply:
+    async def _replied(self, team_id: str, event: _Event, *, repeated: bool) -> Reply:
         bot = await self._workspaces.bot(team_id)
         if event.parent_user_id not in {None, bot.user_id} or not _is_meant(event, bot):
             return Reply()
@@ -129,29 +129,32 @@ class Events:
         answer = self._meant(task, event.text.replace(f"<@{bot.user_id}>", ""), actor)
         if answer is None:
             return self._hint(team_id, event)
-        if again and _is_given(task, answer):
+        if repeated and was_ever_given(task, answer):
             return Reply()
-        return await self._taken(team_id, event, task, answer)
+        return await self._answered(team_id, event, task, answer)
 
-    async def _taken(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+    async def _answered(self, team_id: str, event: _Event, task: Task, answer: Submit) -> Reply:
+        """Give an answer, and say to its writer what came of it."""
         human = answer.by.human
         try:
             task = await self._engine.act(task.id, answer)
-        except SchemaValidationError as error:
+        except InvalidInputError as error:
             return self._whispering(team_id, event, "; ".join(error.fields.values()))
         except (ConflictError, AccessError) as error:  # somebody was faster
             task = await self._engine.get(task.id)
             return self._whispering(team_id, event, refusal(task, human) or str(error))
         if task.status is TaskStatus.SUBMITTED:
-            return self._whispering_verdict(team_id, event, task, human)
+            return self._whispering_verdict(team_id, event, task)
         return self._whispering(team_id, event, TAKEN)
 
     def _meant(self, task: Task, text: str, by: Actor) -> Submit | None:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
         if (value := answer_in(text, task)) is not None:
-            return Submit(value=value, by=by)
-        words = unescape(text).strip()
-        return Submit(text=words, by=by) if words and self._engine.reads_text(task) else None
+            return Submit(value=value, by=by, attempt=task.attempt)
+        words = unescape(_LINK.sub(r"\1", text)).strip()
+        if not 0 < len(words) <= MAX_TASK_LENGTH or not self._engine.reads_text(task):
+            return None
+        return Submit(text=words, by=by, attempt=task.attempt)
 
     async def _task(self, bot: Bot, event: _Event) -> Task | None:
         """Return the task that the thread is about: its first message, which is ours, says so."""
@@ -182,13 +185,13 @@ class Events:
     def _whispering(self, team_id: str, event: _Event, text: str) -> Reply:
         return Reply(afterwards=lambda: self._whisper(team_id, event, text))
 
-    def _whispering_verdict(self, team_id: str, event: _Event, task: Task, human: Human) -> Reply:
+    def _whispering_verdict(self, team_id: str, event: _Event, task: Task) -> Reply:
         async def afterwards() -> None:
             with suppress(TaskNotFoundError):
                 judged = await self._engine.wait_until(
                     task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=VERDICT_SECONDS
                 )
-                await self._whisper(team_id, event, said_of_verdict(judged, human), is_markup=True)
+                await self._whisper(team_id, event, said_of_verdict(judged, task.answer), is_markup=True)
 
         return Reply(afterwards=afterwards)
 
@@ -204,6 +207,17 @@ class Events:
         )
 
 
+async def _is_dead(client: AsyncWebClient) -> bool:
+    """Tell whether Slack takes the client's token no more. Raises `DeliveryError` where it does not say."""
+    try:
+        await call(client, "auth.test", {})
+    except SlackError as error:
+        if error.code not in _DEAD:
+            raise
+        return True
+    return False
+
+
 def answer_in(text: str, task: Task) -> JsonObject | None:
     """Return the answer that a reply in words gives; None if it gives none.
 
@@ -213,12 +227,14 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     """
     said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said in {_plain(choice.label), _plain(choice.text)}]
+    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
     return meant[0] if len(meant) == 1 else None
 
 
-def said_of_verdict(task: Task, human: Human) -> str:
+def said_of_verdict(task: Task, given: Answer | None) -> str:
     """Say in Slack's markup what came of an answer, to the one who gave it: also how their words were read."""
+    if given is None or task.answer is None or task.answer.attempt != given.attempt:
+        return "Your answer was refused, and another one was given since."
     if task.refused:
         reason = one_line(task.verdict.reason) if task.verdict else ""
         why = f": {escaped(reason, MAX_REASON)}" if reason and not _is_secret(task) else "."
@@ -226,23 +242,14 @@ def said_of_verdict(task: Task, human: Human) -> str:
     if task.status is TaskStatus.SUBMITTED:
         return "Your answer is stored, and is being checked."
     if task.status is not TaskStatus.COMPLETED:
-        return escaped(refusal(task, human) or "")
-    if task.response is None or task.answer is None or task.answer.text is None or _is_secret(task):
+        return escaped(refusal(task, given.by.human) or "")
+    if task.response is None or task.answer.text is None or _is_secret(task):
         return "Your answer was accepted."
     return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
 
 
 def _is_secret(task: Task) -> bool:
     return task.spec.redact_payload or task.spec.redact_response_after_submit
-
-
-def _is_given(task: Task, answer: Submit) -> bool:
-    """Tell whether Slack sends again what was taken already."""
-    return any(
-        (one.value == answer.value if answer.text is None else one.text == answer.text)
-        and one.by.human.addresses & answer.by.human.addresses
-        for one in task.answers
-    )
 
 
 def _plain(text: str) -> str:

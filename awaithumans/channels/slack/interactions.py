@@ -26,8 +26,9 @@ from awaithumans.channels.slack import answers, modal
 from awaithumans.channels.slack.calls import as_object, call
 from awaithumans.channels.slack.messages import CLAIM, OPEN
 from awaithumans.channels.slack.people import People, Visitor
-from awaithumans.channels.slack.refusals import GONE, UNKNOWN, refusal
+from awaithumans.channels.slack.refusals import GONE, UNKNOWN, refusal, was_given
 from awaithumans.channels.slack.replies import json_reply, text_reply, whisper
+from awaithumans.channels.slack.signatures import is_repeated
 from awaithumans.channels.slack.workspaces import Workspaces
 from awaithumans.clock import sleep
 from awaithumans.engine import Engine
@@ -129,7 +130,7 @@ class Interactions:
             case _Click():
                 return self._clicked(sent)
             case _Submission() if sent.view.callback_id == modal.CALLBACK_ID:
-                return await self._sent_in(sent, retried="x-slack-retry-num" in request.headers)
+                return await self._sent_in(sent, retried=is_repeated(request))
             case _:
                 return Reply()
 
@@ -235,15 +236,16 @@ class Interactions:
         form = forms.parse(spec.form, spec.response_schema, filled_in, forms.prefilled(task)[0])
         if form.errors:
             raise _FaultyError(task, form.typed, form.errors)
-        if retried and _given(task, actor, form.value):
+        answer = Submit(value=form.value, by=actor, attempt=task.attempt)
+        if retried and was_given(task, answer):
             return task
         try:
-            return await self._engine.act(task.id, Submit(value=form.value, by=actor))
+            return await self._engine.act(task.id, answer)
         except SchemaValidationError as error:
             raise _FaultyError(task, form.typed, error.fields) from error
         except (ConflictError, AccessError) as error:
             task = await self._engine.get(task.id)
-            if not _given(task, actor, form.value):
+            if not was_given(task, answer):
                 raise _RefusedError(refusal(task, actor.human) or str(error)) from error
             return task
 
@@ -346,12 +348,6 @@ def _read(payload: str) -> _Click | _Submission | None:
 
 class _Typed(BaseModel):
     type: str
-
-
-def _given(task: Task, actor: Actor, value: JsonObject) -> bool:
-    """Tell whether the latest answer is this one, of this person."""
-    last = task.answer
-    return last is not None and last.by.principal == actor.principal and last.value == value
 
 
 def _corrected(faulty: _FaultyError) -> Reply:

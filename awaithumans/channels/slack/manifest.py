@@ -28,7 +28,8 @@ def slack_manifest(at: Engine | str, *, name: str = "Approvals", replies: bool =
     address = urlsplit(public_url or "")
     if address.scheme != "https" or not address.hostname or address.query or address.fragment:
         raise ConfigurationError(
-            "a Slack app needs the host's https address", hint="Pass Engine(public_url='https://…/humans')."
+            "a Slack app needs the host's https address",
+            hint="Pass it as it is, 'https://…/humans', or an engine that has it as public_url.",
         )
     if not 1 <= len(name) <= MAX_NAME:
         raise ConfigurationError(f"the name of a Slack app has 1 to {MAX_NAME} characters")

@@ -32,6 +32,8 @@ MAX_BLOCKS = 100
 MAX_VIEW_BYTES = 250_000
 MAX_TITLE = 24
 
+_ON_THE_PAGE = "The reason is not shown in Slack: it can quote the details."
+
 
 def review_view(
     task: Task, *, values: Mapping[str, object], errors: Mapping[str, str], notice: str = "", url: str | None = None
@@ -112,7 +114,7 @@ def _question(task: Task, notice: str) -> list[Block]:
 def _refusal(task: Task) -> list[Block]:
     if not task.refused or not task.verdict:
         return []
-    reason = one_line(task.verdict.reason)
+    reason = _ON_THE_PAGE if task.spec.redact_payload else one_line(task.verdict.reason)
     return [section(plain(cut(f"The last answer was refused. {reason}".strip(), MAX_CONTEXT), MAX_CONTEXT))]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from awaithumans.channels.slack.blocks import cut, one_line
 from awaithumans.lifecycle import may_answer
-from awaithumans.types import Human, Task, TaskStatus
+from awaithumans.types import Answer, Human, Submit, Task, TaskStatus
+
+MAX_NAME = 80
 
 UNKNOWN = "Slack and this service do not know you as the same person. Ask whoever runs it to add your Slack account."
 GONE = "This question is not here any more."
@@ -26,8 +29,24 @@ def refusal(task: Task, human: Human) -> str | None:
     if holder is None or holder.addresses & human.addresses or human.operator:
         return None
     if task.claimed_at is None:
-        return f"This question is with {holder.label}."
-    return f"{holder.label} already claimed this question on {moment(task.claimed_at)}."
+        return f"This question is with {_name(holder)}."
+    return f"{_name(holder)} already claimed this question on {moment(task.claimed_at)}."
+
+
+def was_given(task: Task, answer: Submit) -> bool:
+    """Tell whether the latest answer is this one, of this person."""
+    return task.answer is not None and _is_same(task.answer, answer)
+
+
+def was_ever_given(task: Task, answer: Submit) -> bool:
+    """Tell whether one of the answers is this one, of this person."""
+    return any(_is_same(one, answer) for one in task.answers)
+
+
+def _is_same(one: Answer, answer: Submit) -> bool:
+    if one.by.principal != answer.by.principal:
+        return False
+    return one.value == answer.value if answer.text is None else one.text == answer.text
 
 
 def moment(at: datetime) -> str:
@@ -52,5 +71,10 @@ def _answerer(task: Task, human: Human, *, possessive: bool = False) -> str:
     by = task.answer.by if task.answer else None
     if by and by.kind == "human" and by.human.addresses & human.addresses:
         return "Your" if possessive else "You"
-    name = by.human.label if by and by.kind == "human" else "Somebody"
+    name = _name(by.human) if by and by.kind == "human" else "Somebody"
     return f"{name}'s" if possessive else name
+
+
+def _name(human: Human) -> str:
+    """Name a person, as they may have named themselves, on one short line."""
+    return cut(one_line(human.label), MAX_NAME)

@@ -42,12 +42,12 @@ async def whisper(
 
     `text` is shown as it is, unless it is Slack's markup, in which all else is escaped.
 
-    By the address that came with a click where there is one: it needs no
-    membership in the channel.
+    By the address that came with a click, where there is one of Slack's: it
+    needs no membership in the channel.
     """
     text = text if is_markup else escaped(text)
     try:
-        if response_url and await _responded(workspaces, response_url, text):
+        if response_url and workspaces.is_slacks(response_url) and await _responded(workspaces, response_url, text):
             return
         if channel:
             thread = {"thread_ts": thread_ts} if thread_ts else {}
@@ -62,7 +62,7 @@ async def _responded(workspaces: Workspaces, response_url: str, text: str) -> bo
 
     said: Mapping[str, object] = {"response_type": "ephemeral", "replace_original": False, "text": text}
     try:
-        async with workspaces.session().post(response_url, json=said) as response:
+        async with workspaces.session().post(response_url, json=said, allow_redirects=False) as response:
             return response.status == HTTP_OK
     except (ClientError, TimeoutError):
         return False

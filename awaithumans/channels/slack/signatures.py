@@ -34,5 +34,10 @@ def genuine(request: Inbound, secrets: Sequence[str], now: datetime) -> bool:
     return any(hmac.compare_digest(_signature(secret, signed), given) for secret in secrets)
 
 
+def is_repeated(request: Inbound) -> bool:
+    """Tell whether Slack says that it sent this before, and heard nothing in time."""
+    return "x-slack-retry-num" in request.headers
+
+
 def _signature(secret: str, signed: bytes) -> bytes:
     return b"v0=" + hmac.digest(secret.encode(), signed, "sha256").hex().encode()

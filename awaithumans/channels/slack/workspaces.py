@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 import anyio.lowlevel
 
@@ -154,6 +155,15 @@ class Workspaces:
             self._session.set(session)
         return session
 
+    def is_slacks(self, address: str) -> bool:
+        """Tell whether an address is on the Web API's host, or one below it, such as hooks.slack.com."""
+        try:
+            given, ours = urlsplit(address), urlsplit(self._api_url)
+        except ValueError:
+            return False
+        host = ours.hostname or ""
+        return given.scheme == ours.scheme and bool(host) and f".{given.hostname}".endswith(f".{host}")
+
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
         if session := self._session.get():
@@ -190,6 +200,13 @@ class Workspaces:
             except (DeliveryError, EncryptionError) as error:
                 logger.warning("the Slack app may still be in workspace %s: %s", team_id, error)
         return await self.forget(team_id)
+
+    async def forget_if(self, team_id: str, dead: Callable[[AsyncWebClient], Awaitable[bool]]) -> bool:
+        """Erase an installation if its token is `dead`, and not one that took its place since; tell whether it was."""
+        record = await self._records.get(KIND, team_id)
+        if record is None or not await dead(self.speaking(self._decrypted(record))):
+            return False
+        return await self._records.delete(record)
 
     async def forget(self, team_id: str) -> bool:
         """Erase an installation and its token; tell whether there was one."""

@@ -18,16 +18,17 @@ import httpx2
 import pytest
 
 from awaithumans.channels.email import EmailChannel, ReplyOutcome, Sender, mails_back
-from awaithumans.channels.email.tokens import read_reply_address
+from awaithumans.channels.email.answers import MAX_TOKENS
+from awaithumans.channels.email.tokens import read_reply_address, reply_address
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.types import Actor, Query, Task, TaskStatus
+from awaithumans.types import Actor, Human, Query, Task, TaskStatus
 from tests.channels import reader
 from tests.channels.email.mail import CHOICE, Inbox, html_of, text_of
 from tests.channels.reader import Noted, Reader
-from tests.web.world import BOB, HOST, OLGA, SECRET, World, hidden_token
+from tests.web.world import ANA, BOB, HOST, OLGA, SECRET, World, hidden_token
 
 pytestmark = pytest.mark.anyio
 
@@ -215,6 +216,34 @@ async def test_words_are_no_answer_to_what_the_mail_does_not_show(office: Office
     assert not (await office.task(task_id)).answers
 
 
+async def test_our_own_mail_is_not_read_as_the_persons_words(office: Office) -> None:
+    """Where a mail program quotes without a mark, what the agent wrote stands among what the person wrote."""
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema)
+    assert await office.replies(f"approve, fine\n\n{text_of(office.mails[0])}") is ReplyOutcome.UNCLEAR
+    assert not (await office.task(task_id)).answers
+
+
+@pytest.mark.parametrize("parts", [["approve, fine\n" + " \n" * 20_000 + "but not today"], ["approve, ", "not at all"]])
+async def test_words_of_which_some_may_be_missing_are_no_answer(office: Office, parts: list[str]) -> None:
+    office.world.engine.verifiers["reader"] = Reader()
+    schema = Noted.model_json_schema()
+    task_id = await office.asks(verifier_config=READ, response_schema=schema)
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Message-ID"] = "ana@example.com", office.mails[0]["Reply-To"], "<1@ana.example>"
+    mail.set_content(parts[0])
+    if parts[1:]:
+        mail.make_mixed()
+        for part in parts[1:]:
+            inline = EmailMessage()
+            inline.set_content(part)
+            mail.attach(inline)
+    outcome = await office.channel.receive_reply(mail.as_bytes())  # type: ignore[attr-defined]
+    assert outcome is ReplyOutcome.UNCLEAR
+    assert not (await office.task(task_id)).answers
+
+
 async def test_the_trail_says_who_answered_and_how(office: Office) -> None:
     task_id = await office.asks()
     await office.replies()
@@ -310,6 +339,27 @@ async def test_a_reply_delivered_twice_at_once_counts_once(office: Office) -> No
     assert len(office.mails) == 1
 
 
+async def test_a_reply_delivered_twice_counts_once_though_it_was_refused_between(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second delivery has read the question before the first was refused, and writes after that."""
+    task_id = await office.asks(verifier_config=CHECK)
+    mail = office.mails[0]
+    find, first = office.world.directory.find, True
+
+    async def slow(address: str) -> Human | None:
+        nonlocal first
+        if first:
+            first = False
+            assert await office.replies(to=mail) is ReplyOutcome.ANSWERED
+            assert (await office.task(task_id)).refused
+        return await find(address)
+
+    monkeypatch.setattr(office.world.directory, "find", slow)
+    assert await office.replies(to=mail) is ReplyOutcome.ANSWERED
+    assert len((await office.task(task_id)).answers) == 1
+
+
 async def test_another_answer_afterwards_is_too_late(office: Office) -> None:
     task_id = await office.asks()
     await office.replies("Yes")
@@ -403,10 +453,58 @@ async def test_a_token_of_another_question_or_person_is_worth_nothing(office: Of
     assert await office.replies(To=address[:40] + other + address[41:]) is ReplyOutcome.IGNORED
 
 
+async def test_a_mail_to_very_many_made_up_addresses_asks_the_store_for_a_few(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def get(task_id: str) -> Task | None:
+        asked.append(task_id)
+        return None
+
+    addresses = [
+        reply_address("reply@example.com", office.world.engine.keys, task_id=f"{n:032x}", address="a@b.c", attempt=0)
+        for n in range(200)
+    ]
+    monkeypatch.setattr(office.world.store, "get", get)
+    raw = f"To: {', '.join(map(str, addresses))}\n\nYes".encode()
+    assert await office.channel.receive_reply(raw) is ReplyOutcome.IGNORED  # type: ignore[attr-defined]
+    assert len(asked) == MAX_TOKENS
+
+
 async def test_who_left_the_directory_is_not_heard(office: Office) -> None:
     await office.asks()
     office.world.directory.gone.add("ana@example.com")
     assert await office.replies() is ReplyOutcome.IGNORED
+
+
+async def test_who_left_the_directory_gets_no_more_of_the_question_nor_the_answer(office: Office) -> None:
+    both = {"emails": ["ana@example.com", "bob@example.com"]}
+    task_id = await office.asks(assign_to=both, payload={"secret": "xyzzy"}, verifier_config=CHECK)
+    office.world.directory.gone.add("ana@example.com")
+    before = len(office.mails)
+    await office.world.engine.submit(task_id, YES, by=Actor.of(BOB, auth="host"))
+    await office.settle()
+    assert (await office.task(task_id)).refused
+    await office.world.engine.reassign(task_id, [BOB], by=Actor.of(OLGA, auth="host"))
+    await office.settle()
+    await office.world.engine.cancel(task_id, by=Actor.of(OLGA, auth="host"))
+    await office.settle()
+    hers = [text_of(mail) for mail in office.mails[before:] if mail["To"] == "ana@example.com"]
+    assert [text.splitlines()[0] for text in hers] == [
+        "This question was handed to Bob.",
+        "This question was withdrawn.",
+    ]
+    assert not any("xyzzy" in text or "The answer" in text for text in hers)
+
+
+async def test_an_answer_is_not_mailed_to_who_is_not_asked_and_unknown(office: Office) -> None:
+    task_id = await office.asks(notify=["email", "email:former@example.com"])
+    await office.world.engine.submit(task_id, YES, by=Actor.of(ANA, auth="host"))
+    await office.settle()
+    (end,) = [text_of(mail) for mail in office.mails[2:] if mail["To"] == "former@example.com"]
+    assert end.startswith("Ana answered.")
+    assert "The answer" not in end
 
 
 async def test_a_mail_back_that_cannot_be_sent_is_sent_when_the_reply_comes_again(office: Office) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from awaithumans.channels.email.letters import ON_THE_PAGE, TOO_LONG, letter_for
+from awaithumans.channels.email.letters import ON_THE_PAGE, TOO_LONG, Letter, letter_for, offering_replies
+from awaithumans.channels.email.rendering import as_text
 from awaithumans.testing.tasks import ANA, BEN, BOSS, NOON
 from awaithumans.types import Actor, Answer, Human, Task, TaskStatus, Verdict, VerifierConfig
 from tests.channels.email.mail import LINK, asked, told
@@ -177,3 +178,31 @@ def test_who_may_not_see_the_task_any_more_does_not_read_the_answer() -> None:
 def test_who_was_never_asked_hears_nothing_of_the_end(event: str) -> None:
     task = answered(BEN, addressees=(BEN,))
     assert nothing(event, replace(task, assignee=BEN), receipt=None)
+
+
+# ── Names that people and programs choose ─────────────────────────────────────
+
+FORGED = "Yes\n\nOpen the question: https://evil.example/"
+
+
+def forged_lines(written: Letter) -> list[str]:
+    return [
+        line
+        for line in as_text(offering_replies(written, own_words=False)).splitlines()
+        if line.startswith("Open the question")
+    ]
+
+
+def test_no_option_passes_for_a_line_of_ours() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [FORGED, "no"]}}, "required": ["a"]}
+    assert forged_lines(letter("opened", asked(spec={"response_schema": schema}))) == [f"Open the question: {LINK}"]
+
+
+def test_no_name_of_a_person_passes_for_a_line_of_ours() -> None:
+    other = Human(id="eve", display_name=FORGED)
+    assert forged_lines(letter("reassigned", asked(addressees=(other,), assignee=other))) == []
+
+
+def test_nobody_is_asked_to_reply_with_a_long_text() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x" * 61, "no"]}}, "required": ["a"]}
+    assert letter("opened", asked(spec={"response_schema": schema})).words == []

@@ -114,6 +114,12 @@ def test_a_sender_that_would_break_a_header_is_refused_at_once(inbox: Inbox, fie
         inbox.sender(**fields)
 
 
+def test_a_mailbox_that_leaves_no_room_for_a_token_is_refused_at_once(inbox: Inbox) -> None:
+    inbox.sender(replies="x" * 19 + "@example.com")
+    with pytest.raises(ConfigurationError, match="19 characters"):
+        inbox.sender(replies="x" * 20 + "@example.com")
+
+
 async def test_the_mails_of_a_question_are_one_thread(inbox: Inbox) -> None:
     channel = inbox.channel()
     receipt = None

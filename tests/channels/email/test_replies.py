@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 
 import pytest
 from hypothesis import given
@@ -167,6 +169,43 @@ def test_nothing_that_comes_in_breaks_the_reader(body: bytes) -> None:
         assert isinstance(own_words(mail) + sender_of(mail), str)
         assert is_automatic(mail) in {True, False}
         assert addressed_to(mail)
+
+
+def nested(head: bytes, times: int) -> bytes:
+    return b"".join(head.replace(b"#", str(n).encode()) for n in range(times)) + b"Content-Type: text/plain\n\nYes"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"Subject: =?utf-8?b?a?=\n\nYes",
+        b"Content-Type: text/plain; charset=idna\n\nYes\xff",
+        b"Content-Type: text/plain; charset=undefined\n\nYes",
+        b'Content-Type: text/plain; charset="utf\0"\n\nYes',
+        b"Content-Type: text/html\n\n<![foo[Yes",
+        b"To: " + b"(" * 100_000 + b"\n\nYes",
+        nested(b"Content-Type: multipart/mixed; boundary=b#\n\n--b#\n", 1_500),
+        nested(b"Content-Type: message/rfc822\n\n", 900),
+        nested(b"Content-Type: message/rfc822\n\n", 1_500),
+    ],
+)
+def test_a_mail_made_to_break_the_reader_does_not(raw: bytes) -> None:
+    mail = read(raw)
+    assert isinstance(own_words(mail) + sender_of(mail), str)
+    assert not is_automatic(mail)
+    assert addressed_to(mail)
+
+
+def test_half_of_what_was_said_in_malformed_markup_is_no_answer() -> None:
+    assert own_words(read(b"Content-Type: text/html\n\n<p>Yes</p><![foo[<p>but not this year</p>")) == ""
+
+
+def test_a_mail_that_the_host_has_parsed_is_read_without_a_look_at_its_malformed_headers() -> None:
+    raw = b"To: " + b", ".join(b"a%d@x.example" % n for n in range(3_000)) + b"\nSubject: =?utf-8?b?a?=\n\nYes"
+    began = time.process_time()
+    mail = read(message_from_bytes(raw, policy=default))
+    assert (own_words(mail), addressed_to(mail)[0]) == ("Yes", "a0@x.example")
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

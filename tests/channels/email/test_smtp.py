@@ -15,7 +15,7 @@ from awaithumans.channels.email import EmailChannel, Sender, Smtp
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError
 from awaithumans.testing.channels import ChannelConformance
-from tests.channels.email.mail import CUT, HANG, Authority, Server, parsed, smtp_server, told
+from tests.channels.email.mail import CUT, HANG, LINK, Authority, Server, parsed, smtp_server, told
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +118,12 @@ async def test_nothing_is_sent_to_a_server_with_a_strangers_certificate(
         error = await refusal(server, security="starttls", tls=Authority().client())
         assert not error.permanent
         assert server.mails == []
+
+
+@pytest.mark.parametrize("half", [{"username": "acme"}, {"password": "secret"}])
+def test_half_a_log_in_is_refused_at_once(half: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="user name and a password"):
+        Smtp("mail.example", **half)  # type: ignore[arg-type]
 
 
 def test_a_password_without_encryption_is_refused_at_once() -> None:
@@ -225,6 +231,12 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
         port = closed.getsockname()[1]
     error = await refusal(Server(port=port))
     assert not error.permanent
+
+
+async def test_no_link_of_a_mail_gets_into_what_people_read_of_its_refusal(server: Server) -> None:
+    server.will_say("DATA", f"554 5.7.1 spam: <{LINK}> and www.app.example/x are listed")
+    said = str(await refusal(server))
+    assert said == "SMTP 554 5.7.1 spam: … and … are listed"
 
 
 async def test_what_the_server_says_is_cut_and_put_on_one_line(server: Server) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +64,12 @@ def test_no_changed_character_is_let_pass(place: int, letter: str) -> None:
     token = read_reply_address(changed)
     same = changed == address or place == 49  # the last character has one bit that counts
     assert same or token is None or token.recipient_of(["ana@example.com"], KEYS) is None
+
+
+@pytest.mark.parametrize("named", ["a\0bcdefgh", "a\nbcdefgh"])
+def test_a_name_that_no_store_may_be_asked_for_is_no_token(named: str) -> None:
+    token = base64.b32encode(b"\x80" + named.encode() + b"m" * 10).decode().rstrip("=").lower()
+    assert read_reply_address(f"reply+{token}@example.com") is None
 
 
 @given(st.text(max_size=80) | st.from_regex(r"reply\+[a-z2-7]{0,62}@example\.com", fullmatch=True))

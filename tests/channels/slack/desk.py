@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from awaithumans import build_spec
 from awaithumans.channels.slack import SlackApp, SlackChannel
 from awaithumans.engine import Engine
-from awaithumans.protocols import Verifier
+from awaithumans.protocols import Channel, Verifier
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Human, JsonObject, Task, VerifierConfig
 from awaithumans.web import Router
@@ -81,6 +81,7 @@ class Desk:
         signing_secret: str | Sequence[str] = SIGNING_SECRET,
         public_url: str = HOST,
         link_by_email: Sequence[str] = (),
+        channels: Sequence[Channel] = (),
     ) -> None:
         self.api = api
         self.staff = Staff()
@@ -94,7 +95,7 @@ class Desk:
         )
         self.engine = Engine(
             self.store,
-            channels=[self.slack],
+            channels=[self.slack, *channels],
             directory=self.staff,
             secret=SECRET,
             public_url=public_url,
@@ -137,8 +138,8 @@ class Desk:
     async def retry(self, task: Task, by: Human = ANA, **answer: Any) -> httpx2.Response:
         return await self.post(interaction(sent_in(task, by, **answer)), headers={"X-Slack-Retry-Num": "1"})
 
-    async def event(self, body: Mapping[str, object], *, again: bool = False) -> httpx2.Response:
-        headers = {"X-Slack-Retry-Num": "1"} if again else {}
+    async def event(self, body: Mapping[str, object], *, retry: int | None = None) -> httpx2.Response:
+        headers = {"X-Slack-Retry-Num": str(retry)} if retry else {}
         return await self.post(json.dumps(body), path="/events", kind="application/json", headers=headers)
 
     async def post(

@@ -80,6 +80,13 @@ def test_an_untouched_form_gives_the_same_from_slack_as_from_the_page(asked):
         assert from_slack == from_page
 
 
+@pytest.mark.parametrize("start", ["", [], None])
+def test_a_list_of_files_that_starts_empty_stays_as_it_is(start: object) -> None:
+    task = asking({"kind": "file_upload"}, initial_response={"a": start})
+    from_slack, from_page = both_ways(task)
+    assert from_slack == from_page == ({"a": start}, {})
+
+
 @given(filled_in(), st.booleans())
 def test_a_models_value_survives_the_way_through_slack(answer, is_prefilled):
     value = json.loads(answer.model_dump_json(exclude_none=True)) if is_prefilled else None

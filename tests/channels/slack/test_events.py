@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from threading import Thread
 from typing import Any, Literal
 
 import anyio
 import pytest
 from pydantic import BaseModel, field_validator
 
-from awaithumans.channels.slack.events import HINT, TAKEN, answer_in
+from awaithumans.channels.slack.events import HINT, TAKEN, answer_in, said_of_verdict
 from awaithumans.channels.slack.workspaces import Installation, SlackApp
-from awaithumans.types import AGENT, Human, Task, VerifierConfig
+from awaithumans.testing.tasks import answering, make_task
+from awaithumans.types import AGENT, Human, Task, TaskStatus, VerificationContext, VerifierConfig
+from awaithumans.types import Verdict as JudgedVerdict
 from tests.channels.reader import CHECK, Noted, Reader
 from tests.channels.slack.desk import ANA, BOB, CHANNEL, Desk
 from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
@@ -35,6 +39,13 @@ class Cautious(BaseModel):
     @classmethod
     def never(cls, value: object) -> object:
         raise ValueError("not on a Friday")
+
+
+class Strict:
+    """A verifier that refuses everything."""
+
+    async def verify(self, context: VerificationContext) -> JudgedVerdict:
+        return JudgedVerdict(passed=False, reason="No.")
 
 
 class Size(BaseModel):
@@ -114,6 +125,21 @@ class TestReplies:
         assert len((await desk.task(task)).answers) == 1
         assert whispered(api) == [TAKEN]
 
+    async def test_an_event_that_comes_again_after_a_refusal_is_no_second_answer(self, api: SlackApi) -> None:
+        """Slack sends again what was not replied to in time, and a slow verifier is not the only reason."""
+        desk = Desk(api, verifier=Strict())
+        config = VerifierConfig(provider="careful", instructions="No.", max_attempts=2)
+        task = await desk.ask(response_schema=Verdict, verifier=config)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            await desk.event(reply("yes"))
+            assert (await desk.event(reply("yes"), retry=1)).status_code == 200
+            after = await desk.task(task)
+            assert (len(after.answers), after.status) == (1, TaskStatus.PENDING)
+            await desk.event(reply("yes", ts="1700000009.000100"))
+            assert len((await desk.task(task)).answers) == 2, "said once more by the person, it is another answer"
+        await desk.engine.aclose()
+
     async def test_other_words_get_a_hint_once_for_each_person(self, desk: Desk, api: SlackApi, task: Task) -> None:
         for text in ("I would say so", "yes but not today", "Which order?"):
             await desk.event(reply(text))
@@ -139,13 +165,66 @@ class TestReplies:
         api.replies["conversations.replies"] = {"messages": [message_about(task)]}
         async with desk.engine.run():
             await desk.event(reply("hm"))
-            await desk.event(reply("hm"), again=True)
+            await desk.event(reply("hm"), retry=1)
             (told,) = whispered(api)
             assert told.startswith("Your answer was refused: Say whether you approve, and why. Reply once more")
             assert (await desk.task(task)).attempt == 1
             await desk.event(reply("decline, too much"))
         assert (await desk.task(task)).response == {"approved": False, "notes": "too much"}
         await desk.engine.aclose()
+
+    async def test_an_event_that_comes_again_behind_a_later_one_is_no_third_answer(self, api: SlackApi) -> None:
+        """Slack's last repetition comes five minutes later: there was time to say more in between."""
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            for words in ("hm", "well"):
+                await desk.event(reply(words))
+            await desk.event(reply("hm"), retry=3)
+        after = await desk.task(task)
+        assert (len(after.answers), after.status) == (2, TaskStatus.PENDING)
+        await desk.engine.aclose()
+
+    @pytest.mark.parametrize(
+        ("sent", "meant"),
+        [
+            ("approve, ask <mailto:ben@acme.example|ben@acme.example>", "approve, ask ben@acme.example"),
+            (
+                "approve, see <https://acme.example/a?b=1&amp;c=2|acme.example>",
+                "approve, see https://acme.example/a?b=1&c=2",
+            ),
+            ("approve, if a &lt;b|c&gt; d", "approve, if a <b|c> d"),
+            ("approve, says <@U0000BOB>", "approve, says <@U0000BOB>"),
+        ],
+    )
+    async def test_a_verifier_reads_addresses_as_they_were_written(self, api: SlackApi, sent: str, meant: str) -> None:
+        verifier = Reader()
+        desk = Desk(api, verifier=verifier)
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        async with desk.engine.run():
+            await desk.event(reply(sent))
+        assert [context.raw_input for context in verifier.seen] == [meant]
+        await desk.engine.aclose()
+
+    async def test_words_that_cannot_be_stored_are_refused_once(self, api: SlackApi) -> None:
+        desk = Desk(api, verifier=Reader())
+        task = await desk.ask(response_schema=Noted, verifier=READ)
+        api.replies["conversations.replies"] = {"messages": [message_about(task)]}
+        assert (await desk.event(reply("approve, \0"))).status_code == 200
+        assert len(whispered(api)) == 1
+        assert not (await desk.task(task)).answers
+        await desk.engine.aclose()
+
+    async def test_nobody_is_told_another_ones_answer_as_their_own(self) -> None:
+        """A refusal can be followed by somebody else's answer before the first is told."""
+        mine = answering(make_task(), ANA).task
+        theirs = answering(make_task(), BOB, {"notes": "theirs"}).task
+        (later,) = theirs.answers
+        after = replace(theirs, attempt=2, answers=(*mine.answers, replace(later, attempt=2, text="theirs")))
+        assert said_of_verdict(after, mine.answer) == "Your answer was refused, and another one was given since."
+        assert "theirs" in said_of_verdict(after, after.answer)
 
     async def test_of_a_secret_task_nothing_is_quoted(self, api: SlackApi) -> None:
         desk = Desk(api, verifier=Reader(trusted=True))
@@ -289,6 +368,14 @@ class TestWords:
         task = await desk.ask(response_schema=Size)
         assert answer_in(text, task) == (size and {"size": size})
 
+    @pytest.mark.parametrize("blank", ["", "."])
+    async def test_nothing_said_is_no_answer_though_a_choice_is_called_nothing(self, desk: Desk, blank: str) -> None:
+        task = await desk.ask(response_schema=Size)
+        schema = {"type": "object", "properties": {"size": {"enum": [blank, "small"]}}, "required": ["size"]}
+        task = replace(task, spec=replace(task.spec, response_schema=schema, form=None))
+        assert answer_in(" ", task) is None
+        assert answer_in("small", task) == {"size": "small"}
+
 
 class TestRemoval:
     @pytest.fixture
@@ -321,6 +408,22 @@ class TestRemoval:
         body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
         assert (await desk.event(body)).status_code == 200
         assert len(await desk.slack.installations()) == 2
+
+    async def test_an_app_that_is_installed_again_while_slack_is_asked_is_kept(self, desk: Desk, api: SlackApi) -> None:
+        here = next(one for one in await desk.slack.installations() if one.team_id == TEAM)
+        again = partial(anyio.run, desk.slack._workspaces.install, here, "xoxb-new")
+
+        def asked(given: object) -> dict[str, object]:
+            installing = Thread(target=again)
+            installing.start()
+            installing.join()
+            return {"ok": False, "error": "token_revoked"}
+
+        api.replies["auth.test"] = asked
+        body = {"type": "event_callback", "team_id": TEAM, "event": {"type": "app_uninstalled"}}
+        assert (await desk.event(body)).status_code == 200
+        assert len(await desk.slack.installations()) == 2
+        assert (await desk.slack._workspaces.client(TEAM)).token == "xoxb-new"
 
     async def test_while_slack_cannot_be_asked_nothing_is_erased(self, desk: Desk, api: SlackApi) -> None:
         api.fails("auth.test", "internal_error")

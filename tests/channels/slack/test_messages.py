@@ -99,8 +99,9 @@ def test_why_an_answer_was_refused_is_told_to_the_one_who_may_give_a_better_one(
     task = make_task(attempt=1, answers=(ANSWER,), verdict=Verdict(passed=False, reason="Say <why>"))
     assert "_The last answer was refused:_ Say &lt;why&gt;" in written(task, broadcast=False, person=ANA)[0]
     assert "why" not in written(task)[0]
-    secret = replace(task, spec=replace(task.spec, redact_payload=True))
-    assert "why" not in written(secret, broadcast=False, person=ANA)[0]
+    for spec in (replace(task.spec, redact_payload=True), replace(task.spec, redact_response_after_submit=True)):
+        secret = replace(task, spec=spec)
+        assert "why" not in written(secret, broadcast=False, person=ANA)[0]
 
 
 def test_a_form_that_slack_cannot_draw_is_answered_in_the_browser():

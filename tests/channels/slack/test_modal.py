@@ -110,6 +110,22 @@ def test_nested_details_are_laid_out_and_what_is_cut_is_said():
     assert "cut here" in json.dumps(many)
 
 
+def test_why_an_answer_was_refused_is_kept_from_slack_with_the_details():
+    """A verifier that may see redacted details can quote them."""
+    answer = Answer(by=Actor.of(ANA, auth="host"), at=datetime.now(UTC), attempt=1, value={"a": "no"})
+    spec = asking({"kind": "short_text"}, payload={"amount": 99.99}, redact_payload=True).spec
+    verdict = Verdict(passed=False, reason="Not for 99.99")
+    text = json.dumps(view_of(make_task(spec=spec, attempt=1, answers=(answer,), verdict=verdict)))
+    assert "99.99" not in text
+    assert "The last answer was refused." in text
+
+
+def test_text_cannot_be_made_to_read_otherwise_than_it_is_written():
+    hostile = "Pay \u202e000,1\u202c \u2066\u200b\u061cnow"
+    view = view_of(asking({"kind": "short_text", "label": hostile}, payload={"note": hostile}, metadata={"a": hostile}))
+    assert not set("\u202e\u202c\u2066\u200b\u061c") & set(json.dumps(view, ensure_ascii=False))
+
+
 def test_a_refusal_a_notice_and_the_first_errors_are_said():
     answer = Answer(by=Actor.of(ANA, auth="host"), at=datetime.now(UTC), attempt=1, value={"a": "no"})
     refused = make_task(

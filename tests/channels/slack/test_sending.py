@@ -266,10 +266,11 @@ async def test_a_reminder_is_a_reply_that_the_channel_sees(channel: SlackChannel
 
 async def test_a_reminder_goes_to_those_only_who_can_do_something(channel: SlackChannel, slack: Slack, anas: str):
     member = slack.member("ana")
+    person = replace(ANA, slack_user_id=member)
     taken = make_task(id="task-1", spec=make_spec(), addressees=(BEN,), assignee=BEN)
-    receipt = await channel.send(note(member, person=ANA))
+    receipt = await channel.send(note(member, person=person))
     (message,) = slack.messages(anas)
-    await channel.send(note(member, "reminder", person=ANA, task=taken, receipt=receipt))
+    await channel.send(note(member, "reminder", person=person, task=taken, receipt=receipt))
     assert slack.thread(anas, message["ts"]) == []
     await channel.send(note(member, "reminder", person=ANA, receipt=receipt))
     assert len(slack.thread(anas, message["ts"])) == 1

@@ -182,3 +182,22 @@ class TestSeveralWorkspaces:
         with pytest.raises(EncryptionError, match="another secret") as caught:
             await lost.client(TEAM)
         assert "[new, old]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "slacks"),
+    [
+        ("https://hooks.slack.com/actions/T1/2/3", True),
+        ("https://slack.com/x", True),
+        ("http://hooks.slack.com/actions", False),
+        ("https://evilslack.com/", False),
+        ("https://slack.com@evil.example/", False),
+        ("https://slack.com.evil.example/", False),
+        ("http://169.254.169.254/latest/meta-data", False),
+        ("https://[::1", False),
+        ("", False),
+    ],
+)
+async def test_what_is_said_to_a_person_goes_to_no_other_host_than_slacks(address: str, *, slacks: bool) -> None:
+    workspaces = Workspaces(token="xoxb-1", app=None, api_url="https://slack.com/api/", timeout=5)
+    assert workspaces.is_slacks(address) is slacks
