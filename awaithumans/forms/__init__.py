@@ -1,6 +1,7 @@
 """From a response schema to a form, and from what was filled in to a value."""
 
 from awaithumans.forms.constraints import not_understood, validate_response
+from awaithumans.forms.controls import Choice, Control, Entry, Parts, walk
 from awaithumans.forms.definition import (
     FormDefinition,
     FormField,
@@ -46,17 +47,19 @@ from awaithumans.forms.helpers import (
 )
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
 from awaithumans.forms.quick import QuickAnswer, quick_answers
-from awaithumans.forms.render import Choice, Control, render_fields
-from awaithumans.forms.submission import Submission, parse, prefilled
+from awaithumans.forms.render import render_fields
+from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
 from awaithumans.forms.widgets import Widget, is_json_box
 
 __all__ = [
     "Choice",
     "Control",
+    "Entry",
     "FormDefinition",
     "FormField",
     "FormFieldBase",
+    "Parts",
     "PictureOption",
     "QuickAnswer",
     "SelectOption",
@@ -71,6 +74,7 @@ __all__ = [
     "datetime_picker",
     "display_text",
     "divider",
+    "edited",
     "email",
     "file_upload",
     "form_for",
@@ -107,4 +111,5 @@ __all__ = [
     "url",
     "validate_response",
     "video",
+    "walk",
 ]

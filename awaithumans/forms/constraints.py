@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from typing import TypeVar, cast
 
@@ -48,13 +49,45 @@ def validate_response(form: FormDefinition | JsonObject | None, schema: JsonObje
     faults = schemas.validate(schema, value)
     if form is None or not isinstance(value, dict):
         return faults
-    given = cast("JsonObject", value)
-    for field, _, _ in laid_out(check_form(form), shapes(schema)):
-        if field.name in faults or given.get(field.name) is None:
-            continue
-        if message := next(_faults(field, given[field.name]), None):
-            faults[field.name] = message
+    fields = [field for field, _, _ in laid_out(check_form(form), shapes(schema))]
+    for path, message in _faults_of_all(fields, cast("JsonObject", value), ""):
+        faults.setdefault(path, message)
     return faults
+
+
+def _faults_of_all(fields: Iterable[FormField], value: JsonObject, below: str) -> Iterator[tuple[str, str]]:
+    for field in fields:
+        if (part := value.get(field.name)) is None:
+            continue
+        path = f"{below}{field.name}"
+        yield from ((path, message) for message in _faults(field, part))
+        if isinstance(field, Table | Subform) and isinstance(part, list):
+            yield from _faults_of_rows(field, cast("list[object]", part), path)
+
+
+def _faults_of_rows(field: Table | Subform, rows: Sequence[object], path: str) -> Iterator[tuple[str, str]]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            continue
+        known, place = cast("JsonObject", row), f"{path}.{number}."
+        if isinstance(field, Subform):
+            inner = [one for one, _, _ in laid_out(FormDefinition(fields=field.fields), {})]
+            yield from _faults_of_all(inner, known, place)
+        else:
+            yield from _faults_of_cells(field, known, place)
+
+
+def _faults_of_cells(table: Table, row: JsonObject, place: str) -> Iterator[tuple[str, str]]:
+    for column in table.columns:
+        if (value := row.get(column.name)) is None:
+            continue
+        if column.kind == "single_select" and column.options:
+            known = SingleSelect(options=column.options)
+            yield from ((f"{place}{column.name}", message) for message in _choice_faults(known, value))
+        least = -math.inf if column.min_value is None else column.min_value
+        most = math.inf if column.max_value is None else column.max_value
+        if column.kind in {"number", "currency"} and (least, most) != (-math.inf, math.inf):
+            yield from ((f"{place}{column.name}", message) for message in _range_faults(least, most, value))
 
 
 def _faults(field: FormField, value: object) -> Iterator[str]:

@@ -85,6 +85,12 @@ def _written(fields: list[FormFieldBase]) -> dict[str, object] | None:
 # ── One field ─────────────────────────────────────────────────────────────────
 
 
+def field_for(name: str, shape: Shape) -> FormField:
+    """Make the field that asks for a part of an answer; what may be null may be left blank."""
+    one = _schema_field(name, shape)
+    return one.model_copy(update={"required": one.required and not shape.nullable})
+
+
 def _schema_field(name: str, shape: Shape) -> FormField:
     inferred = _inferred(shape)
     if isinstance(inferred, ShortText) and inferred.subtype == "plain" and _is_long(shape.schema):

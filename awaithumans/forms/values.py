@@ -264,9 +264,12 @@ _PARSERS: Mapping[Widget, Callable[[str], date | time]] = {
 def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape, start: object) -> object:
     """Make the value of what was filled in where `start` had been drawn.
 
-    A date or time that was left alone is `start` itself. Where that had no
-    zone, and neither has the field, the new one has none unless it was typed.
+    A date, a time or a number written as text is `start` itself where it was
+    left alone. Where a moment had no zone, and neither has the field, the new
+    one has none unless it was typed.
     """
+    if shape.decimal and isinstance(start, str) and tuple(typed) == write(widget, start, field, shape):
+        return start
     if widget not in _NATIVE or not isinstance(start, str):
         return read(widget, typed, field, shape)
     floating = isinstance(field, DateTime) and _is_floating(start)

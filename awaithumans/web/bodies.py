@@ -12,7 +12,7 @@ from awaithumans.documents import ensure_json, loads
 from awaithumans.errors import BodyTooLargeError, InvalidInputError
 from awaithumans.web.envelope import MediaTypeError
 
-MAX_FIELDS = 1_000
+MAX_FIELDS = 10_000
 
 _URLENCODED = "application/x-www-form-urlencoded"
 

@@ -27,7 +27,7 @@ from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
 from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
-from awaithumans.web.review import FormRefusedError, Review, quick_answer, send_answer
+from awaithumans.web.review import FormReturnedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
 
 NOTHING_TO_DO = "You need not do anything."
@@ -122,8 +122,10 @@ class GuestPages:
         try:
             with permitted_wait(request, self._verdict_seconds) as seconds:
                 task = await send_answer(self._engine, grant.task, grant.actor, submitted, verdict_seconds=seconds)
-        except FormRefusedError as refused:
-            return self._page(request, grant, refused.values, refused.errors, status=422)
+        except FormReturnedError as returned:
+            return self._page(
+                request, grant, returned.values, returned.errors, edited=returned.edited, status=returned.status
+            )
         except ConflictError:
             task = await self._engine.get(grant.task.id)
             if task.closed:
@@ -143,14 +145,16 @@ class GuestPages:
         values: Mapping[str, object],
         errors: Mapping[str, str],
         *,
+        edited: str = "",
         status: int = 200,
         quick: QuickAnswer | None = None,
     ) -> Response:
         now = self._engine.clock.now()
+        review = Review(task=grant.task, human=grant.human, now=now, values=values, errors=errors, edited=edited)
         context = {
             "name": self._name,
             "human": grant.human,
-            "review": Review(task=grant.task, human=grant.human, now=now, values=values, errors=errors),
+            "review": review,
             "action": url(request, grant.path),
             "csrf_field": csrf.FIELD,
             "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),

@@ -21,7 +21,7 @@ from awaithumans.web.queue import next_question
 from awaithumans.web.rendering import Frame, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
-    FormRefusedError,
+    FormReturnedError,
     Review,
     check_fails,
     failures_of,
@@ -112,9 +112,9 @@ class Pages:
         try:
             with permitted_wait(request, self._verdict_seconds) as seconds:
                 task = await send_answer(self._engine, task, actor, submitted, verdict_seconds=seconds)
-        except FormRefusedError as refused:
-            review = await self._review(task, human, refused.values, refused.errors)
-            return await self._page(request, review, status=422)
+        except FormReturnedError as returned:
+            review = await self._review(task, human, returned.values, returned.errors)
+            return await self._page(request, replace(review, edited=returned.edited), status=returned.status)
         except ConflictError as error:
             return await self._closed_meanwhile(request, human, error)
         return redirected(url(request, f"/tasks/{task.id}" if task.refused else f"/tasks/{task.id}/done"))

@@ -47,17 +47,29 @@ ACTION_WORDS = {
     "redelivery_requested": "had the message sent again",
 }
 
-
 _LITTLE_TIME = timedelta(hours=1)
+ADD = "_awaithumans_add"
+"""Names the button that adds an entry to the rows that are its value."""
+REMOVE = "_awaithumans_remove"
+"""Names the button that takes away the entry that is its value."""
 
 
-class FormRefusedError(Exception):
-    """The form cannot be accepted as it is; `values` are what was typed."""
+class FormReturnedError(Exception):
+    """The form goes back to the person: refused, or with a row more or less.
 
-    def __init__(self, values: Mapping[str, object], errors: Mapping[str, str]) -> None:
-        super().__init__("the form was refused")
+    `values` are what was typed, and `edited` names the entry that was asked for.
+    """
+
+    def __init__(self, values: Mapping[str, object], errors: Mapping[str, str], *, edited: str = "") -> None:
+        super().__init__("the form goes back")
         self.values = values
         self.errors = errors
+        self.edited = edited
+
+    @property
+    def status(self) -> int:
+        """Give the status of the page with the form."""
+        return 200 if self.edited else 422
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +96,8 @@ class Review:
     check_fails: bool = False
     """Whether the answer is being checked again, because the check did not work."""
     banner: str = ""
+    edited: str = ""
+    """The rows that an entry was just added to, or taken from."""
 
     @property
     def heading(self) -> str:
@@ -188,19 +202,40 @@ class Review:
     @property
     def problems(self) -> Sequence[tuple[str, str]]:
         """Give what is wrong, and the element to go to; "" if there is none."""
-        marked = [(place, f"{one.label}: {one.error}") for place, one in self._placed() if one.error]
+        marked = [(one.id, f"{label}: {fault}") for label, one, fault in _faults(self.fields)]
         asked = [one.name for one in self.fields if one.widget != "display"]
         elsewhere = [(path, text) for path, text in self.errors.items() if not _belongs(path, asked)]
         return [*marked, *(("", f"{path}: {text}" if path else text) for path, text in elsewhere)]
 
     @property
-    def first_fault(self) -> str:
-        """Name the element to correct first; "" if there is none."""
-        return next((place for place, one in self._placed() if one.error), "")
+    def focus(self) -> str:
+        """Name the element to go on at; "" if there is none."""
+        if self.edited:
+            return _after_edit(self.fields, self.edited)
+        return next((one.id for _, one, _ in _faults(self.fields)), "")
 
-    def _placed(self) -> Iterator[tuple[str, forms.Control]]:
-        for number, one in enumerate(self.fields, start=1):
-            yield f"field-{number}", one
+
+def _faults(controls: Sequence[forms.Control], trail: str = "") -> Iterator[tuple[str, forms.Control, str]]:
+    """Yield what is wrong, with what it is called and where it is."""
+    for one in controls:
+        label = f"{trail}{one.label}"
+        if fault := one.parts.error if one.parts else one.error:
+            yield label, one, fault
+        for entry in one.parts.entries if one.parts else ():
+            named = f"{label} {entry.label}" if one.parts and one.parts.kind == "rows" else label
+            yield from _faults(entry.controls, f"{named} › ")
+
+
+def _after_edit(controls: Sequence[forms.Control], edited: str) -> str:
+    """Name the first control of a new entry, or the button to add another one."""
+    everything = [*controls, *(inner for one in controls if one.parts for inner in forms.walk(one.parts))]
+    rows, _, number = edited.rpartition(".")
+    for one in everything:
+        if one.parts and one.parts.mark == f"{edited}.?":
+            return one.parts.entries[-1].controls[0].id if one.parts.entries else one.id
+        if one.parts and number and one.parts.mark == f"{rows}.?":
+            return f"{one.id}-add" if one.parts.add else one.id
+    return ""
 
 
 async def send_answer(
@@ -208,16 +243,25 @@ async def send_answer(
 ) -> Task:
     """Answer with a posted form; return the task as it stands soon after.
 
-    Raises `FormRefusedError`, and what `act` raises.
+    Raises `FormReturnedError`, and what `act` raises. A form that was sent by a
+    button for rows is not an answer, whatever else it has.
     """
+    _give_back_edited(task, submitted)
     sent = forms.parse(task.spec.form, task.spec.response_schema, submitted, forms.prefilled(task)[0])
     if sent.errors:
-        raise FormRefusedError(sent.typed, sent.errors)
+        raise FormReturnedError(sent.typed, sent.errors)
     try:
         await engine.act(task.id, Submit(value=sent.value, by=actor, attempt=task.attempt))
     except SchemaValidationError as error:
-        raise FormRefusedError(sent.typed, error.fields) from error
+        raise FormReturnedError(sent.typed, error.fields) from error
     return await settled(engine, task.id, verdict_seconds)
+
+
+def _give_back_edited(task: Task, submitted: Mapping[str, Sequence[str]]) -> None:
+    add, remove = "".join(submitted.get(ADD, ())), "".join(submitted.get(REMOVE, ()))
+    if add or remove:
+        typed = forms.edited(task.spec.form, task.spec.response_schema, submitted, add=add, remove=remove)
+        raise FormReturnedError(typed, {}, edited=add or remove)
 
 
 def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:

@@ -35,6 +35,19 @@ async def test_a_link_opens_its_task_and_takes_its_answer(world: World, client: 
     assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "link", "web")
 
 
+async def test_a_row_more_is_no_answer_whatever_else_is_posted(world: World, client: httpx2.AsyncClient) -> None:
+    tags = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
+    task_id, link = await link_to(world, client, response_schema=tags)
+    posted = {"tags.?": ["", "0"], "tags.0": "vip", "_awaithumans_add": "tags"}
+    more = await client.post(link, data={**await form(client, link, None), **posted}, headers=SAME)
+    assert more.status_code == 200
+    assert [f'name="tags.{number}"' in more.text for number in range(3)] == [True, True, False]
+    assert 'value="vip"' in more.text
+    assert (await world.task(task_id)).answer is None
+    without = await client.post(link, data=posted, headers=SAME)
+    assert without.status_code == 403
+
+
 async def test_it_leads_nowhere_else(world: World, client: httpx2.AsyncClient) -> None:
     task_id, link = await link_to(world, client)
     page = await client.get(link)

@@ -1,4 +1,4 @@
-// Everything works without this file; it only spares looking at a clock, and reloading by hand.
+// Everything works without this file; it only spares looking at a clock, and loading pages.
 "use strict";
 
 const MINUTE = 60;
@@ -27,3 +27,27 @@ for (const element of document.querySelectorAll("[data-left]")) {
 }
 
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), RELOAD_AFTER_MS);
+
+// A row more or less: the server draws the form anew, and only the form is exchanged.
+// A field may be called "action" or "dataset" and hide the form's own, so attributes are asked for by name.
+async function redraw(form, button) {
+  const body = new URLSearchParams(new FormData(form, button));
+  const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.querySelector("form.answer");
+  if (!answer.ok || !fresh) throw new Error("there is no form to go on with");
+  form.replaceWith(document.adoptNode(fresh));
+  fresh.querySelector("[autofocus]")?.focus();
+}
+
+document.addEventListener("submit", (event) => {
+  const { target: form, submitter: button } = event;
+  if (!button?.hasAttribute("data-redraw") || form.hasAttribute("data-plain")) return;
+  event.preventDefault();
+  if (form.hasAttribute("aria-busy")) return;
+  form.setAttribute("aria-busy", "true");
+  redraw(form, button).catch(() => {
+    form.setAttribute("data-plain", "");
+    setTimeout(() => button.click()); // a form that is just being sent ignores it
+  });
+});

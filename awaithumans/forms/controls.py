@@ -1,0 +1,299 @@
+"""The controls of a page, and what one field makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from awaithumans.forms.definition import (
+    Date,
+    DateTime,
+    DisplayText,
+    FormField,
+    Html,
+    Image,
+    LongText,
+    OpinionScale,
+    PdfViewer,
+    Section,
+    SectionCollapse,
+    ShortText,
+    Slider,
+    StarRating,
+    Switch,
+    Time,
+    Video,
+)
+from awaithumans.forms.infer import humanised
+from awaithumans.forms.shape import ANYTHING, Shape
+from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
+from awaithumans.forms.widgets import Widget
+
+
+class Choice(NamedTuple):
+    """One thing to choose, as the page posts it and as it reads."""
+
+    value: str
+    label: str
+
+
+_OPEN_ENDS = {"above": "more than", "below": "less than"}
+_LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
+
+
+class Entry(NamedTuple):
+    """One entry of parts: the part itself, one of several, or a row."""
+
+    value: str
+    """What the entry's mark posts."""
+    label: str
+    chosen: bool
+    """Whether it is there, or the one of several."""
+    remove: str
+    """What the button says that takes it away; "" for none."""
+    controls: tuple[Control, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """How a control can be drawn in parts instead.
+
+    `mark` is the name under which the `value` of each entry that is there is
+    posted, after an empty text that always is. Of a "choice" one entry is
+    chosen, and the others are drawn all the same. `add` is what the button
+    says that adds an entry; "" for none.
+    """
+
+    kind: Literal["group", "rows", "choice"]
+    mark: str
+    entries: tuple[Entry, ...] = ()
+    add: str = ""
+    limits: str = ""
+    """How many rows there may be, in words."""
+    error: str = ""
+    """What is wrong that none of the controls inside shows."""
+
+    @property
+    def small(self) -> bool:
+        """Tell whether each entry is a single line."""
+        inside = [one for entry in self.entries for one in entry.controls]
+        return len(inside) == len(self.entries) and all(one.parts is None and one.widget in _LINES for one in inside)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """One field as a page draws it.
+
+    `values` is what stands in it, as text. A "switch" posts "true" or "false"
+    out of its two `options`. A "number" is drawn as a line of text with the
+    `inputmode` among its `attributes` (of which "above" and "below", its open
+    ends, are none of HTML), since a browser posts a number it
+    cannot read as nothing at all; so is a date or time that the browser's own
+    control cannot hold, as a "text". A "display" has `text`, a heading as `label`
+    or the address of something to look at as `url`, and no value. What has
+    `parts` may be drawn as those or, where it is a field of the form, as its
+    `widget`; the parts of a part are all there is. `id` is unique among the
+    controls. Everything here may come from strangers and has to be escaped.
+    """
+
+    name: str
+    kind: str
+    widget: Widget
+    id: str = ""
+    label: str = ""
+    hint: str = ""
+    required: bool = False
+    values: tuple[str, ...] = ()
+    options: tuple[Choice, ...] = ()
+    error: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    text: str = ""
+    url: str = ""
+    parts: Parts | None = None
+
+    @property
+    def limits(self) -> str:
+        """Say in words what may be filled in; "" where there is no limit to a number or a length."""
+        if self.parts:
+            return self.parts.limits
+        unit = "" if self.widget == "number" else " characters"
+        keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
+        least, most = (self.attributes.get(key, "") for key in keys)
+        step = self.attributes.get("step", "") if self.widget == "number" else ""
+        span = between(least, most)
+        steps = f"in steps of {step}" if step not in {"", "1"} else ""
+        return ", ".join(part for part in (span and f"{span}{unit}", *self._open_ends(), steps) if part)
+
+    def _open_ends(self) -> Iterator[str]:
+        for key, words in _OPEN_ENDS.items():
+            if key in self.attributes:
+                yield f"{words} {self.attributes[key]}"
+
+
+def control_of(
+    one: FormField, shape: Shape, widget: Widget, values: Sequence[str], *, name: str, at: str, error: str
+) -> Control:
+    """Draw the control that asks for a field, with these texts in it."""
+    drawn = _drawn(widget, values)
+    return Control(
+        name=name,
+        kind=one.kind,
+        widget=drawn,
+        id=at,
+        label=one.label or humanised(one.name),
+        hint=_hint(one),
+        required=one.required,
+        values=tuple(values),
+        options=_choices(one, widget),
+        error=error,
+        attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
+    )
+
+
+def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
+    """Choose a control that keeps what stands in it."""
+    if widget == "text" and any("\n" in text for text in current):
+        return "textarea"
+    return widget if all(is_native(widget, text) for text in current) else "text"
+
+
+def texts_in(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object]) -> tuple[str, ...]:
+    """Give what stands in a field's control: its value as text, or its default."""
+    if one.name not in values:
+        start = preset(one, shape)
+        return () if start is None else write(widget, start, one, shape)
+    value = values[one.name]
+    return tuple(value) if isinstance(value, Typed) else write(widget, value, one, shape)
+
+
+def _hint(one: FormField) -> str:
+    zone = f"Time zone: {one.timezone or 'UTC'}" if isinstance(one, DateTime) else ""
+    return ". ".join(part.rstrip(".") for part in (one.hint or "", zone) if part) if zone else one.hint or ""
+
+
+def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
+    if widget == "switch" and isinstance(one, Switch):
+        return Choice("true", one.true_label), Choice("false", one.false_label)
+    if widget not in {"radio", "select", "checkboxes"}:
+        return ()
+    named = [(option.value, option.label, option.hint) for option in options_of(one)]
+    return tuple(Choice(value, f"{label} – {hint}" if hint else label) for value, label, hint in named)
+
+
+def walk(parts: Parts) -> Iterator[Control]:
+    """Yield every control of parts, and of their parts."""
+    for entry in parts.entries:
+        for control in entry.controls:
+            yield control
+            if control.parts:
+                yield from walk(control.parts)
+
+
+def between(least: str, most: str) -> str:
+    """Say in words what lies between two limits; either may be missing."""
+    if least and most:
+        return f"{least} to {most}" if least != most else f"exactly {most}"
+    return f"at least {least}" if least else f"at most {most}" if most else ""
+
+
+# ── Attributes of the control ─────────────────────────────────────────────────
+
+_INPUT_TYPES = {"email": "email", "url": "url", "phone": "tel", "password": "password"}
+
+
+def _attributes(one: FormField, shape: Shape, widget: Widget) -> dict[str, object]:
+    match widget:
+        case "number":
+            return _number_attributes(one, shape)
+        case "text" | "textarea":
+            return _text_attributes(one, shape)
+        case "json":
+            return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
+        case "date" | "time" | "datetime-local":
+            return _calendar_attributes(one)
+        case _:
+            return {}
+
+
+def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
+    limits: dict[str, object] = {
+        "inputmode": "numeric" if shape.whole else "decimal",
+        "min": shape.schema.get("minimum"),
+        "max": shape.schema.get("maximum"),
+        "step": shape.schema.get("multipleOf"),
+        "above": shape.schema.get("exclusiveMinimum"),
+        "below": shape.schema.get("exclusiveMaximum"),
+    }
+    match one:
+        case Slider():
+            own: dict[str, object] = {key: number_text(getattr(one, key)) for key in ("min", "max", "step")}
+        case StarRating():
+            own = {"min": 1, "max": one.max, "step": 1}
+        case OpinionScale():
+            own = {"min": one.min, "max": one.max, "step": 1}
+        case _:
+            own = {"placeholder": getattr(one, "placeholder", None)}
+    return {**limits, **own}
+
+
+def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
+    return {
+        "type": _INPUT_TYPES.get(one.subtype) if isinstance(one, ShortText) else None,
+        "minlength": getattr(one, "min_length", None) or shape.schema.get("minLength"),
+        "maxlength": getattr(one, "max_length", None) or shape.schema.get("maxLength"),
+        "placeholder": getattr(one, "placeholder", None),
+        "rows": getattr(one, "rows", None),
+    }
+
+
+def _calendar_attributes(one: FormField) -> dict[str, object]:
+    match one:
+        case Date():
+            return {"min": one.min_date, "max": one.max_date}
+        case Time():
+            return {"min": one.min_time, "max": one.max_time, "step": 1}
+        case DateTime():
+            return {"min": _local(one, one.min_datetime), "max": _local(one, one.max_datetime), "step": 1}
+        case _:
+            return {}
+
+
+def _local(one: DateTime, limit: datetime | None) -> str | None:
+    text = write("datetime-local", limit.isoformat(), one, ANYTHING)[0] if limit else ""
+    return text if text and is_native("datetime-local", text) else None
+
+
+# ── What is only shown ────────────────────────────────────────────────────────
+
+
+def display_of(one: FormField, at: str) -> Control:
+    """Draw a field that is only there to be read."""
+    label, hint, text, url = _showing(one)
+    return Control(
+        name=one.name, kind=one.kind, widget="display", id=at, label=label, hint=hint, text=text, url=_safe(url)
+    )
+
+
+def _showing(one: FormField) -> Sequence[str]:
+    """Give label, hint, text and address."""
+    label, hint = one.label or "", one.hint or ""
+    match one:
+        case DisplayText():
+            return label, hint, one.text, ""
+        case Html():
+            return label, hint, one.html, ""
+        case Section() | SectionCollapse():
+            return one.title, one.subtitle or hint, "", ""
+        case Image():
+            return label, hint, one.alt or "", one.url
+        case Video() | PdfViewer():
+            return label, hint, "", one.url
+        case _:
+            return label, hint, "", ""
+
+
+def _safe(url: str) -> str:
+    """Give only addresses that a link may lead to."""
+    return url if url.lower().startswith(("https://", "http://")) else ""
