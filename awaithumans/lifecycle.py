@@ -124,7 +124,7 @@ def expire(task: Task, now: datetime) -> Change | None:
         effects = (_expiry(task, until, generation=2),)
         return _next(task, now, "deadline_extended", SYSTEM, effects=effects, grace_until=until)
     data: dict[str, object] = {"timeout_seconds": task.spec.timeout_seconds}
-    if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
+    if task.status is TaskStatus.SUBMITTED and task.answer and not task.spec.confidential:
         data["unverified_answer"] = task.answer.value if task.answer.text is None else task.answer.text
     return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
 
@@ -344,10 +344,6 @@ def _only(people: Sequence[Human]) -> Human | None:
     return people[0] if len(people) == 1 else None
 
 
-def _redacted(task: Task) -> bool:
-    return task.spec.redact_payload or task.spec.redact_response_after_submit
-
-
 def _no_earlier(task: Task, now: datetime) -> datetime:
     """Let no clock that was set back undo what time has done to a task."""
     return max(now, task.changed_at)
@@ -431,13 +427,13 @@ def _facts(usage: Usage) -> dict[str, object]:
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
     data: dict[str, object] = {}
-    if task.answer and not _redacted(task):
+    if task.answer and not task.spec.confidential:
         data["response_keys"] = sorted(task.answer.value)
     if verdict is None:
         return data
     data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
     data |= {f"verifier_{name}": fact for name, fact in _facts(verdict.usage).items() if fact}
-    if not _redacted(task):
+    if not task.spec.confidential:
         data["verifier_reason"] = verdict.reason
     return data
 

@@ -278,6 +278,11 @@ class TaskSpec:
     trace_context: Mapping[str, str] | None = None
     """The asker's span, as propagation headers; set by the engine, from OpenTelemetry."""
 
+    @property
+    def confidential(self) -> bool:
+        """Tell whether it is redacted: trail and notices then quote neither an answer nor why one was refused."""
+        return self.redact_payload or self.redact_response_after_submit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

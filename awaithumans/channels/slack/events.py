@@ -237,19 +237,15 @@ def said_of_verdict(task: Task, given: Answer | None) -> str:
         return "Your answer was refused, and another one was given since."
     if task.refused:
         reason = one_line(task.verdict.reason) if task.verdict else ""
-        why = f": {escaped(reason, MAX_REASON)}" if reason and not _is_secret(task) else "."
+        why = f": {escaped(reason, MAX_REASON)}" if reason and not task.spec.confidential else "."
         return f"Your answer was refused{why} Reply once more, or use the button of the message above."
     if task.status is TaskStatus.SUBMITTED:
         return "Your answer is stored, and is being checked."
     if task.status is not TaskStatus.COMPLETED:
         return escaped(refusal(task, given.by.human) or "")
-    if task.response is None or task.answer.text is None or _is_secret(task):
+    if task.response is None or task.answer.text is None or task.spec.confidential:
         return "Your answer was accepted."
     return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
-
-
-def _is_secret(task: Task) -> bool:
-    return task.spec.redact_payload or task.spec.redact_response_after_submit
 
 
 def _plain(text: str) -> str:
