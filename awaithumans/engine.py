@@ -75,6 +75,7 @@ from awaithumans.types import (
     TaskSpec,
     TaskStatus,
     from_microseconds,
+    provider_name,
 )
 from awaithumans.wakeups import Bell, Feed, Hub
 
@@ -584,7 +585,7 @@ class Engine(TaskEngine):
     def reads_text(self, task: Task) -> bool:
         """Tell whether people may answer the task in their own words: its verifier reads them."""
         config = task.spec.verifier
-        verifier = config and self.verifiers.get(config.provider.strip().lower())
+        verifier = config and self.verifiers.get(config.provider_name)
         return getattr(verifier, "reads_text", False) is True
 
     def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
@@ -772,7 +773,7 @@ def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:
 
 
 def _by_provider(verifiers: Mapping[str, Verifier]) -> dict[str, Verifier]:
-    named = {name.strip().lower(): verifier for name, verifier in verifiers.items()}
+    named = {provider_name(name): verifier for name, verifier in verifiers.items()}
     if len(named) < len(verifiers):
         raise ConfigurationError(
             f"two of the verifiers {', '.join(map(repr, verifiers))} have one name",

@@ -231,7 +231,7 @@ class Runner:
             return
         context = _verification_context(task)
         with self._telemetry.verifying(task) as deed:
-            verifier = self._verifiers[context.config.provider.strip().lower()]
+            verifier = self._verifiers[context.config.provider_name]
             began = self._clock.monotonic()
             verdict = self._checked(task, await verifier.verify(context))
             usage = replace(verdict.usage, seconds=self._clock.monotonic() - began)

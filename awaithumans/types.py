@@ -197,6 +197,16 @@ class VerifierConfig(BaseModel):
     metadata: dict[str, str | int | float | bool | None] | None = None
     """What else the verifier should know."""
 
+    @property
+    def provider_name(self) -> str:
+        """Give the provider's name as it is compared: in lower case, without spaces around it."""
+        return provider_name(self.provider)
+
+
+def provider_name(provider: str) -> str:
+    """Write the name of a verifier's provider as it is compared."""
+    return provider.strip().lower()
+
 
 class _Assignment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
