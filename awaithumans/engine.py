@@ -31,7 +31,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
 )
 from awaithumans.following import GOOD_FOR, PAUSE, Course
-from awaithumans.forms import form_from_schema, validate_response
+from awaithumans.forms import validate_response
 from awaithumans.leases import Leases
 from awaithumans.origins import read_origin
 from awaithumans.protocols import (
@@ -591,8 +591,7 @@ class Engine(TaskEngine):
     def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` does not answer the task; empty if it does."""
         spec = task.spec
-        form = spec.form if spec.form is not None else form_from_schema(spec.response_schema)
-        faults = validate_response(form, spec.response_schema, value)
+        faults = validate_response(spec.form, spec.response_schema, value)
         faulty = {path.partition(".")[0] for path in faults}
         more = self._model_faults(task.id, value)
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}

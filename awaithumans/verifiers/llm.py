@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import ConfigurationError, InvalidInputError, VerifierConfigError
-from awaithumans.forms import form_from_schema, not_understood, validate_response
+from awaithumans.forms import not_understood, validate_response
 from awaithumans.protocols import VerifierError
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
@@ -326,9 +326,7 @@ class _Case:
             ensure_object(parsed, "parsed_response")
         except InvalidInputError as fault:
             return fault.fields
-        schema = self.context.response_schema
-        form = self.context.form if self.context.form is not None else form_from_schema(schema)
-        return validate_response(form, schema, parsed)
+        return validate_response(self.context.form, self.context.response_schema, parsed)
 
 
 def _fitting(call: RunContext[_Case], reading: _Reading) -> _Reading:
