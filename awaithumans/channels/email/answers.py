@@ -21,10 +21,11 @@ from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, re
 from awaithumans.channels.email.transports import Envelope
 from awaithumans.display import clean
 from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotFoundError
+from awaithumans.forms import chosen_by_word
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock
 from awaithumans.routing import Recipient
-from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, JsonObject, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, Submit, Task, TaskStatus
 
 if TYPE_CHECKING:
     from awaithumans.engine import Engine
@@ -75,7 +76,7 @@ class Answers:
 
     def _meant(self, asked: _Asked, words: str, by: Actor) -> Submit | None:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
-        if (value := _chosen(asked.task, words)) is not None:
+        if (value := chosen_by_word(words, answerable_by_word(asked.task), _plain)) is not None:
             return Submit(value=value, by=by, attempt=asked.token.attempt)
         if not 0 < len(words) <= MAX_TASK_LENGTH or _quotes_us(words):
             return None
@@ -173,13 +174,6 @@ class _Asked:
         stranger = claimed if is_address(claimed) else "unreadable"
         stated_by = None if claimed.lower() in known else f"email:{stranger}"
         return Actor.of(self.human, auth="channel", via=CHANNEL, stated_by=stated_by)
-
-
-def _chosen(task: Task, words: str) -> JsonObject | None:
-    """Return the answer that a reply is: of a lone choice, the one whose very label or value it says."""
-    said = _plain(words)
-    meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
-    return meant[0] if len(meant) == 1 else None
 
 
 def _quotes_us(words: str) -> bool:

@@ -225,10 +225,8 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     its labels or values and nothing else. Letter case and a full stop do not
     count.
     """
-    said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
-    return meant[0] if len(meant) == 1 else None
+    return forms.chosen_by_word(unescape(text), choices, _plain)
 
 
 def said_of_verdict(task: Task, given: Answer | None) -> str:
