@@ -482,6 +482,10 @@ class Submit:
     """How many answers had been refused when this one was given (`Task.attempt`): it is refused, and does not count as
     the next, if there are more by now. None for any number."""
 
+    def says_the_same(self, answer: Answer) -> bool:
+        """Tell whether `answer` has the same words, or the same value, whoever gave it."""
+        return answer.value == self.value if self.text is None else answer.text == self.text
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

@@ -191,7 +191,7 @@ def _is_again(asked: _Asked, given: Submit) -> bool:
     return any(
         answer.attempt == asked.token.attempt + 1
         and answer.by.via == CHANNEL
-        and (answer.text == given.text if given.text is not None else answer.value == given.value)
+        and given.says_the_same(answer)
         and answer.by.human.addresses & asked.human.addresses
         for answer in asked.task.answers
     )
