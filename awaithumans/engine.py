@@ -482,6 +482,10 @@ class Engine(TaskEngine):
                 return task
             return await self._read(task_id)
 
+    async def wait_for_verdict(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Like `wait`, until no answer is with the verifier: to tell its giver what came of it."""
+        return await self.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=timeout)
+
     async def act(self, task_id: str, command: Command) -> Task:
         """Carry out one command and return the task after it."""
         await self._background.ensure()

@@ -602,6 +602,14 @@ class TestVerification:
         assert verdict is not None
         assert verdict.reason == "cut ?"
 
+    async def test_verdict_can_be_waited_for(self, clock):
+        rules = Rules(Verdict(passed=False, reason="Say why."))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        assert (await engine.wait_for_verdict(task.id, timeout=0)).status is TaskStatus.SUBMITTED
+        await engine.tick()
+        assert (await engine.wait_for_verdict(task.id)).refused
+
     async def test_never_changes_what_was_chosen(self, clock):
         rules = Rules(Verdict(passed=True, parsed_response={"approve": False}))
         engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)

@@ -188,9 +188,7 @@ class Events:
     def _whispering_verdict(self, team_id: str, event: _Event, task: Task) -> Reply:
         async def afterwards() -> None:
             with suppress(TaskNotFoundError):
-                judged = await self._engine.wait_until(
-                    task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=VERDICT_SECONDS
-                )
+                judged = await self._engine.wait_for_verdict(task.id, timeout=VERDICT_SECONDS)
                 await self._whisper(team_id, event, said_of_verdict(judged, task.answer), is_markup=True)
 
         return Reply(afterwards=afterwards)
