@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from awaithumans.errors import ConfigurationError, EncryptionError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Record
-from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
+from tests.channels.slack.slack_api import BOT, TEAM, SlackApi
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,6 @@ ACME = Installation(
     installed_at=datetime(2026, 1, 2, tzinfo=UTC),
 )
 OTHER = replace(ACME, team_id="T0000OTHER", bot_user_id="U0000BOT2")
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
 
 
 @pytest.fixture
