@@ -123,7 +123,8 @@ class Answers:
 
     async def _back(self, asked: _Asked, reply: Message, outcome: ReplyOutcome, lead: str) -> ReplyOutcome:
         """Say what came of a reply, to the person it stands for; once, and not for ever to a program."""
-        letter_id = _digest(f"{asked.name}/{_identity(reply)}")
+        identity = await anyio.to_thread.run_sync(_identity, reply)  # may have to read all of it
+        letter_id = _digest(f"{asked.name}/{identity}")
         await self._mails_back.send(asked.name, letter_id, lambda: self._send(asked, reply, lead, letter_id))
         return outcome
 
