@@ -17,6 +17,7 @@ from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import ConfigurationError, InvalidInputError, VerifierConfigError
 from awaithumans.forms import not_understood, validate_response
 from awaithumans.protocols import VerifierError
+from awaithumans.runner import PERFORM_WITHIN
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
 from awaithumans.verifiers.callables import UNEXPLAINED
@@ -41,7 +42,8 @@ class Limits:
     """What a verifier may take of its provider. Raises `ConfigurationError` for what no verdict could be had by."""
 
     timeout: float = 20.0
-    """Seconds for one verdict, from waiting for a turn to the last correction. The engine gives up after 30."""
+    """Seconds for one verdict, from waiting for a turn to the last correction: less than the 30 that the engine gives
+    a verifier."""
     concurrency: int = 8
     """How many verdicts may be asked for at the same time, in each event loop."""
     max_tokens_per_task: int = 100_000
@@ -54,6 +56,11 @@ class Limits:
         for name, value in least.items():
             if value is not None and not value > 0:
                 raise ConfigurationError(f"a verifier's {name} must be more than 0, not {value!r}")
+        if self.timeout >= (given := PERFORM_WITHIN.total_seconds()):
+            raise ConfigurationError(
+                f"a verifier's timeout must be less than {given:g} seconds, not {self.timeout!r}",
+                hint="The engine itself gives up after that time, and asks again.",
+            )
 
 
 class LLMVerifier:

@@ -365,7 +365,9 @@ async def test_what_an_sdk_says_in_the_debug_log_has_no_keys(caplog):
     assert "sk-ant" not in caplog.text
 
 
-@pytest.mark.parametrize("limit", [{"timeout": 0}, {"timeout": -1}, {"concurrency": 0}, {"max_output_tokens": 0}])
+@pytest.mark.parametrize(
+    "limit", [{"timeout": 0}, {"timeout": -1}, {"timeout": 30}, {"concurrency": 0}, {"max_output_tokens": 0}]
+)
 def test_limits_that_leave_no_verdict_are_refused_at_once(limit):
     with pytest.raises(ConfigurationError, match=next(iter(limit))):
         Limits(**limit)
