@@ -62,6 +62,11 @@ def test_it_takes_one_token_or_one_app(token: str | None, app: SlackApp | None) 
         Workspaces(token=token, app=app, api_url="https://slack.com/api/", timeout=5)
 
 
+def test_the_token_is_not_sent_where_others_on_the_way_could_read_it() -> None:
+    with pytest.raises(ConfigurationError, match="no URL that a token may be sent to"):
+        Workspaces(token="xoxb-1", app=None, api_url="http://slack.example/api/", timeout=5)
+
+
 def test_installations_need_a_secret() -> None:
     workspaces = Workspaces(token=None, app=APP, api_url="https://slack.com/api/", timeout=5)
     with pytest.raises(ConfigurationError, match="secret to encrypt"):
