@@ -22,7 +22,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import callback_recipient, shown_recipient
+from awaithumans.routing import MAX_RECIPIENTS, callback_recipient, shown_recipient
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -272,7 +272,10 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
     if not command.to:
         raise InvalidRoutingError("to", "names nobody", hint="Name the people who are to answer.")
     _refuse_unless_pending(task)
-    joining = tuple(one for one in dict.fromkeys(command.notify) if one not in task.recipients)
+    recipients = tuple(dict.fromkeys((*task.recipients, *command.notify)))
+    if len(recipients) > MAX_RECIPIENTS:
+        raise InvalidRoutingError("to", f"would have {len(recipients)} recipients told, more than {MAX_RECIPIENTS}")
+    joining = recipients[len(task.recipients) :]
     effects = _tell(task, "reassigned", now, generation=task.version + 1)
     effects += _tell(replace(task, recipients=joining), "opened", now)
     return _next(
@@ -285,7 +288,7 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
         addressees=command.to,
         assignee=_only(command.to),
         claimed_at=None,
-        recipients=task.recipients + joining,
+        recipients=recipients,
     )
 
 
