@@ -195,7 +195,13 @@ class Api:
         task = await self._engine.get(queries.task_id_of(request))
         ensure(principal.may_complete(task), NOT_YOURS)
         actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
-        command = Submit(value=body.response, text=body.text, by=actor, own=principal.may_answer_own)
+        command = Submit(
+            value=body.response,
+            text=body.text,
+            by=actor,
+            own=principal.may_answer_own,
+            attempt=body.verification_attempt,
+        )
         await self._engine.act(task.id, command)
         with permitted_wait(request, self._verdict_seconds) as seconds:
             task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
