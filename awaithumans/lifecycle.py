@@ -160,6 +160,15 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
     return _next(judged, now, "rejected", answer.by, data=data, effects=effects, status=TaskStatus.PENDING)
 
 
+def charge(task: Task, attempt: int, usage: Usage, now: datetime) -> Change | None:
+    """Put on record what a check of that attempt's answer took, and gave no verdict."""
+    answer = task.answer
+    if not usage.tokens or task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
+        return None
+    used = task.tokens_used + usage.tokens
+    return _next(task, now, "check_failed", SYSTEM, data=_facts(usage), tokens_used=used)
+
+
 def collect(task: Task, by: Actor, now: datetime) -> Change | None:
     """Note that the outcome has been taken over by whoever asked."""
     if not task.closed:
@@ -230,9 +239,9 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
 
 
 def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:
-    used = verdict.usage.input_tokens + verdict.usage.output_tokens
     answers = (*task.answers[:-1], answer)
-    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=task.tokens_used + used)
+    used = task.tokens_used + verdict.usage.tokens
+    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=used)
 
 
 def _too_late(task: Task, now: datetime) -> Change:
@@ -420,12 +429,13 @@ def _recipients(task: Task, event: str) -> list[str]:
 
 
 def _facts(usage: Usage) -> dict[str, object]:
-    return {
-        "model": usage.model,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "seconds": round(usage.seconds, 3),
+    facts = {
+        "verifier_model": usage.model,
+        "verifier_input_tokens": usage.input_tokens,
+        "verifier_output_tokens": usage.output_tokens,
+        "verifier_seconds": round(usage.seconds, 3),
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
@@ -434,8 +444,7 @@ def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
         data["response_keys"] = sorted(task.answer.value)
     if verdict is None:
         return data
-    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
-    data |= {f"verifier_{name}": fact for name, fact in _facts(verdict.usage).items() if fact}
+    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt, **_facts(verdict.usage)}
     if not task.spec.confidential:
         data["verifier_reason"] = verdict.reason
     return data
@@ -444,6 +453,7 @@ def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
 __all__ = [
     "GRACE",
     "act",
+    "charge",
     "collect",
     "decide",
     "delete",

@@ -325,6 +325,11 @@ class Usage:
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
 
+    @property
+    def tokens(self) -> int:
+        """Give the tokens of both directions together."""
+        return self.input_tokens + self.output_tokens
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -377,7 +382,7 @@ class Task:
     verdict: Verdict | None = None
     """What the verifier said of the latest answer it judged."""
     tokens_used: int = 0
-    """What all verdicts together took of a model."""
+    """What all checks together took of a model, those without a verdict included, as far as it is known."""
     closed_at: datetime | None = None
     collected_at: datetime | None = None
     """When the caller took the outcome over; see `KeyScope.CALL`."""
@@ -845,7 +850,7 @@ class VerificationContext:
     previous_rejections: Sequence[str] = ()
     """Why each of the answers before this one was refused, oldest first."""
     tokens_used: int = 0
-    """What the verdicts on those answers took of a model."""
+    """What the checks so far took of a model, those without a verdict included, as far as it is known."""
     form: JsonObject | None = None
     """The task's form, where it has one of its own: it may ask for more than `response_schema` does."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pydantic_ai import Agent, RunContext
     from pydantic_ai.agent import AgentRunResult
     from pydantic_ai.models import Model
+    from pydantic_ai.usage import RunUsage
 
 MAX_REASON = 2_000
 _CORRECTIONS = 2
@@ -47,7 +48,8 @@ class Limits:
     concurrency: int = 8
     """How many verdicts may be asked for at the same time, in each event loop."""
     max_tokens_per_task: int = 100_000
-    """Once the verdicts on one task have taken that many, its next answers are refused without asking the model."""
+    """Once the checks of one task have taken that many, as far as the provider said, its answers are refused without
+    asking the model."""
     max_output_tokens: int | None = 4_096
     """How much the model may write at a time, its thinking included; None leaves it to the provider."""
 
@@ -97,7 +99,7 @@ class LLMVerifier:
 
     Raises `VerifierError` if there is no verdict, with the pause the provider
     asks for; it quotes neither the provider, who may quote the data, nor keys.
-    Calls that failed do not count for `Limits.max_tokens_per_task`.
+    What a call took that gave no verdict counts, too, where the provider said.
 
     Runs on asyncio, as pydantic-ai does. Connections are kept per event loop
     and reused; `aclose` closes those of the running loop, after which the
@@ -264,9 +266,10 @@ class LLMVerifier:
         if context.tokens_used >= self._limits.max_tokens_per_task:
             return Verdict(passed=False, reason=_SPENT)
         prompt = prompt_of(context, lambda: f"{self._rng.getrandbits(128):032x}")
-        with explained(self._models.name_for(context.config), self._limits.timeout):
+        used = _nothing_yet()
+        with explained(self._models.name_for(context.config), self._limits.timeout, used):
             async with self._model(context.config) as model:
-                return await self._verdict(model, context, prompt)
+                return await self._verdict(model, context, prompt, used)
 
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
@@ -282,12 +285,13 @@ class LLMVerifier:
         async with connections.turns:
             yield await self._models.opened(config, connections)
 
-    async def _verdict(self, model: Model, context: VerificationContext, prompt: Prompt) -> Verdict:
+    async def _verdict(self, model: Model, context: VerificationContext, prompt: Prompt, used: RunUsage) -> Verdict:
+        """Ask for a verdict, and add to what was `used`."""
         if context.raw_input is None:
-            judged = await self._judge.run(prompt.user, model=model, instructions=prompt.system)
+            judged = await self._judge.run(prompt.user, model=model, instructions=prompt.system, usage=used)
             return _verdict(judged, judged.output, None)
         case = _Case(context, prompt)
-        read = await self._reader.run(prompt.user, model=model, instructions=prompt.system, deps=case)
+        read = await self._reader.run(prompt.user, model=model, instructions=prompt.system, deps=case, usage=used)
         faults = case.faults_of(read.output)
         finding = _Judgement(passed=False, reason=not_understood(faults)) if faults else read.output
         return _verdict(read, finding, read.output.parsed_response if finding.passed else None)
@@ -357,6 +361,12 @@ def _verdict(run: AgentRunResult[FindingT], finding: _Judgement, parsed: JsonObj
         output_tokens=run.usage.output_tokens,
     )
     return Verdict(passed=finding.passed, reason=reason, parsed_response=parsed, usage=usage)
+
+
+def _nothing_yet() -> RunUsage:
+    from pydantic_ai.usage import RunUsage
+
+    return RunUsage()
 
 
 def _agent(finding: type[FindingT], limits: Limits) -> Agent[Any, FindingT]:
