@@ -100,7 +100,7 @@ class CompleteBody(BaseModel):
     text: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TASK_LENGTH)] | SkipJsonSchema[None] = None
     completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
     completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
-    verification_attempt: Annotated[_Whole, Field(ge=0)] | None = None
+    verification_attempt: _Whole | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
