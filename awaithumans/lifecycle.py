@@ -22,7 +22,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import callback_recipient, shown_recipient
+from awaithumans.routing import MAX_RECIPIENTS, callback_recipient, shown_recipient
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -124,7 +124,7 @@ def expire(task: Task, now: datetime) -> Change | None:
         effects = (_expiry(task, until, generation=2),)
         return _next(task, now, "deadline_extended", SYSTEM, effects=effects, grace_until=until)
     data: dict[str, object] = {"timeout_seconds": task.spec.timeout_seconds}
-    if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
+    if task.status is TaskStatus.SUBMITTED and task.answer and not task.spec.confidential:
         data["unverified_answer"] = task.answer.value if task.answer.text is None else task.answer.text
     return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
 
@@ -158,6 +158,15 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
         return _close(judged, now, TaskStatus.VERIFICATION_EXHAUSTED, answer.by, data=data)
     effects = _tell(judged, "rejected", now, generation=attempt)
     return _next(judged, now, "rejected", answer.by, data=data, effects=effects, status=TaskStatus.PENDING)
+
+
+def charge(task: Task, attempt: int, usage: Usage, now: datetime) -> Change | None:
+    """Put on record what a check of that attempt's answer took, and gave no verdict."""
+    answer = task.answer
+    if not usage.tokens or task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
+        return None
+    used = task.tokens_used + usage.tokens
+    return _next(task, now, "check_failed", SYSTEM, data=_facts(usage), tokens_used=used)
 
 
 def collect(task: Task, by: Actor, now: datetime) -> Change | None:
@@ -230,9 +239,9 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
 
 
 def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:
-    used = verdict.usage.input_tokens + verdict.usage.output_tokens
     answers = (*task.answers[:-1], answer)
-    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=task.tokens_used + used)
+    used = task.tokens_used + verdict.usage.tokens
+    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=used)
 
 
 def _too_late(task: Task, now: datetime) -> Change:
@@ -272,7 +281,10 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
     if not command.to:
         raise InvalidRoutingError("to", "names nobody", hint="Name the people who are to answer.")
     _refuse_unless_pending(task)
-    joining = tuple(one for one in dict.fromkeys(command.notify) if one not in task.recipients)
+    recipients = tuple(dict.fromkeys((*task.recipients, *command.notify)))
+    if len(recipients) > MAX_RECIPIENTS:
+        raise InvalidRoutingError("to", f"would have {len(recipients)} recipients told, more than {MAX_RECIPIENTS}")
+    joining = recipients[len(task.recipients) :]
     effects = _tell(task, "reassigned", now, generation=task.version + 1)
     effects += _tell(replace(task, recipients=joining), "opened", now)
     return _next(
@@ -285,7 +297,7 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
         addressees=command.to,
         assignee=_only(command.to),
         claimed_at=None,
-        recipients=task.recipients + joining,
+        recipients=recipients,
     )
 
 
@@ -342,10 +354,6 @@ def _is(by: Actor, human: Human) -> bool:
 
 def _only(people: Sequence[Human]) -> Human | None:
     return people[0] if len(people) == 1 else None
-
-
-def _redacted(task: Task) -> bool:
-    return task.spec.redact_payload or task.spec.redact_response_after_submit
 
 
 def _no_earlier(task: Task, now: datetime) -> datetime:
@@ -421,23 +429,23 @@ def _recipients(task: Task, event: str) -> list[str]:
 
 
 def _facts(usage: Usage) -> dict[str, object]:
-    return {
-        "model": usage.model,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "seconds": round(usage.seconds, 3),
+    facts = {
+        "verifier_model": usage.model,
+        "verifier_input_tokens": usage.input_tokens,
+        "verifier_output_tokens": usage.output_tokens,
+        "verifier_seconds": round(usage.seconds, 3),
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
     data: dict[str, object] = {}
-    if task.answer and not _redacted(task):
+    if task.answer and not task.spec.confidential:
         data["response_keys"] = sorted(task.answer.value)
     if verdict is None:
         return data
-    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
-    data |= {f"verifier_{name}": fact for name, fact in _facts(verdict.usage).items() if fact}
-    if not _redacted(task):
+    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt, **_facts(verdict.usage)}
+    if not task.spec.confidential:
         data["verifier_reason"] = verdict.reason
     return data
 
@@ -445,6 +453,7 @@ def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
 __all__ = [
     "GRACE",
     "act",
+    "charge",
     "collect",
     "decide",
     "delete",

@@ -22,6 +22,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
+from awaithumans.routing import MAX_RECIPIENTS
 from awaithumans.testing.tasks import ANA, BEN, BOSS, NOON, make_spec
 from awaithumans.types import (
     AGENT,
@@ -398,6 +399,13 @@ class TestAfterwards:
         change = lifecycle.redact_response(closed.task, NOON)
         assert change is not None
         assert change.task.verdict == Verdict(passed=True)
+
+    def test_reassigning_adds_no_more_recipients_than_a_task_may_have(self):
+        crowd = tuple(f"email:{number}" for number in range(MAX_RECIPIENTS))
+        task = after(opened(ANA), Reassign(to=(BEN,), by=person(BOSS), notify=crowd))
+        assert after(task, Reassign(to=(ANA,), by=person(BOSS), notify=crowd[:1])).recipients == crowd
+        with pytest.raises(InvalidRoutingError, match="101 recipients"):
+            after(task, Reassign(to=(ANA,), by=person(BOSS), notify=("email:one-more",)))
 
     def test_reassigning_to_nobody_does_not_open_a_task_to_everybody(self):
         with pytest.raises(InvalidRoutingError):

@@ -46,7 +46,7 @@ from awaithumans.forms.helpers import (
     video,
 )
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
-from awaithumans.forms.quick import QuickAnswer, quick_answers
+from awaithumans.forms.quick import QuickAnswer, chosen_by_word, quick_answers
 from awaithumans.forms.render import render_fields
 from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
@@ -68,6 +68,7 @@ __all__ = [
     "Typed",
     "Widget",
     "check_form",
+    "chosen_by_word",
     "currency",
     "date_picker",
     "date_range",

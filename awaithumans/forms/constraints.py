@@ -31,6 +31,7 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
+from awaithumans.forms.infer import form_from_schema
 from awaithumans.forms.shape import shapes, texts_of
 from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
@@ -44,12 +45,14 @@ def validate_response(form: FormDefinition | JsonObject | None, schema: JsonObje
 
     The response schema is checked, and for each field of the form that has a
     value what the form says of it. Options are compared by their text, since a
-    form has texts where the schema may have numbers.
+    form has texts where the schema may have numbers. Without a form, it is the
+    one that the schema implies.
     """
     faults = schemas.validate(schema, value)
-    if form is None or not isinstance(value, dict):
+    asked = form if form is not None else form_from_schema(schema)
+    if asked is None or not isinstance(value, dict):
         return faults
-    fields = [field for field, _, _ in laid_out(check_form(form), shapes(schema))]
+    fields = [field for field, _, _ in laid_out(check_form(asked), shapes(schema))]
     for path, message in _faults_of_all(fields, cast("JsonObject", value), ""):
         faults.setdefault(path, message)
     return faults

@@ -421,7 +421,7 @@ _TASK: Json = {
         (
             *("assigned_to_email", "assigned_to_user_id", "assigned_to_display_name", "assigned_to_slack_user_id"),
             *("completed_by_email", "completed_by_user_id", "completed_by_display_name"),
-            *("completed_by_slack_user_id", "completed_via_channel"),
+            *("completed_by_slack_user_id", "completed_via_channel", "response_text"),
         ),
         _MAYBE_TEXT,
     ),

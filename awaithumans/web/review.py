@@ -15,7 +15,6 @@ from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
-from awaithumans.web.api import settled
 
 STATUS_WORDS = {
     "created": "Open",
@@ -254,7 +253,7 @@ async def send_answer(
         await engine.act(task.id, Submit(value=sent.value, by=actor, attempt=task.attempt))
     except SchemaValidationError as error:
         raise FormReturnedError(sent.typed, error.fields) from error
-    return await settled(engine, task.id, verdict_seconds)
+    return await engine.wait_for_verdict(task.id, timeout=verdict_seconds)
 
 
 def _give_back_edited(task: Task, submitted: Mapping[str, Sequence[str]]) -> None:
