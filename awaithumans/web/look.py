@@ -81,7 +81,9 @@ def _environment(templates: str | PathLike[str] | None) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.filters |= {"moment": moment, "short_span": short_span, "span": span}
     return environment
 
