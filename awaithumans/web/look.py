@@ -8,10 +8,13 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 
-from awaithumans.display import moment, short_span, span
+from awaithumans.display import day, moment, short_span, size, span
 from awaithumans.errors import ConfigurationError
+from awaithumans.meaning import is_markdown
+from awaithumans.web import texts
 from awaithumans.web.assets import CSS, Asset, Assets
 from awaithumans.web.colours import accent_styles
+from awaithumans.web.markdown import Markdown, code
 from awaithumans.web.media import Media
 
 LOOK = "awaithumans.look"
@@ -20,6 +23,15 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
+_TEXTS = {
+    "code": code,
+    "file_name": texts.file_name,
+    "grouped": texts.grouped,
+    "linked": texts.linked,
+    "plain": texts.plain,
+    "preview": texts.preview,
+    "size": size,
+}
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": ("png", "image/png"),
     b"\xff\xd8\xff": ("jpg", "image/jpeg"),
@@ -49,6 +61,8 @@ class Look:
         self.media = Media(media_origins)
         self.environment = _environment(templates)
         self.environment.globals["inline"] = self.media.inline
+        self.environment.filters |= {**_TEXTS, "markdown": Markdown(self.media)}
+        self.environment.tests |= {"long": texts.is_long, "markdown": is_markdown}
 
 
 def _accent(accent: str) -> list[Asset]:
@@ -84,7 +98,7 @@ def _environment(templates: str | PathLike[str] | None) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
-    environment.filters |= {"moment": moment, "short_span": short_span, "span": span}
+    environment.filters |= {"day": day, "moment": moment, "short_span": short_span, "span": span}
     return environment
 
 
