@@ -23,7 +23,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
-    "Vary": "Cookie, Authorization",
+    "Vary": "Cookie, Authorization, Accept-Language",
 }
 
 
@@ -58,15 +58,21 @@ def rendered(
     came from.
     """
     look: Look = request.scope[LOOK]
-    page = look.environment.get_template(template).render(
-        **context,
-        frame=frame,
-        href=partial(url, request),
-        static=partial(_static, request, look),
-        logo=_logo(request, look),
-        accented=look.accented,
-    )
-    headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    language = look.languages.of(request)
+    known = {
+        "frame": frame,
+        "language": language,
+        "href": partial(url, request),
+        "static": partial(_static, request, look),
+        "logo": _logo(request, look),
+        "accented": look.accented,
+    }
+    page = look.render(template, language, {**context, **known})
+    headers = {
+        **_HEADERS,
+        "Content-Language": language.tag,
+        "Referrer-Policy": "same-origin" if posts else "no-referrer",
+    }
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
         headers["Content-Security-Policy"] = _POLICY.replace(_UNFRAMED, f"frame-ancestors {frame.origin}")
