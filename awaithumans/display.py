@@ -22,6 +22,7 @@ from awaithumans.meaning import (
     sense_of,
 )
 from awaithumans.types import JsonObject
+from awaithumans.words import Words, counted, joined, words
 
 _EntryT = TypeVar("_EntryT")
 
@@ -32,8 +33,22 @@ _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _LOCAL_REF = "#/$defs/"
-_UNITS = (("day", timedelta(days=1)), ("hour", timedelta(hours=1)), ("minute", timedelta(minutes=1)))
-_SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+_MONTHS = (
+    words("Jan"),
+    words("Feb"),
+    words("Mar"),
+    words("Apr"),
+    words("May"),
+    words("Jun"),
+    words("Jul"),
+    words("Aug"),
+    words("Sep"),
+    words("Oct"),
+    words("Nov"),
+    words("Dec"),
+)
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_SIZES = ((10**9, "%(count)s GB"), (10**6, "%(count)s MB"), (10**3, "%(count)s kB"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,41 +137,54 @@ def raw_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def moment(at: datetime) -> str:
+def moment(at: datetime) -> Words:
     """Write a moment for people, in UTC."""
-    return f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+    utc = at.astimezone(UTC)
+    return words("%(date)s, %(time)s UTC", date=day_of_year(utc), time=f"{utc:%H:%M}")
 
 
-def day(on: date) -> str:
-    """Write a day for people."""
-    return f"{on:%-d %b %Y}"
-
-
-def size(count: int | str) -> str:
+def size(count: int | str) -> Words:
     """Write a number of bytes for people: `1.2 MB`."""
     number = int(count)
     for unit, name in _SIZES:
         if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} bytes"
+            return words(name, count=f"{number / unit:.1f}")
+    return counted("%(count)s byte", "%(count)s bytes", number)
 
 
-def span(duration: timedelta) -> str:
+def day_of_year(date: date) -> Words:
+    """Write a date for people: `31 Jan 2026`."""
+    return words("%(day)s %(month)s %(year)s", day=date.day, month=_MONTHS[date.month - 1], year=date.year)
+
+
+def day(date: date) -> Words:
+    """Write a date for people who know the year: `31 Jan`."""
+    return words("%(day)s %(month)s", day=date.day, month=_MONTHS[date.month - 1])
+
+
+def span(duration: timedelta) -> Words:
     """Write how long something takes in its largest unit: `3 hours`."""
-    for name, unit in _UNITS:
-        if count := abs(duration) // unit:
-            return f"{count} {name}" + ("" if count == 1 else "s")
-    return "less than a minute"
+    seconds = int(abs(duration.total_seconds()))
+    if days := seconds // _DAY:
+        return counted("%(count)s day", "%(count)s days", days)
+    if hours := seconds // _HOUR:
+        return counted("%(count)s hour", "%(count)s hours", hours)
+    if minutes := seconds // _MINUTE:
+        return counted("%(count)s minute", "%(count)s minutes", minutes)
+    return words("less than a minute")
 
 
-def short_span(duration: timedelta) -> str:
+def short_span(duration: timedelta) -> Words:
     """Write how long something takes in its two largest units: `3 h 20 min`."""
     seconds = round(duration.total_seconds())
-    for size, name, smaller, less in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if seconds >= size:
-            rest = seconds % size // smaller
-            return f"{seconds // size} {name}" + (f" {rest} {less}" if rest else "")
-    return f"{seconds} s"
+    parts = (
+        words("%(count)s d", count=seconds // _DAY),
+        words("%(count)s h", count=seconds % _DAY // _HOUR),
+        words("%(count)s min", count=seconds % _HOUR // _MINUTE),
+        words("%(count)s s", count=seconds % _MINUTE),
+    )
+    first = next((at for at, part in enumerate(parts) if part.arguments["count"]), len(parts) - 1)
+    return joined(" ", [parts[first], *(part for part in parts[first + 1 : first + 2] if part.arguments["count"])])
 
 
 def humanised(name: str) -> str:
@@ -294,7 +322,7 @@ def _plain(value: object) -> Shown:
         case None | "" | dict() | list():
             return Shown(kind="empty")
         case bool():
-            return Shown(kind="flag", text="Yes" if value else "No")
+            return Shown(kind="flag", text=words("Yes") if value else words("No"))
         case _:
             return Shown(kind="text", sense="number", text=json.dumps(value))
 

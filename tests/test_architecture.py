@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "awaithumans"
 
 # A module or package of awaithumans is a room. Imports go only downwards in this list, or sideways.
 LAYERS = (
-    {"types", "errors"},
+    {"types", "errors", "words"},
     {
         "protocols",
         "documents",
@@ -79,6 +79,7 @@ LIBRARIES = {
     "langgraph": {"adapters"},
     "langgraph_sdk": {"adapters"},
     "markdown_it": {"web"},
+    "markupsafe": {"web"},
     "opentelemetry": {"otel"},
     "pydantic_ai": {"verifiers"},
     "pytest": {"testing"},

@@ -20,7 +20,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
-    "Vary": "Cookie, Authorization",
+    "Vary": "Cookie, Authorization, Accept-Language",
 }
 
 
@@ -55,17 +55,23 @@ def rendered(
     came from.
     """
     look: Look = request.scope[LOOK]
-    page = look.environment.get_template(template).render(
-        **context,
-        frame=frame,
-        href=partial(url, request),
-        static=partial(_static, request, look),
-        logo=_logo(request, look),
-        accented=look.accented,
-    )
-    headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    language = look.languages.of(request)
+    known = {
+        "frame": frame,
+        "language": language,
+        "href": partial(url, request),
+        "static": partial(_static, request, look),
+        "logo": _logo(request, look),
+        "accented": look.accented,
+    }
+    page = look.render(template, language, {**context, **known})
     around = frame.origin if frame else "'none'"
-    headers["Content-Security-Policy"] = f"{_POLICY}; frame-ancestors {around}; {look.media.policy}"
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": f"{_POLICY}; frame-ancestors {around}; {look.media.policy}",
+        "Content-Language": language.tag,
+        "Referrer-Policy": "same-origin" if posts else "no-referrer",
+    }
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
