@@ -20,7 +20,7 @@ from awaithumans.web.colours import accent_styles
 from awaithumans.web.languages import Language, LanguageChoice, Languages
 from awaithumans.web.markdown import Markdown, code
 from awaithumans.web.media import Media
-from awaithumans.words import translated
+from awaithumans.words import Words, translated
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
@@ -33,7 +33,7 @@ _TEXTS = {
     "file_name": texts.file_name,
     "grouped": texts.grouped,
     "linked": texts.linked,
-    "plain": texts.plain,
+    "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
     "preview": texts.preview,
     "size": size,
 }

@@ -9,6 +9,7 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans.display import raw_json
 from awaithumans.types import ColorScheme
 from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import url
@@ -75,6 +76,18 @@ def rendered(
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
+
+
+def json_file(value: object, name: str) -> Response:
+    """Answer with a value as JSON that browsers show, or save under a name."""
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Disposition": f'inline; filename="{name}"',
+    }
+    return Response(raw_json(value).encode(errors="replace"), headers=headers, media_type="application/json")
 
 
 def redirected(address: str) -> Response:
