@@ -112,8 +112,6 @@ def code(text: str, *, is_diff: bool = False) -> Markup:
     """Write code, with each of its blanks; of a diff, each line says by its colour and sign what became of it."""
     if not is_diff:
         return Markup('<pre tabindex="0"><code>{}</code></pre>\n').format(plain(text))
-    lines = (
-        Markup('<span class="{}">{}\n</span>').format(part, plain(line)) if part else Markup("{}\n").format(plain(line))
-        for part, line in diff_lines(text.removesuffix("\n"))
-    )
+    marked = diff_lines(text.removesuffix("\n"))
+    lines = (Markup('<span class="{}">{}</span>').format(part or "same", plain(line)) for part, line in marked)
     return Markup('<pre class="diff" tabindex="0"><code>{}</code></pre>\n').format(Markup("").join(lines))
