@@ -219,11 +219,10 @@ class _Layout:
                 return _plain(value)
 
     def _object(self, value: Mapping[str, object], schema: JsonObject, depth: int) -> Shown:
-        if money := money_of(value):
+        if depth and (money := money_of(value)):
             return Shown(kind="text", sense="money", text=money)
-        if sense := _declared(value):
-            [text] = (one for key, one in value.items() if key == sense)
-            return self._prose(str(text), sense)
+        if depth and (sense := _declared(value)):
+            return self._prose(str(value[sense]), sense)
         if depth >= _MAX_NESTING:
             return self._raw(value)
         names = self._taken(list(value), self._limits.values)
