@@ -100,15 +100,21 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= _gettext(language.translations)
-    environment.filters |= {
+    filters: Mapping[str, Callable[..., str]] = {
         "day": day,
         "day_of_year": day_of_year,
         "isolated": lambda text: Markup("<bdi>{}</bdi>").format(translated(text, language.translations)),
         "moment": moment,
+        "sentence": lambda text: _sentence(translated(text, language.translations)),
         "short_span": short_span,
         "span": span,
     }
+    environment.filters |= filters
     return environment
+
+
+def _sentence(text: object) -> str:
+    return f"{str(text)[:1].upper()}{str(text)[1:]}."
 
 
 def _gettext(translations: NullTranslations) -> Mapping[str, Callable[..., str]]:
