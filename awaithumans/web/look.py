@@ -33,6 +33,15 @@ _IMAGES = {
     b"<?xml": ("svg", "image/svg+xml"),
 }
 
+_ALIKE: Mapping[str, Callable[..., str]] = {
+    "day": day,
+    "day_of_year": day_of_year,
+    "moment": moment,
+    "short_span": short_span,
+    "span": span,
+}
+"""The filters that are the same in every language, since what they make is translated where it is shown."""
+
 
 class Look:
     """What a host makes of the pages; see `Router`."""
@@ -100,21 +109,20 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= _gettext(language.translations)
-    filters: Mapping[str, Callable[..., str]] = {
-        "day": day,
-        "day_of_year": day_of_year,
-        "isolated": lambda text: Markup("<bdi>{}</bdi>").format(translated(text, language.translations)),
-        "moment": moment,
-        "sentence": lambda text: _sentence(translated(text, language.translations)),
-        "short_span": short_span,
-        "span": span,
-    }
-    environment.filters |= filters
+    environment.filters |= {**_ALIKE, **_filters(language.translations)}
     return environment
 
 
-def _sentence(text: object) -> str:
-    return f"{str(text)[:1].upper()}{str(text)[1:]}."
+def _filters(translations: NullTranslations) -> Mapping[str, Callable[[object], str]]:
+    def isolated(text: object) -> Markup:
+        """Keep a name's direction from changing that of the text around it."""
+        return Markup("<bdi>{}</bdi>").format(translated(text, translations))
+
+    def sentence(text: object) -> str:
+        said = str(translated(text, translations))
+        return f"{said[:1].upper()}{said[1:]}."
+
+    return {"isolated": isolated, "sentence": sentence}
 
 
 def _gettext(translations: NullTranslations) -> Mapping[str, Callable[..., str]]:

@@ -6,16 +6,19 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const RELOAD_AFTER_MS = 3000;
 
-function words(count, unit) {
-  return `${count} ${unit}${count === 1 ? "" : "s"} left`;
+const { leftText, overText } = document.body.dataset;
+
+function span(count, unit) {
+  const words = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" });
+  return leftText.replace("{span}", words.format(count));
 }
 
 function left(seconds) {
-  if (seconds <= 0) return "time is up";
-  if (seconds >= DAY) return words(Math.floor(seconds / DAY), "day");
-  if (seconds >= HOUR) return words(Math.floor(seconds / HOUR), "hour");
-  if (seconds >= MINUTE) return words(Math.floor(seconds / MINUTE), "minute");
-  return words(seconds, "second");
+  if (seconds <= 0) return overText;
+  if (seconds >= DAY) return span(Math.floor(seconds / DAY), "day");
+  if (seconds >= HOUR) return span(Math.floor(seconds / HOUR), "hour");
+  if (seconds >= MINUTE) return span(Math.floor(seconds / MINUTE), "minute");
+  return span(seconds, "second");
 }
 
 // What is left is counted from when the page came: the visitor's own clock may be wrong.
