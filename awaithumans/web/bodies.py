@@ -11,6 +11,7 @@ from starlette.requests import Request
 from awaithumans.documents import ensure_json, loads
 from awaithumans.errors import BodyTooLargeError, InvalidInputError
 from awaithumans.web.envelope import MediaTypeError
+from awaithumans.words import words
 
 MAX_FIELDS = 10_000
 
@@ -53,14 +54,14 @@ async def read_form(request: Request, limit: int) -> Mapping[str, list[str]]:
     try:
         form = await FormParser(request.headers, _limited(request, limit)).parse()
     except (MultiPartException, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the form cannot be read: {error}") from None
+        raise InvalidInputError(words("the form cannot be read: %(reason)s", reason=error)) from None
     submitted: dict[str, list[str]] = {}
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             raise MediaTypeError(_URLENCODED)
         submitted.setdefault(name, []).append(value)
     if len(form.multi_items()) > MAX_FIELDS:
-        raise InvalidInputError(f"the form has more than {MAX_FIELDS} fields")
+        raise InvalidInputError(words("the form has more than %(count)s fields", count=MAX_FIELDS))
     ensure_json(submitted)
     return submitted
 
