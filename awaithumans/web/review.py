@@ -47,6 +47,16 @@ ACTION_WORDS = {
     "notification_failed": words("%(who)s could not tell a recipient"),
     "redelivery_requested": words("%(who)s had the message sent again"),
 }
+NOTICE_WORDS = {
+    "opened": words("the question"),
+    "submitted": words("that an answer is being checked"),
+    "rejected": words("that an answer was refused"),
+    "claimed": words("that somebody took it"),
+    "released": words("that it was given back"),
+    "reassigned": words("that it was handed on"),
+    "reminder": words("a reminder"),
+    "closed": words("how it ended"),
+}
 
 _LITTLE_TIME = timedelta(hours=1)
 _LITTLE_PART = 4
@@ -96,6 +106,8 @@ class Failure:
     notice: str
     """The id of what was to be sent."""
     recipient: str
+    about: str
+    """What they were to be told."""
     reason: str
 
 
@@ -347,6 +359,7 @@ def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
         Failure(
             notice=one.effect.id,
             recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            about=NOTICE_WORDS.get(one.effect.event, one.effect.event),
             reason=one.failure,
         )
         for one in deliveries
