@@ -38,6 +38,10 @@ _LIST = frozenset({"array"})
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
 
 class Typed(tuple[str, ...]):
     """What stood in a control when its form was sent, letter by letter."""
