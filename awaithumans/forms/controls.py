@@ -32,7 +32,7 @@ from awaithumans.forms.definition import (
 from awaithumans.forms.files import Kept, kept_files, readable_size
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
-from awaithumans.forms.signatures import shown_signature
+from awaithumans.forms.signatures import Drawing, drawing_in
 from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
 
@@ -138,13 +138,18 @@ class Control:
     @property
     def files(self) -> Sequence[Kept]:
         """List the files that were sent already."""
-        return kept_files(self.values) if self.widget == "files" else ()
+        found = kept_files(self.values) if self.widget == "files" else []
+        return found if "multiple" in self.attributes else found[-1:]
 
     @property
-    def drawing(self) -> Sequence[tuple[str, str]]:
-        """Give the signature that was sent already, and the address of its picture."""
-        texts = self.values if self.widget == "signature" else ()
-        return [(text, address) for text in texts if (address := shown_signature(text))][-1:]
+    def drawing(self) -> Drawing | None:
+        """Give the signature that was sent already."""
+        return drawing_in(self.values) if self.widget == "signature" else None
+
+    @property
+    def signed(self) -> str:
+        """Give the name that was typed as a signature."""
+        return next((text for text in self.values if not text.startswith(("data:", "<svg", "{"))), "")
 
     @property
     def ranked(self) -> Sequence[Choice]:

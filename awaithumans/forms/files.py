@@ -75,7 +75,7 @@ def described(name: str, mime: str, content: bytes) -> JsonObject:
     return {"name": plain, "mime": kind, "size": len(content), "data": data}
 
 
-def posted(name: str, mime: str, content: bytes) -> str:
+def posted_file(name: str, mime: str, content: bytes) -> str:
     """Write a file as the text that a form posts of it."""
     return _written(described(name, mime, content))
 

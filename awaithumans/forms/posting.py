@@ -14,7 +14,7 @@ from typing import cast
 from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, sent, write
+from awaithumans.forms.values import LEFT_OUT, Typed, UnreadableError, is_blank, preset, reread, sent, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
 
@@ -319,6 +319,17 @@ def with_entry(typed: Filled, name: str) -> Filled:
         return typed
     numbers = [int(number) for number in typed[mark] if _is_number(number)]
     return {**typed, mark: (*typed[mark], str(max(numbers, default=-1) + 1))}
+
+
+def moved(typed: Filled, name: str, steps: int) -> Filled:
+    """Move one of the texts under a name forward, or back: `order.0`."""
+    several, _, number = name.rpartition(".")
+    texts = [text for text in typed.get(several, ()) if text != LEFT_OUT]
+    if not (_is_number(number) and int(number) < len(texts)):
+        return typed
+    text = texts.pop(int(number))
+    texts.insert(max(int(number) + steps, 0), text)
+    return {**typed, several: tuple(texts)}
 
 
 def without_entry(typed: Filled, name: str) -> Filled:

@@ -131,7 +131,7 @@ class _Drawing:
     def _control(self, node: Node, place: _Place) -> Control:
         one, shape = node.field, node.shape
         if is_shown(node):
-            return display_of(one, place.at)
+            return _holding(display_of(one, place.at), node, {})
         error = _error(place.path, self._errors)
         if not isinstance(node, Leaf):
             shell = control_of(one, shape, "json", (), name=place.name, at=place.at, error=error)

@@ -63,13 +63,28 @@ def signature_faults(field: Signature, value: object) -> Iterator[str]:
         yield "must be a PNG picture"
 
 
-def shown_signature(text: str) -> str:
-    """Give the address of a signature as a picture; "" where it is none."""
-    if text.startswith(_PREFIX):
-        return text
-    if _is_ours(text):
-        return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
-    return ""
+class Drawing(NamedTuple):
+    """A signature that was sent already, as it is posted again, and the address of its picture."""
+
+    text: str
+    picture: str
+
+
+def drawing_in(texts: Sequence[str]) -> Drawing | None:
+    """Find the last signature among the texts of a control; a name that was typed is none."""
+    return next((drawing for text in reversed(texts) if (drawing := _drawing(text))), None)
+
+
+def _drawing(text: str) -> Drawing | None:
+    try:
+        drawn = _uploaded(text) if text.startswith("{") else text
+    except ValueError:
+        return None
+    if drawn.startswith(_PREFIX):
+        return Drawing(drawn, drawn)
+    if _is_ours(drawn):
+        return Drawing(drawn, f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}")
+    return None
 
 
 def is_png(content: bytes) -> bool:

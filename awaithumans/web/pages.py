@@ -34,6 +34,7 @@ from awaithumans.web.seats import permitted_wait
 ERROR_HEADINGS = {
     "TASK_NOT_FOUND": "This task is not here",
     "TASK_GONE": "This task is gone",
+    "BODY_TOO_LARGE": "That was too much",
     "NOT_FOUND": "There is nothing at this address",
     "FORBIDDEN": "This is not yours to open",
     "CROSS_SITE": "Please send the form again",
@@ -44,6 +45,10 @@ ERROR_HEADINGS = {
     "INTERNAL_ERROR": "Something broke on our side",
 }
 ERROR_WORDS = {
+    "BODY_TOO_LARGE": (
+        "Nothing was sent: it is more than this service takes at once",
+        "Go back: what you filled in is still there. Choose smaller files, or fewer.",
+    ),
     "TASK_NOT_FOUND": (
         "It was deleted, or the address is not quite right",
         "Open it from the message again, exactly as it stands there, or look for it among the questions.",
@@ -195,6 +200,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
+            "limit": self._limit,
             "quick": quick_answer(review.task, request) if review.may_answer else None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)
