@@ -18,7 +18,7 @@ from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
 from awaithumans.web.queue import next_question
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
     FormReturnedError,
@@ -76,6 +76,8 @@ class Pages:
             "/task": {"GET": self._printed_link},
             "/tasks/{task_id}": {"GET": self._task, "POST": self._answer},
             "/tasks/{task_id}/done": {"GET": self._done},
+            "/tasks/{task_id}/payload": {"GET": self._payload},
+            "/tasks/{task_id}/response": {"GET": self._response},
             "/tasks/{task_id}/claim": {"POST": self._claim},
             "/tasks/{task_id}/release": {"POST": self._release},
             "/tasks/{task_id}/cancel": {"POST": self._cancel},
@@ -107,6 +109,16 @@ class Pages:
         following = await next_question(self._engine, human)
         return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True, "next": following})
 
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        _, task = await self._visible(request)
+        return json_file(task.spec.payload, "payload.json")
+
+    async def _response(self, request: Request) -> Response:
+        """Give the decided response as JSON; `null` if there is none."""
+        _, task = await self._visible(request)
+        return json_file(task.response, "response.json")
+
     # ── Acting ────────────────────────────────────────────────────────────────
 
     async def _answer(self, request: Request) -> Response:
@@ -137,11 +149,12 @@ class Pages:
         return await self._act(request, lambda actor, reason: Cancel(by=actor, reason=reason))
 
     async def _redeliver(self, request: Request) -> Response:
-        """Tell those again who could not be told."""
-        human, _ = await self._posted(request)
+        """Tell those again who could not be told, or the one that is named."""
+        human, submitted = await self._posted(request)
         task = await self._seen_by(request, human)
         ensure(human.operator, "only an operator may have messages sent again")
-        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"))
+        notice = "".join(submitted.get("notice", ())) or None
+        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"), notice=notice)
         return redirected(url(request, f"/tasks/{task.id}"))
 
     # ── Parts ─────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from functools import cached_property
 from starlette.requests import Request
 
 from awaithumans import forms, lifecycle
-from awaithumans.display import Shown, humanised, raw_json, shown
+from awaithumans.display import PAGE, Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
 from awaithumans.forms.definition import SectionCollapse, Subform
@@ -50,6 +50,8 @@ ACTION_WORDS = {
 
 _DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
+_LITTLE_PART = 4
+_NOTED = ("recipient", "reason", "verifier_reason")
 ADD = "_awaithumans_add"
 """Names the button that adds an entry to the rows that are its value."""
 REMOVE = "_awaithumans_remove"
@@ -89,6 +91,18 @@ class Line:
     who: str
     deed: str
     note: str
+    details: Shown
+    """What else is on record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Somebody who could not be told."""
+
+    notice: str
+    """The id of what was to be sent."""
+    recipient: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +115,7 @@ class Review:
     values: Mapping[str, object] = field(default_factory=dict[str, object])
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     trail: Sequence[Line] = ()
-    failures: Sequence[tuple[str, str]] = ()
+    failures: Sequence[Failure] = ()
     check_fails: bool = False
     """Whether the answer is being checked again, because the check did not work."""
     banner: str = ""
@@ -137,12 +151,17 @@ class Review:
     @property
     def urgent(self) -> bool:
         """Tell whether there is little time left to answer."""
-        return self.waiting and self.left < _LITTLE_TIME
+        return self.waiting and self.left < self.little_time
+
+    @property
+    def little_time(self) -> timedelta:
+        """Give how much time is little: an hour, or the last quarter of all there was."""
+        return min(_LITTLE_TIME, (self.task.deadline - self.task.created_at) / _LITTLE_PART)
 
     @property
     def payload(self) -> Shown:
         """Give the payload, readable."""
-        return shown(self.task.spec.payload, self.task.spec.payload_schema)
+        return shown(self.task.spec.payload, self.task.spec.payload_schema, limits=PAGE)
 
     @property
     def payload_json(self) -> str:
@@ -153,7 +172,12 @@ class Review:
     def response(self) -> Shown | None:
         """Give the decided response, readable."""
         decided = self.task.response
-        return None if decided is None else shown(decided, self.task.spec.response_schema)
+        return None if decided is None else shown(decided, self.task.spec.response_schema, limits=PAGE)
+
+    @property
+    def response_json(self) -> str:
+        """Give the decided response as JSON."""
+        return raw_json(self.task.response)
 
     @property
     def asked_by(self) -> str:
@@ -325,14 +349,28 @@ def line_of(entry: Entry) -> Line:
     by = entry.by
     who = {"human": by.human.label, "agent": by.id, "system": "The system"}[by.kind]
     stated = f" (so says {by.stated_by.partition(':')[2]})" if by.stated_by else ""
-    notes = [str(entry.data[name]) for name in ("recipient", "reason", "verifier_reason") if entry.data.get(name)]
+    notes = [str(entry.data[name]) for name in _NOTED if entry.data.get(name)]
     door = [f"via {by.via}"] if by.via else []
     return Line(
         at=entry.at,
         who=who + stated,
         deed=ACTION_WORDS.get(entry.action, humanised(entry.action).lower()),
         note=" · ".join([*notes, *door]),
+        details=_details(entry),
     )
+
+
+def _details(entry: Entry) -> Shown:
+    statuses = [STATUS_WORDS.get(one or "", one or "") for one in (entry.from_status, entry.to_status) if one]
+    facts = {
+        "status": " → ".join(dict.fromkeys(statuses)),
+        "identified_by": entry.by.auth,
+        "id": entry.by.id,
+        **{name: fact for name, fact in entry.data.items() if name not in _NOTED},
+        "entry": entry.seq,
+        "digest": entry.digest,
+    }
+    return shown(facts, limits=PAGE)
 
 
 def check_fails(deliveries: Sequence[Delivery]) -> bool:
@@ -341,10 +379,14 @@ def check_fails(deliveries: Sequence[Delivery]) -> bool:
     return any(one.attempts > 1 for one in checks)
 
 
-def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
     """Return who could not be told, and why."""
     return [
-        (shown_recipient(one.effect.recipient) or one.effect.kind.value, one.failure)
+        Failure(
+            notice=one.effect.id,
+            recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            reason=one.failure,
+        )
         for one in deliveries
         if one.failure
     ]

@@ -4,6 +4,7 @@
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+const WARNINGS = new Set([10 * MINUTE, 5 * MINUTE, MINUTE, 0]);
 const RELOAD_AFTER_MS = 3000;
 
 function words(count, unit) {
@@ -18,12 +19,39 @@ function left(seconds) {
   return words(seconds, "second");
 }
 
+function announcer() {
+  const place = document.createElement("p");
+  place.className = "visually-hidden";
+  place.setAttribute("role", "status");
+  document.getElementById("main").append(place);
+  return place;
+}
+
 // What is left is counted from when the page came: the visitor's own clock may be wrong.
 for (const element of document.querySelectorAll("[data-left]")) {
   const ends = performance.now() + 1000 * Number(element.dataset.left);
-  const tick = () => { element.textContent = left(Math.ceil((ends - performance.now()) / 1000)); };
+  const said = element.hasAttribute("data-announced") ? announcer() : null;
+  const tick = () => {
+    const seconds = Math.ceil((ends - performance.now()) / 1000);
+    element.textContent = left(seconds);
+    element.classList.toggle("urgent", seconds < Number(element.dataset.urgent));
+    if (said && WARNINGS.has(seconds)) said.textContent = element.textContent;
+  };
   tick();
   setInterval(tick, 1000);
+}
+
+// Moments are in the reader's zone, in the language of the page and the way their country writes it.
+const written = document.documentElement.lang;
+const locale = navigator.languages.find((one) => one.split("-")[0] === written.split("-")[0]) ?? written;
+const asMoment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const asDay = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
+
+for (const element of document.querySelectorAll("time[data-moment], time[data-day]")) {
+  const at = new Date(element.dateTime);
+  if (isNaN(at)) continue;
+  if (element.hasAttribute("data-moment")) element.title = element.textContent;
+  element.textContent = (element.hasAttribute("data-day") ? asDay : asMoment).format(at);
 }
 
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), RELOAD_AFTER_MS);
