@@ -39,6 +39,7 @@ from awaithumans.forms.signatures import signature_faults
 from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 _PointT = TypeVar("_PointT", date, datetime, time)
 
@@ -162,20 +163,17 @@ def _ranking_faults(options: Sequence[SelectOption], value: object) -> Iterator[
 
 
 def _files_faults(field: FileUpload, value: object) -> Iterator[str]:
-    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value, "file")
+    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value)
     for file in as_list(value):
         yield from file_faults(field, file)
 
 
-def _count_faults(least: int | None, most: int | None, value: object, noun: str = "entry") -> Iterator[str]:
+def _count_faults(least: int | None, most: int | None, value: object) -> Iterator[str]:
     count = len(cast("list[object]", value)) if isinstance(value, list) else 1
     if least is not None and count < least:
-        yield f"must have at least {least} {noun if least == 1 else _PLURALS[noun]}"
+        yield f"must have at least {least} entries"
     if most is not None and count > most:
-        yield f"must have at most {most} {noun if most == 1 else _PLURALS[noun]}"
-
-
-_PLURALS = {"entry": "entries", "file": "files"}
+        yield f"must have at most {most} entries"
 
 
 # ── Numbers ───────────────────────────────────────────────────────────────────
@@ -197,7 +195,11 @@ def _slider_faults(field: Slider, value: object) -> Iterator[str]:
 
 def _step_faults(field: Slider, value: object) -> Iterator[str]:
     if isinstance(value, int | float) and (_exactly(value) - _exactly(field.min)) % _exactly(field.step):
-        yield f"must be in steps of {number_text(field.step)} from {number_text(field.min)}"
+        yield words(
+            "must be in steps of %(step)s from %(least)s",
+            step=number_text(field.step),
+            least=number_text(field.min),
+        )
 
 
 def _exactly(number: float) -> Fraction:

@@ -35,6 +35,7 @@ from awaithumans.forms.shape import ANYTHING, Shape
 from awaithumans.forms.signatures import Drawing, drawing_in
 from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import joined, words
 
 
 class Choice(NamedTuple):
@@ -122,7 +123,7 @@ class Control:
     source: str = ""
     """The address as it was given; only what a page may show by itself is to be fetched from there."""
     parts: Parts | None = None
-    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    around: Mapping[str, str] = field(default_factory=dict[str, str])
     """What stands around the control: "before" and "after" a number, at the "low" and "high" end of a scale."""
     pictures: tuple[str, ...] = ()
     """Where the picture of each option is."""
@@ -168,7 +169,7 @@ class Control:
         if self.parts:
             return self.parts.limits
         if self.widget == "files":
-            return self.words.get("limits", "")
+            return self.around.get("limits", "")
         if self.steps:
             return ""
         unit = "" if self.widget == "number" else " characters"
@@ -180,9 +181,9 @@ class Control:
         return ", ".join(part for part in (span and f"{span}{unit}", *self._open_ends(), steps) if part)
 
     def _open_ends(self) -> Iterator[str]:
-        for key, words in _OPEN_ENDS.items():
+        for key, said in _OPEN_ENDS.items():
             if key in self.attributes:
-                yield f"{words} {self.attributes[key]}"
+                yield f"{said} {self.attributes[key]}"
 
 
 def control_of(
@@ -202,7 +203,7 @@ def control_of(
         options=_choices(one, widget),
         error=error,
         attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
-        words={key: word for key, word in _words(one).items() if word},
+        around={key: word for key, word in _words(one).items() if word},
         pictures=tuple(option.image_url for option in one.options) if isinstance(one, PictureChoice) else (),
         steps=_steps(one, drawn, values),
     )
@@ -217,19 +218,20 @@ def _words(one: FormField) -> dict[str, str | None]:
         case OpinionScale():
             return {"low": one.min_label, "high": one.max_label}
         case FileUpload():
-            return {"limits": ", ".join(_file_limits(one))}
+            limits = list(_file_limits(one))
+            return {"limits": joined(", ", limits) if limits else None}
         case _:
             return {}
 
 
 def _file_limits(one: FileUpload) -> Iterator[str]:
     if one.multiple and (count := between(str(one.min_count or ""), str(one.max_count or ""))):
-        yield f"{count} files"
+        yield words("%(count)s files", count=count)
     if one.accept:
         yield ", ".join(one.accept)
     if one.max_size_bytes is not None:
         size = readable_size(one.max_size_bytes)
-        yield f"at most {size} each" if one.multiple else f"at most {size}"
+        yield words("at most %(size)s each", size=size) if one.multiple else words("at most %(size)s", size=size)
 
 
 def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choice, ...]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from awaithumans.forms.definition import Signature
 from awaithumans.forms.files import content_of, read_files
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 MAX_CHARACTERS = 400_000
 """How long a signature may be, as text."""
@@ -55,12 +56,12 @@ def read_signature(typed: Sequence[str], field: Signature) -> str:
 def signature_faults(field: Signature, value: object) -> Iterator[str]:
     """Say what is wrong with a signature."""
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
-        yield f"must be a signature of at most {MAX_CHARACTERS} characters"
+        yield words("must be a signature of at most %(count)s characters", count=MAX_CHARACTERS)
     elif field.format == "svg" and not value.startswith(_PREFIX):
         if not _is_ours(value):
-            yield "must be a drawing of strokes alone"
+            yield words("must be a drawing of strokes alone")
     elif not value.startswith(_PREFIX) or not is_png(content_of(value) or b""):
-        yield "must be a PNG picture"
+        yield words("must be a PNG picture")
 
 
 class Drawing(NamedTuple):
@@ -102,9 +103,9 @@ def is_png(content: bytes) -> bool:
 
 def _signed(name: str, field: Signature) -> str:
     if field.format == "png":
-        raise ValueError("draw your signature, or upload a PNG picture of it")
+        raise ValueError(words("draw your signature, or upload a PNG picture of it"))
     if len(name.strip()) > MAX_SIGNED_NAME:
-        raise ValueError(f"must be a name of at most {MAX_SIGNED_NAME} characters")
+        raise ValueError(words("must be a name of at most %(count)s characters", count=MAX_SIGNED_NAME))
     return f"{_HEAD}<text {_HAND}>{html.escape(name.strip())}</text></svg>"
 
 
@@ -113,7 +114,7 @@ def _uploaded(text: str) -> str:
     data: JsonObject = file if isinstance(file, dict) else {}
     content = content_of(data.get("data")) or b""
     if not is_png(content):
-        raise ValueError("must be a PNG picture")
+        raise ValueError(words("must be a PNG picture"))
     return f"{_PREFIX}{base64.b64encode(content).decode()}"
 
 

@@ -310,7 +310,7 @@ def sent(typed: Sequence[str], field: FileUpload | Signature, start: object) -> 
             return read_signature(typed, field)
         files = read_files(typed, as_list(start))
     except ValueError as fault:
-        raise UnreadableError(str(fault)) from None
+        raise UnreadableError(*fault.args) from None
     return files if field.multiple else files[-1:]
 
 
