@@ -92,7 +92,7 @@ def read_files(typed: Sequence[str], known: Sequence[object]) -> list[object]:
 
 def write_files(value: object) -> tuple[str, ...]:
     """Give the texts for a list of files."""
-    files = cast("list[object]", value) if isinstance(value, list) else [] if value is None else [value]
+    files = cast("list[object]", value) if isinstance(value, list) else [value] if value else []
     return tuple(map(_written, files))
 
 

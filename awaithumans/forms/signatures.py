@@ -98,7 +98,8 @@ def is_png(content: bytes) -> bool:
         unpacked = unpacker.decompress(pixels, size.most + 1)
     except (ValueError, IndexError, struct.error, zlib.error):
         return False
-    return unpacker.eof and size.least <= len(unpacked) <= size.most and chunks[-1].kind == b"IEND"
+    ended = [at for at, chunk in enumerate(chunks) if chunk.kind == b"IEND"] == [len(chunks) - 1]
+    return unpacker.eof and size.least <= len(unpacked) <= size.most and ended
 
 
 def _signed(name: str, field: Signature) -> str:
