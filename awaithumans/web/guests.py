@@ -25,7 +25,7 @@ from awaithumans.web import csrf
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormReturnedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
@@ -95,7 +95,8 @@ class GuestPages:
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Return the handlers by path and method."""
-        return {self._grants.path: {"GET": self._show, "POST": self._answer}}
+        path = self._grants.path
+        return {path: {"GET": self._show, "POST": self._answer}, f"{path}/payload": {"GET": self._payload}}
 
     async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
         """Answer with a page that leads nowhere else."""
@@ -112,6 +113,11 @@ class GuestPages:
         if task.closed or task.status is TaskStatus.SUBMITTED:
             return self._done(request, grant)
         return self._page(request, grant, *prefilled(task), quick=quick_answer(task, request))
+
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        grant = await self._grants.grant(request)
+        return json_file(grant.task.spec.payload, "payload.json")
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person who was let in."""
@@ -160,6 +166,7 @@ class GuestPages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
             "by_link": True,
+            "limit": self._limit,
             "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from gettext import NullTranslations
 from os import PathLike
@@ -11,12 +11,16 @@ from pathlib import Path
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
 
-from awaithumans.display import day, day_of_year, moment, short_span, span
+from awaithumans.display import day, day_of_year, moment, short_span, size, span
 from awaithumans.errors import ConfigurationError
+from awaithumans.meaning import is_markdown
+from awaithumans.web import texts
 from awaithumans.web.assets import CSS, Asset, Assets
 from awaithumans.web.colours import accent_styles
 from awaithumans.web.languages import Language, LanguageChoice, Languages
-from awaithumans.words import translated
+from awaithumans.web.markdown import Markdown, code
+from awaithumans.web.media import Media
+from awaithumans.words import Words, translated
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
@@ -24,6 +28,21 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
+_FILTERS: Mapping[str, Callable[..., str]] = {
+    "code": code,
+    "day": day,
+    "day_of_year": day_of_year,
+    "file_name": texts.file_name,
+    "grouped": texts.grouped,
+    "linked": texts.linked,
+    "moment": moment,
+    "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
+    "preview": texts.preview,
+    "short_span": short_span,
+    "size": size,
+    "span": span,
+}
+"""Those that are the same in every language, since what they make is translated where it is shown."""
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": ("png", "image/png"),
     b"\xff\xd8\xff": ("jpg", "image/jpeg"),
@@ -32,15 +51,6 @@ _IMAGES = {
     b"<svg": ("svg", "image/svg+xml"),
     b"<?xml": ("svg", "image/svg+xml"),
 }
-
-_ALIKE: Mapping[str, Callable[..., str]] = {
-    "day": day,
-    "day_of_year": day_of_year,
-    "moment": moment,
-    "short_span": short_span,
-    "span": span,
-}
-"""The filters that are the same in every language, since what they make is translated where it is shown."""
 
 
 class Look:
@@ -54,15 +64,20 @@ class Look:
         templates: str | PathLike[str] | None = None,
         translations: str | PathLike[str] | None = None,
         language: LanguageChoice | str | None = None,
+        media_origins: Sequence[str] = (),
     ) -> None:
         self.accented = accent is not None
         self.logo_file = _image(logo) if isinstance(logo, bytes) else None
         self.logo_url = _own_path(logo) if isinstance(logo, str) else None
         logos = [self.logo_file] if self.logo_file else []
         self.assets = Assets([*_accent(accent), *logos] if accent else logos)
+        self.media = Media(media_origins)
         self.languages = Languages(translations, language)
-        loader = _loader(templates)
+        loader, show = _loader(templates), Markdown(self.media)
         self._environments = {one.tag: _environment(loader, one) for one in self.languages}
+        for environment in self._environments.values():
+            environment.globals["inline"] = self.media.inline
+            environment.filters["markdown"] = show
 
     def render(self, template: str, language: Language, context: Mapping[str, object]) -> str:
         """Write a page in a language."""
@@ -109,7 +124,8 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= _gettext(language.translations)
-    environment.filters |= {**_ALIKE, **_filters(language.translations)}
+    environment.tests |= {"long": texts.is_long, "markdown": is_markdown}
+    environment.filters |= {**_FILTERS, **_filters(language.translations)}
     return environment
 
 

@@ -18,7 +18,7 @@ from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
 from awaithumans.web.queue import next_question
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
     FormReturnedError,
@@ -35,6 +35,7 @@ from awaithumans.words import words
 ERROR_HEADINGS = {
     "TASK_NOT_FOUND": words("This task is not here"),
     "TASK_GONE": words("This task is gone"),
+    "BODY_TOO_LARGE": words("That was too much"),
     "NOT_FOUND": words("There is nothing at this address"),
     "FORBIDDEN": words("This is not yours to open"),
     "CROSS_SITE": words("Please send the form again"),
@@ -45,6 +46,10 @@ ERROR_HEADINGS = {
     "INTERNAL_ERROR": words("Something broke on our side"),
 }
 ERROR_WORDS = {
+    "BODY_TOO_LARGE": (
+        words("Nothing was sent: it is more than this service takes at once"),
+        words("Go back: what you filled in is still there. Choose smaller files, or fewer."),
+    ),
     "TASK_NOT_FOUND": (
         words("It was deleted, or the address is not quite right"),
         words("Open it from the message again, exactly as it stands there, or look for it among the questions."),
@@ -69,10 +74,6 @@ ERROR_WORDS = {
         words("whoever asks a question cannot answer it"),
         words("Let somebody else answer."),
     ),
-    "BODY_TOO_LARGE": (
-        words("that is more than can be sent at once"),
-        words("Go back, and send less."),
-    ),
 }
 """What people read where the API's words are for programmers."""
 
@@ -95,6 +96,8 @@ class Pages:
             "/task": {"GET": self._printed_link},
             "/tasks/{task_id}": {"GET": self._task, "POST": self._answer},
             "/tasks/{task_id}/done": {"GET": self._done},
+            "/tasks/{task_id}/payload": {"GET": self._payload},
+            "/tasks/{task_id}/response": {"GET": self._response},
             "/tasks/{task_id}/claim": {"POST": self._claim},
             "/tasks/{task_id}/release": {"POST": self._release},
             "/tasks/{task_id}/cancel": {"POST": self._cancel},
@@ -126,6 +129,16 @@ class Pages:
         following = await next_question(self._engine, human)
         return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True, "next": following})
 
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        _, task = await self._visible(request)
+        return json_file(task.spec.payload, "payload.json")
+
+    async def _response(self, request: Request) -> Response:
+        """Give the decided response as JSON; `null` if there is none."""
+        _, task = await self._visible(request)
+        return json_file(task.response, "response.json")
+
     # ── Acting ────────────────────────────────────────────────────────────────
 
     async def _answer(self, request: Request) -> Response:
@@ -156,11 +169,12 @@ class Pages:
         return await self._act(request, lambda actor, reason: Cancel(by=actor, reason=reason))
 
     async def _redeliver(self, request: Request) -> Response:
-        """Tell those again who could not be told."""
-        human, _ = await self._posted(request)
+        """Tell those again who could not be told, or the one that is named."""
+        human, submitted = await self._posted(request)
         task = await self._seen_by(request, human)
         ensure(human.operator, words("only an operator may have messages sent again"))
-        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"))
+        notice = "".join(submitted.get("notice", ())) or None
+        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"), notice=notice)
         return redirected(url(request, f"/tasks/{task.id}"))
 
     # ── Parts ─────────────────────────────────────────────────────────────────
@@ -222,6 +236,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
+            "limit": self._limit,
             "quick": quick_answer(review.task, request) if review.may_answer else None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)

@@ -10,9 +10,10 @@ from functools import cached_property
 from starlette.requests import Request
 
 from awaithumans import forms, lifecycle
-from awaithumans.display import Shown, humanised, raw_json, shown
+from awaithumans.display import PAGE, Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
+from awaithumans.forms.definition import SectionCollapse, Subform
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
@@ -48,11 +49,21 @@ ACTION_WORDS = {
     "redelivery_requested": words("%(who)s had the message sent again"),
 }
 
+_DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
+_LITTLE_PART = 4
+_NOTED = ("recipient", "reason", "verifier_reason")
 ADD = "_awaithumans_add"
 """Names the button that adds an entry to the rows that are its value."""
 REMOVE = "_awaithumans_remove"
 """Names the button that takes away the entry that is its value."""
+UP = "_awaithumans_up"
+DOWN = "_awaithumans_down"
+"""Name the buttons that move the option of a ranking that is their value."""
+UPLOADING = frozenset({"file_upload", "signature"})
+"""The kinds of field whose form may carry files."""
+ASSISTED = frozenset({"file_upload", "slider", "ranking", "rich_text"})
+"""The kinds of field that are better with a script."""
 
 
 class FormReturnedError(Exception):
@@ -83,6 +94,18 @@ class Line:
     """A message that has places for who did it, and for the action."""
     action: str
     note: str
+    details: Shown
+    """What else is on record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Somebody who could not be told."""
+
+    notice: str
+    """The id of what was to be sent."""
+    recipient: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +118,7 @@ class Review:
     values: Mapping[str, object] = field(default_factory=dict[str, object])
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     trail: Sequence[Line] = ()
-    failures: Sequence[tuple[str, str]] = ()
+    failures: Sequence[Failure] = ()
     check_fails: bool = False
     """Whether the answer is being checked again, because the check did not work."""
     banner: str = ""
@@ -131,12 +154,17 @@ class Review:
     @property
     def urgent(self) -> bool:
         """Tell whether there is little time left to answer."""
-        return self.waiting and self.left < _LITTLE_TIME
+        return self.waiting and self.left < self.little_time
+
+    @property
+    def little_time(self) -> timedelta:
+        """Give how much time is little: an hour, or the last quarter of all there was."""
+        return min(_LITTLE_TIME, (self.task.deadline - self.task.created_at) / _LITTLE_PART)
 
     @property
     def payload(self) -> Shown:
         """Give the payload, readable."""
-        return shown(self.task.spec.payload, self.task.spec.payload_schema)
+        return shown(self.task.spec.payload, self.task.spec.payload_schema, limits=PAGE)
 
     @property
     def payload_json(self) -> str:
@@ -147,7 +175,12 @@ class Review:
     def response(self) -> Shown | None:
         """Give the decided response, readable."""
         decided = self.task.response
-        return None if decided is None else shown(decided, self.task.spec.response_schema)
+        return None if decided is None else shown(decided, self.task.spec.response_schema, limits=PAGE)
+
+    @property
+    def response_json(self) -> str:
+        """Give the decided response as JSON."""
+        return raw_json(self.task.response)
 
     @property
     def asked_by(self) -> str:
@@ -204,6 +237,23 @@ class Review:
         spec = self.task.spec
         return forms.render_fields(spec.form, spec.response_schema, self.values, self.errors)
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Give the kinds of field that the form has, or may come to have."""
+        spec = self.task.spec
+        return frozenset(_kinds(forms.form_for(spec.form, spec.response_schema).fields))
+
+    @property
+    def scripts(self) -> Sequence[str]:
+        """Name the scripts that only some forms are better with."""
+        drawing = ["sign.js"] if "signature" in self.kinds else []
+        return ["fields.js", *drawing] if self.kinds & (ASSISTED | {"signature"}) else drawing
+
+    @property
+    def uploads(self) -> bool:
+        """Tell whether the form may carry files."""
+        return bool(self.kinds & UPLOADING)
+
     @property
     def problems(self) -> Sequence[tuple[str, str]]:
         """Give what is wrong, and the element to go to; "" if there is none."""
@@ -218,6 +268,13 @@ class Review:
         if self.edited:
             return _after_edit(self.fields, self.edited)
         return next((one.id for _, one, _ in _faults(self.fields)), "")
+
+
+def _kinds(fields: Sequence[forms.FormField]) -> Iterator[str]:
+    for one in fields:
+        yield one.kind
+        if isinstance(one, SectionCollapse | Subform):
+            yield from _kinds(one.fields)
 
 
 def _faults(controls: Sequence[forms.Control], trail: str = "") -> Iterator[tuple[str, forms.Control, str]]:
@@ -236,11 +293,18 @@ def _after_edit(controls: Sequence[forms.Control], edited: str) -> str:
     everything = [*controls, *(inner for one in controls if one.parts for inner in forms.walk(one.parts))]
     rows, _, number = edited.rpartition(".")
     for one in everything:
+        if one.widget == "ranking" and one.name == rows:
+            return _button_at(one, number)
         if one.parts and one.parts.mark == f"{edited}.?":
             return one.parts.entries[-1].controls[0].id if one.parts.entries else one.id
         if one.parts and number and one.parts.mark == f"{rows}.?":
             return f"{one.id}-add" if one.parts.add else one.id
     return ""
+
+
+def _button_at(ranking: forms.Control, moved: str) -> str:
+    place, _, button = moved.partition("-")
+    return f"{ranking.id}-{min(int(place), len(ranking.options) - 1)}-{button}"
 
 
 async def send_answer(
@@ -263,10 +327,19 @@ async def send_answer(
 
 
 def _give_back_edited(task: Task, submitted: Mapping[str, Sequence[str]]) -> None:
-    add, remove = "".join(submitted.get(ADD, ())), "".join(submitted.get(REMOVE, ()))
-    if add or remove:
-        typed = forms.edited(task.spec.form, task.spec.response_schema, submitted, add=add, remove=remove)
-        raise FormReturnedError(typed, {}, edited=add or remove)
+    add, remove, up, down = ("".join(submitted.get(button, ())) for button in (ADD, REMOVE, UP, DOWN))
+    edited = add or remove or _moved(up, -1, "up") or _moved(down, 1, "down")
+    if edited:
+        spec = task.spec
+        typed = forms.edited(spec.form, spec.response_schema, submitted, add=add, remove=remove, up=up, down=down)
+        raise FormReturnedError(typed, {}, edited=edited)
+
+
+def _moved(name: str, steps: int, button: str) -> str:
+    """Name the button that goes with an option to its new place."""
+    several, _, number = name.rpartition(".")
+    known = number.isdecimal() and len(number) < _DIGITS
+    return f"{several}.{max(int(number) + steps, 0)}-{button}" if known else ""
 
 
 def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
@@ -282,7 +355,7 @@ def line_of(entry: Entry) -> Line:
     who = {"human": by.human.label, "agent": by.id, "system": words("The system")}[by.kind]
     if by.stated_by:
         who = words("%(who)s (so says %(principal)s)", who=who, principal=by.stated_by.partition(":")[2])
-    notes = [str(entry.data[name]) for name in ("recipient", "reason", "verifier_reason") if entry.data.get(name)]
+    notes = [str(entry.data[name]) for name in _NOTED if entry.data.get(name)]
     door = [words("via %(door)s", door=by.via)] if by.via else []
     return Line(
         at=entry.at,
@@ -290,7 +363,21 @@ def line_of(entry: Entry) -> Line:
         deed=ACTION_WORDS.get(entry.action, words("%(who)s: %(action)s")),
         action=humanised(entry.action),
         note=joined(" · ", [*notes, *door]),
+        details=_details(entry),
     )
+
+
+def _details(entry: Entry) -> Shown:
+    statuses = [STATUS_WORDS.get(one or "", one or "") for one in (entry.from_status, entry.to_status) if one]
+    facts = {
+        "status": " → ".join(dict.fromkeys(statuses)),
+        "identified_by": entry.by.auth,
+        "id": entry.by.id,
+        **{name: fact for name, fact in entry.data.items() if name not in _NOTED},
+        "entry": entry.seq,
+        "digest": entry.digest,
+    }
+    return shown(facts, limits=PAGE)
 
 
 def check_fails(deliveries: Sequence[Delivery]) -> bool:
@@ -299,10 +386,14 @@ def check_fails(deliveries: Sequence[Delivery]) -> bool:
     return any(one.attempts > 1 for one in checks)
 
 
-def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
     """Return who could not be told, and why."""
     return [
-        (shown_recipient(one.effect.recipient) or one.effect.kind.value, one.failure)
+        Failure(
+            notice=one.effect.id,
+            recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            reason=one.failure,
+        )
         for one in deliveries
         if one.failure
     ]

@@ -59,6 +59,11 @@ class Router:
         language: in which language the pages are: `(request) -> str | None`,
             as `de` or `pt-BR`, or one for everybody. For None, or one that is
             not there, it is what the browser asks for, else English.
+        media_origins: from where pages may show pictures, videos and PDFs as
+            part of themselves: `https://cdn.example.com`, or
+            `https://*.example.com` for each name directly below. Those of this
+            site are shown too; those of any other are links, so that nobody
+            learns who reads a page.
         embed_origins: whose pages a task can be shown inside, as programs ask
             for by `POST /api/embed/tokens`: `https://app.example.com`, or
             `https://*.example.com` for each name directly below.
@@ -83,13 +88,21 @@ class Router:
         templates: str | PathLike[str] | None = None,
         translations: str | PathLike[str] | None = None,
         language: LanguageChoice | str | None = None,
+        media_origins: Sequence[str] = (),
         embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
         self._telemetry = engine.telemetry
         self._name = name
-        self._look = Look(logo=logo, accent=accent, templates=templates, translations=translations, language=language)
+        self._look = Look(
+            logo=logo,
+            accent=accent,
+            templates=templates,
+            translations=translations,
+            language=language,
+            media_origins=media_origins,
+        )
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(
