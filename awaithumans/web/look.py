@@ -34,7 +34,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
-    "linked": texts.linked,
+    "linked": lambda text: text if isinstance(text, Words) else texts.linked(text),
     "moment": moment,
     "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
     "preview": texts.preview,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from awaithumans import forms
 from awaithumans.engine import Engine
-from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
+from awaithumans.errors import AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
 from awaithumans.lifecycle import may_see
 from awaithumans.types import Actor, Cancel, Claim, Command, Human, Release, Task
 from awaithumans.web import csrf, queries
@@ -43,6 +43,9 @@ ERROR_HEADINGS = {
     "TASK_ALREADY_CLAIMED": words("Somebody else has this task"),
     "TASK_ALREADY_TERMINAL": words("This question is closed"),
     "ANSWER_UNDER_REVIEW": words("An answer is being checked"),
+    "LINK_ENDED": words("There is nothing left to do here"),
+    "LINK_UNKNOWN": words("This link leads nowhere"),
+    "INVALID_EMBED_TOKEN": words("This page has to be loaded again"),
     "INTERNAL_ERROR": words("Something broke on our side"),
 }
 ERROR_WORDS = {
@@ -256,7 +259,7 @@ def error_page(
         "heading": ERROR_HEADINGS.get(error.code, words("That did not work")),
         "message": message,
         "hint": hint,
-        "home": home and not isinstance(error, AccessError),
+        "home": home and not isinstance(error, NotAuthenticatedError),
         "code": error.code,
         "glyph": {401: "shut", 403: "shut", 404: "lost", 409: "over", 410: "over"}.get(error.status, "stop"),
     }

@@ -48,6 +48,16 @@ ACTION_WORDS = {
     "notification_failed": words("%(who)s could not tell a recipient"),
     "redelivery_requested": words("%(who)s had the message sent again"),
 }
+NOTICE_WORDS = {
+    "opened": words("the question"),
+    "submitted": words("that an answer is being checked"),
+    "rejected": words("that an answer was refused"),
+    "claimed": words("that somebody took it"),
+    "released": words("that it was given back"),
+    "reassigned": words("that it was handed on"),
+    "reminder": words("a reminder"),
+    "closed": words("how it ended"),
+}
 
 _DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
@@ -105,6 +115,8 @@ class Failure:
     notice: str
     """The id of what was to be sent."""
     recipient: str
+    about: str
+    """What they were to be told."""
     reason: str
 
 
@@ -368,16 +380,20 @@ def line_of(entry: Entry) -> Line:
 
 
 def _details(entry: Entry) -> Shown:
-    statuses = [STATUS_WORDS.get(one or "", one or "") for one in (entry.from_status, entry.to_status) if one]
-    facts = {
-        "status": " → ".join(dict.fromkeys(statuses)),
-        "identified_by": entry.by.auth,
-        "id": entry.by.id,
-        **{name: fact for name, fact in entry.data.items() if name not in _NOTED},
-        "entry": entry.seq,
-        "digest": entry.digest,
-    }
-    return shown(facts, limits=PAGE)
+    statuses = [STATUS_WORDS.get(one, one) for one in dict.fromkeys((entry.from_status, entry.to_status)) if one]
+    facts = [
+        (words("Status"), joined(" → ", statuses)),
+        (words("Identified by"), entry.by.auth),
+        (words("Identity"), entry.by.id),
+    ]
+    found = shown({name: fact for name, fact in entry.data.items() if name not in _NOTED}, limits=PAGE)
+    entered = [(words("Entry"), str(entry.seq)), (words("Digest"), entry.digest)]
+    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found.pairs, *map(_fact, entered)])
+
+
+def _fact(named: tuple[str, str]) -> tuple[str, Shown]:
+    label, text = named
+    return label, Shown(kind="text", text=text)
 
 
 def check_fails(deliveries: Sequence[Delivery]) -> bool:
@@ -392,6 +408,7 @@ def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
         Failure(
             notice=one.effect.id,
             recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            about=NOTICE_WORDS.get(one.effect.event, one.effect.event),
             reason=one.failure,
         )
         for one in deliveries

@@ -54,7 +54,7 @@ def _written(folder: Path, language: str, said: Callable[[str], str | None]) -> 
     for one in collected():
         if not one.id:
             continue
-        forms = one.id if isinstance(one.id, tuple) else (one.id,)
+        forms = [str(form) for form in (one.id if isinstance(one.id, tuple) else (one.id,))]
         texts = [text for text in map(said, forms) if text]
         if len(texts) == len(forms):
             catalogue.add(one.id, tuple(texts) if len(texts) > 1 else texts[0])

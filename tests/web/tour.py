@@ -68,7 +68,7 @@ class Tour:
 
 
 @contextmanager
-def touring(serve: Callable[[ASGIApp], str], **options: object) -> Iterator[Tour]:
+def touring(serve: Callable[[ASGIApp], str], **options: Any) -> Iterator[Tour]:
     """Serve a world in which there is a page of every kind."""
     world = World(
         mount="/humans", name="Сервис", verdict_seconds=0.2, embed_origins=["https://app.example.com"], **options

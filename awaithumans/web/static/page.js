@@ -4,7 +4,7 @@
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const WARNINGS = new Set([10 * MINUTE, 5 * MINUTE, MINUTE, 0]);
+const WARNINGS = [10 * MINUTE, 5 * MINUTE, MINUTE, 0];
 const RELOAD_AFTER_MS = 3000;
 
 const { leftText, overText } = document.body.dataset;
@@ -34,11 +34,13 @@ function announcer() {
 for (const element of document.querySelectorAll("[data-left]")) {
   const ends = performance.now() + 1000 * Number(element.dataset.left);
   const said = element.hasAttribute("data-announced") ? announcer() : null;
+  let before = Number(element.dataset.left);
   const tick = () => {
     const seconds = Math.ceil((ends - performance.now()) / 1000);
     element.textContent = left(seconds);
     element.classList.toggle("urgent", seconds < Number(element.dataset.urgent));
-    if (said && WARNINGS.has(seconds)) said.textContent = element.textContent;
+    if (said && WARNINGS.some((one) => seconds <= one && one < before)) said.textContent = element.textContent;
+    before = seconds;
   };
   tick();
   setInterval(tick, 1000);
