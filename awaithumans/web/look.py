@@ -28,15 +28,21 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
+
+def _unless_words(make: Callable[[str], str]) -> Callable[[str], str]:
+    """Leave the texts of ours to be translated where they are shown."""
+    return lambda text: text if isinstance(text, Words) else make(text)
+
+
 _FILTERS: Mapping[str, Callable[..., str]] = {
     "code": code,
     "day": day,
     "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
-    "linked": lambda text: text if isinstance(text, Words) else texts.linked(text),
+    "linked": _unless_words(texts.linked),
     "moment": moment,
-    "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
+    "plain": _unless_words(texts.plain),
     "preview": texts.preview,
     "short_span": short_span,
     "size": size,

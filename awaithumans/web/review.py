@@ -58,6 +58,20 @@ NOTICE_WORDS = {
     "reminder": words("a reminder"),
     "closed": words("how it ended"),
 }
+_RECORDED = {
+    "recipients": words("Recipients"),
+    "response_keys": words("Fields of the answer"),
+    "timeout_seconds": words("Seconds to answer"),
+    "to": words("Handed to"),
+    "unverified_answer": words("Unchecked answer"),
+    "verification_attempt": words("Attempt"),
+    "verifier_input_tokens": words("Tokens read by the check"),
+    "verifier_model": words("Model of the check"),
+    "verifier_output_tokens": words("Tokens written by the check"),
+    "verifier_passed": words("Passed the check"),
+    "verifier_seconds": words("Seconds of the check"),
+}
+"""What the facts of an entry of the trail are called."""
 
 _DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
@@ -386,9 +400,13 @@ def _details(entry: Entry) -> Shown:
         (words("Identified by"), entry.by.auth),
         (words("Identity"), entry.by.id),
     ]
-    found = shown({name: fact for name, fact in entry.data.items() if name not in _NOTED}, limits=PAGE)
+    data = {name: fact for name, fact in entry.data.items() if name not in _NOTED}
+    found = [
+        (_RECORDED.get(name, label), one)
+        for name, (label, one) in zip(data, shown(data, limits=PAGE).pairs, strict=False)
+    ]
     entered = [(words("Entry"), str(entry.seq)), (words("Digest"), entry.digest)]
-    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found.pairs, *map(_fact, entered)])
+    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found, *map(_fact, entered)])
 
 
 def _fact(named: tuple[str, str]) -> tuple[str, Shown]:
