@@ -63,13 +63,15 @@ class Limits:
     """Of a table; records with more keys are shown one after another."""
     characters: int
     """Of all texts together, those of `data:` URLs apart."""
+    markdown: int
+    """Characters of all Markdown together; what is beyond is shown as it is written."""
     data: int
     """Characters of all `data:` URLs together."""
 
 
-MESSAGE = Limits(values=2 * _MAX_VALUES, entries=500, columns=8, characters=10**9, data=10**9)
+MESSAGE = Limits(values=10**9, entries=500, columns=8, characters=10**9, markdown=10**9, data=10**9)
 """What goes into a message, which cuts long texts itself. Longer values are JSON there."""
-PAGE = Limits(values=1_200, entries=100, columns=40, characters=100_000, data=1_000_000)
+PAGE = Limits(values=1_200, entries=100, columns=40, characters=100_000, markdown=30_000, data=1_000_000)
 """What a page shows, with a link to the rest."""
 
 
@@ -203,6 +205,7 @@ class _Layout:
         self._limits = limits
         self._values = limits.values
         self._characters = limits.characters
+        self._markdown = limits.markdown
         self._data = limits.data
 
     def of(self, value: object, schema: JsonObject, name: str, depth: int) -> Shown:
@@ -219,11 +222,10 @@ class _Layout:
                 return _plain(value)
 
     def _object(self, value: Mapping[str, object], schema: JsonObject, depth: int) -> Shown:
-        if money := money_of(value):
+        if depth and (money := money_of(value)):
             return Shown(kind="text", sense="money", text=money)
-        if sense := _declared(value):
-            [text] = (one for key, one in value.items() if key == sense)
-            return self._prose(str(text), sense)
+        if depth and (sense := _declared(value)):
+            return self._prose(str(value[sense]), sense)
         if depth >= _MAX_NESTING:
             return self._raw(value)
         names = self._taken(list(value), self._limits.values)
@@ -265,11 +267,11 @@ class _Layout:
         )
 
     def _columns(self, values: Sequence[object]) -> list[str]:
-        """Give the columns if these are records of plain values, else none."""
+        """Give the columns if the records that are laid out are of plain values, else none."""
         if len(values) == 1 or (self._limits is MESSAGE and len(values) > self._limits.entries):
             return []
         names: dict[str, None] = {}
-        for value in values:
+        for value in values[: self._limits.entries]:
             if not isinstance(value, dict):
                 return []
             record = cast("dict[str, object]", value)
@@ -296,6 +298,9 @@ class _Layout:
         kept = text[: max(0, self._characters)]
         self._characters -= len(text)
         more = len(text) - len(kept)
+        if sense == "markdown":
+            sense = "markdown" if len(kept) <= self._markdown and not more else ""
+            self._markdown -= len(kept)
         kind: Literal["prose", "text"] = "prose" if "\n" in text or len(text) > _LONG_TEXT else "text"
         return Shown(kind=kind, text=kept, sense=sense, more=more)
 

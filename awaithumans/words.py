@@ -30,6 +30,12 @@ class Words(str):
         text.message, text.plural, text.number, text.arguments = message, plural, number, arguments or {}
         return text
 
+    def filled(self, **arguments: object) -> Words:
+        """Give the same text with arguments; it is one or many as `count` says."""
+        given = arguments.get("count")
+        number = given if isinstance(given, int) else self.number
+        return Words(self.message, arguments, self.plural, number)
+
     def translated(self, translations: NullTranslations) -> str:
         """Say it, and what stands in it, in another language; in English where that has no words for it."""
         if self.plural is None:
@@ -57,6 +63,11 @@ def joined(separator: str, parts: Iterable[str]) -> Words:
     """Put texts together, each of which is translated by itself."""
     numbered = {str(number): part for number, part in enumerate(parts)}
     return Words(separator.join(f"%({number})s" for number in numbered), numbered)
+
+
+def placed(place: str, fault: str) -> str:
+    """Say where a fault is, and what it is; "" as a place is everything."""
+    return words("%(place)s: %(fault)s", place=place, fault=fault) if place else fault
 
 
 def translated(text: object, translations: NullTranslations) -> object:

@@ -48,7 +48,6 @@ class Choice(NamedTuple):
 MAX_STEPS_DRAWN = 12
 """How many steps a scale may have to be drawn step by step."""
 
-_OPEN_ENDS = {"above": "more than", "below": "less than"}
 _LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
 
 
@@ -172,18 +171,20 @@ class Control:
             return self.around.get("limits", "")
         if self.steps:
             return ""
-        unit = "" if self.widget == "number" else " characters"
         keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
         least, most = (self.attributes.get(key, "") for key in keys)
         step = self.attributes.get("step", "") if self.widget == "number" else ""
         span = between(least, most)
-        steps = f"in steps of {step}" if step not in {"", "1"} else ""
-        return ", ".join(part for part in (span and f"{span}{unit}", *self._open_ends(), steps) if part)
+        if span and self.widget != "number":
+            span = words("%(limits)s characters", limits=span)
+        steps = words("in steps of %(step)s", step=step) if step not in {"", "1"} else ""
+        return joined(", ", filter(None, (span, *self._open_ends(), steps)))
 
     def _open_ends(self) -> Iterator[str]:
-        for key, said in _OPEN_ENDS.items():
-            if key in self.attributes:
-                yield f"{said} {self.attributes[key]}"
+        if above := self.attributes.get("above"):
+            yield words("more than %(limit)s", limit=above)
+        if below := self.attributes.get("below"):
+            yield words("less than %(limit)s", limit=below)
 
 
 def control_of(
@@ -264,13 +265,20 @@ def texts_in(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, 
 
 
 def _hint(one: FormField) -> str:
-    zone = f"Time zone: {one.timezone or 'UTC'}" if isinstance(one, DateTime) else ""
-    return ". ".join(part.rstrip(".") for part in (one.hint or "", zone) if part) if zone else one.hint or ""
+    if not isinstance(one, DateTime):
+        return one.hint or ""
+    zone = words("Time zone: %(zone)s", zone=one.timezone or "UTC")
+    return joined(". ", [one.hint.rstrip("."), zone]) if one.hint else zone
+
+
+def _known(label: str) -> str:
+    """Have a label translated that is what `Switch` says if it is told nothing else."""
+    return {"Yes": words("Yes"), "No": words("No")}.get(label, label)
 
 
 def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     if widget == "switch" and isinstance(one, Switch):
-        return Choice("true", one.true_label), Choice("false", one.false_label)
+        return Choice("true", _known(one.true_label)), Choice("false", _known(one.false_label))
     if widget not in {"radio", "select", *SEVERAL}:
         return ()
     named = [(option.value, option.label, option.hint) for option in options_of(one)]
@@ -288,9 +296,13 @@ def walk(parts: Parts) -> Iterator[Control]:
 
 def between(least: str, most: str) -> str:
     """Say in words what lies between two limits; either may be missing."""
+    if least and least == most:
+        return words("exactly %(limit)s", limit=most)
     if least and most:
-        return f"{least} to {most}" if least != most else f"exactly {most}"
-    return f"at least {least}" if least else f"at most {most}" if most else ""
+        return words("%(least)s to %(most)s", least=least, most=most)
+    if least:
+        return words("at least %(limit)s", limit=least)
+    return words("at most %(limit)s", limit=most) if most else ""
 
 
 # ── Attributes of the control ─────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from awaithumans.forms.posting import ABSENT, Filled, Reading, moved, with_entry
 from awaithumans.forms.values import Typed, preset
 from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
 from awaithumans.types import JsonObject, Task
+from awaithumans.words import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +114,7 @@ def _whole(
     value = reading.field(whole_node(schema), start)
     below = {path.removeprefix(f"{WHOLE_FIELD.name}."): text for path, text in reading.errors.items()}
     if not below and not isinstance(value, dict):
-        below = {WHOLE_FIELD.name: "must be an object, in { }"}
+        below = {WHOLE_FIELD.name: words("must be an object, in { }")}
     if not isinstance(value, dict):
         return Submission(value={}, errors=below, typed=reading.typed)
     faults = schemas.validate(schema, cast("object", value))

@@ -12,6 +12,7 @@ from awaithumans.documents import ensure_json, loads
 from awaithumans.errors import BodyTooLargeError, InvalidInputError
 from awaithumans.forms import posted_file
 from awaithumans.web.envelope import MediaTypeError
+from awaithumans.words import words
 
 MAX_FIELDS = 10_000
 MAX_FILES = 100
@@ -53,13 +54,13 @@ async def read_form(request: Request, limit: int) -> Mapping[str, list[str]]:
     try:
         form = await _parser(request, limit).parse()
     except (MultiPartException, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the form cannot be read: {error}") from None
+        raise InvalidInputError(words("the form cannot be read: %(reason)s", reason=error)) from None
     try:
         items = [(name, await _text(value)) for name, value in form.multi_items()]
     finally:
         await form.close()
     if len(items) > MAX_FIELDS:
-        raise InvalidInputError(f"the form has more than {MAX_FIELDS} fields")
+        raise InvalidInputError(words("the form has more than %(count)s fields", count=MAX_FIELDS))
     if sum(len(text) for _, text in items) > limit:
         raise BodyTooLargeError(limit)
     submitted: dict[str, list[str]] = {}

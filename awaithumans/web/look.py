@@ -32,7 +32,7 @@ _TEXTS = {
     "code": code,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
-    "linked": texts.linked,
+    "linked": lambda text: text if isinstance(text, Words) else texts.linked(text),
     "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
     "preview": texts.preview,
     "size": size,
@@ -45,6 +45,15 @@ _IMAGES = {
     b"<svg": ("svg", "image/svg+xml"),
     b"<?xml": ("svg", "image/svg+xml"),
 }
+
+_ALIKE: Mapping[str, Callable[..., str]] = {
+    "day": day,
+    "day_of_year": day_of_year,
+    "moment": moment,
+    "short_span": short_span,
+    "span": span,
+}
+"""The filters that are the same in every language, since what they make is translated where it is shown."""
 
 
 class Look:
@@ -119,16 +128,20 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= _gettext(language.translations)
     environment.tests |= {"long": texts.is_long, "markdown": is_markdown}
-    environment.filters |= {
-        **_TEXTS,
-        "day": day,
-        "day_of_year": day_of_year,
-        "isolated": lambda text: Markup("<bdi>{}</bdi>").format(translated(text, language.translations)),
-        "moment": moment,
-        "short_span": short_span,
-        "span": span,
-    }
+    environment.filters |= {**_TEXTS, **_ALIKE, **_filters(language.translations)}
     return environment
+
+
+def _filters(translations: NullTranslations) -> Mapping[str, Callable[[object], str]]:
+    def isolated(text: object) -> Markup:
+        """Keep a name's direction from changing that of the text around it."""
+        return Markup("<bdi>{}</bdi>").format(translated(text, translations))
+
+    def sentence(text: object) -> str:
+        said = str(translated(text, translations))
+        return f"{said[:1].upper()}{said[1:]}."
+
+    return {"isolated": isolated, "sentence": sentence}
 
 
 def _gettext(translations: NullTranslations) -> Mapping[str, Callable[..., str]]:

@@ -17,35 +17,46 @@ from awaithumans.forms.definition import SectionCollapse, Subform
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
+from awaithumans.words import joined, placed, words
 
 STATUS_WORDS = {
-    "created": "Open",
-    "rejected": "Open again",
-    TaskStatus.PENDING.value: "Open",
-    TaskStatus.SUBMITTED.value: "Being checked",
-    TaskStatus.COMPLETED.value: "Answered",
-    TaskStatus.TIMED_OUT.value: "Expired",
-    TaskStatus.CANCELLED.value: "Withdrawn",
-    TaskStatus.VERIFICATION_EXHAUSTED.value: "Refused for good",
+    "created": words("Open"),
+    "rejected": words("Open again"),
+    TaskStatus.PENDING.value: words("Open"),
+    TaskStatus.SUBMITTED.value: words("Being checked"),
+    TaskStatus.COMPLETED.value: words("Answered"),
+    TaskStatus.TIMED_OUT.value: words("Expired"),
+    TaskStatus.CANCELLED.value: words("Withdrawn"),
+    TaskStatus.VERIFICATION_EXHAUSTED.value: words("Refused for good"),
 }
 ACTION_WORDS = {
-    "created": "asked",
-    "submitted": "answered; the answer is being checked",
-    "completed": "answered",
-    "rejected": "answered, and the check refused the answer",
-    "verification_exhausted": "answered, and the check refused the last allowed answer",
-    "timed_out": "closed it: the time was up",
-    "cancelled": "withdrew the question",
-    "claimed": "took the task",
-    "released": "gave the task back",
-    "reassigned": "handed the task on",
-    "collected": "took over the outcome",
-    "deleted": "deleted the task",
-    "redacted": "erased the answer",
-    "reminded": "sent a reminder",
-    "deadline_extended": "allowed more time for the check",
-    "notification_failed": "could not tell a recipient",
-    "redelivery_requested": "had the message sent again",
+    "created": words("%(who)s asked"),
+    "submitted": words("%(who)s answered; the answer is being checked"),
+    "completed": words("%(who)s answered"),
+    "rejected": words("%(who)s answered, and the check refused the answer"),
+    "verification_exhausted": words("%(who)s answered, and the check refused the last allowed answer"),
+    "timed_out": words("%(who)s closed it: the time was up"),
+    "cancelled": words("%(who)s withdrew the question"),
+    "claimed": words("%(who)s took the task"),
+    "released": words("%(who)s gave the task back"),
+    "reassigned": words("%(who)s handed the task on"),
+    "collected": words("%(who)s took over the outcome"),
+    "deleted": words("%(who)s deleted the task"),
+    "redacted": words("%(who)s erased the answer"),
+    "reminded": words("%(who)s sent a reminder"),
+    "deadline_extended": words("%(who)s allowed more time for the check"),
+    "notification_failed": words("%(who)s could not tell a recipient"),
+    "redelivery_requested": words("%(who)s had the message sent again"),
+}
+NOTICE_WORDS = {
+    "opened": words("the question"),
+    "submitted": words("that an answer is being checked"),
+    "rejected": words("that an answer was refused"),
+    "claimed": words("that somebody took it"),
+    "released": words("that it was given back"),
+    "reassigned": words("that it was handed on"),
+    "reminder": words("a reminder"),
+    "closed": words("how it ended"),
 }
 
 _DIGITS = 6
@@ -90,6 +101,8 @@ class Line:
     at: datetime
     who: str
     deed: str
+    """A message that has places for who did it, and for the action."""
+    action: str
     note: str
     details: Shown
     """What else is on record."""
@@ -102,6 +115,8 @@ class Failure:
     notice: str
     """The id of what was to be sent."""
     recipient: str
+    about: str
+    """What they were to be told."""
     reason: str
 
 
@@ -125,7 +140,7 @@ class Review:
     @property
     def heading(self) -> str:
         """Give the first line of the question."""
-        return self.task.spec.task.strip().partition("\n")[0] or "Untitled question"
+        return self.task.spec.task.strip().partition("\n")[0] or words("Untitled question")
 
     @property
     def text(self) -> str:
@@ -192,13 +207,15 @@ class Review:
 
     @property
     def answerer(self) -> str:
-        """Name the one who answered last; "You" for whom the page is made."""
+        """Name the one who answered last."""
         answer = self.task.answer
-        if answer is None:
-            return "Nobody"
-        if answer.by.kind == "human" and answer.by.human.addresses & self.human.addresses:
-            return "You"
-        return answer.by.human.label
+        return words("Nobody") if answer is None else answer.by.human.label
+
+    @property
+    def answered_by_you(self) -> bool:
+        """Tell whether the last answer is of the person the page is made for."""
+        answer = self.task.answer
+        return answer is not None and bool(answer.by.human.addresses & self.human.addresses)
 
     @property
     def may_answer(self) -> bool:
@@ -252,10 +269,10 @@ class Review:
     @property
     def problems(self) -> Sequence[tuple[str, str]]:
         """Give what is wrong, and the element to go to; "" if there is none."""
-        marked = [(one.id, f"{label}: {fault}") for label, one, fault in _faults(self.fields)]
+        marked = [(one.id, placed(label, fault)) for label, one, fault in _faults(self.fields)]
         asked = [one.name for one in self.fields if one.widget != "display"]
         elsewhere = [(path, text) for path, text in self.errors.items() if not _belongs(path, asked)]
-        return [*marked, *(("", f"{path}: {text}" if path else text) for path, text in elsewhere)]
+        return [*marked, *(("", placed(path, text)) for path, text in elsewhere)]
 
     @property
     def focus(self) -> str:
@@ -347,30 +364,36 @@ def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
 def line_of(entry: Entry) -> Line:
     """Put a line of the trail into words."""
     by = entry.by
-    who = {"human": by.human.label, "agent": by.id, "system": "The system"}[by.kind]
-    stated = f" (so says {by.stated_by.partition(':')[2]})" if by.stated_by else ""
+    who = {"human": by.human.label, "agent": by.id, "system": words("The system")}[by.kind]
+    if by.stated_by:
+        who = words("%(who)s (so says %(principal)s)", who=who, principal=by.stated_by.partition(":")[2])
     notes = [str(entry.data[name]) for name in _NOTED if entry.data.get(name)]
-    door = [f"via {by.via}"] if by.via else []
+    door = [words("via %(door)s", door=by.via)] if by.via else []
     return Line(
         at=entry.at,
-        who=who + stated,
-        deed=ACTION_WORDS.get(entry.action, humanised(entry.action).lower()),
-        note=" · ".join([*notes, *door]),
+        who=who,
+        deed=ACTION_WORDS.get(entry.action, words("%(who)s: %(action)s")),
+        action=humanised(entry.action),
+        note=joined(" · ", [*notes, *door]),
         details=_details(entry),
     )
 
 
 def _details(entry: Entry) -> Shown:
-    statuses = [STATUS_WORDS.get(one or "", one or "") for one in (entry.from_status, entry.to_status) if one]
-    facts = {
-        "status": " → ".join(dict.fromkeys(statuses)),
-        "identified_by": entry.by.auth,
-        "id": entry.by.id,
-        **{name: fact for name, fact in entry.data.items() if name not in _NOTED},
-        "entry": entry.seq,
-        "digest": entry.digest,
-    }
-    return shown(facts, limits=PAGE)
+    statuses = [STATUS_WORDS.get(one, one) for one in dict.fromkeys((entry.from_status, entry.to_status)) if one]
+    facts = [
+        (words("Status"), joined(" → ", statuses)),
+        (words("Identified by"), entry.by.auth),
+        (words("Identity"), entry.by.id),
+    ]
+    found = shown({name: fact for name, fact in entry.data.items() if name not in _NOTED}, limits=PAGE)
+    entered = [(words("Entry"), str(entry.seq)), (words("Digest"), entry.digest)]
+    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found.pairs, *map(_fact, entered)])
+
+
+def _fact(named: tuple[str, str]) -> tuple[str, Shown]:
+    label, text = named
+    return label, Shown(kind="text", text=text)
 
 
 def check_fails(deliveries: Sequence[Delivery]) -> bool:
@@ -385,6 +408,7 @@ def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
         Failure(
             notice=one.effect.id,
             recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            about=NOTICE_WORDS.get(one.effect.event, one.effect.event),
             reason=one.failure,
         )
         for one in deliveries

@@ -182,7 +182,7 @@ def test_several_values_are_chosen_together_and_for_the_rest_only_one_is_taken()
 def test_nothing_chosen_among_several_is_an_empty_list_where_that_fits():
     several = {"type": "array", "items": {"enum": ["a", 2]}}
     assert answer(several) == ([], None)
-    assert answer({**several, "minItems": 1}) == ([], "must have at least 1 entries")
+    assert answer({**several, "minItems": 1}) == ([], "must have at least 1 entry")
 
 
 def test_an_option_may_have_no_text():
@@ -298,7 +298,7 @@ def test_a_section_that_is_a_property_is_answered_as_json():
     [
         ('{"b": 1}', {"b": 1}, {}),
         ('{"b": "x"}', {"b": "x"}, {"b": "must be a whole number"}),
-        ("{}", {}, {"response": "must have at least 1 fields"}),
+        ("{}", {}, {"response": "must have at least 1 field"}),
         ("5", {}, {"response": "must be an object, in { }"}),
         ("b: 1", {}, {"response": "is not valid JSON: Expecting value: line 1 column 1 (char 0)"}),
     ],

@@ -4,19 +4,22 @@
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const WARNINGS = new Set([10 * MINUTE, 5 * MINUTE, MINUTE, 0]);
+const WARNINGS = [10 * MINUTE, 5 * MINUTE, MINUTE, 0];
 const RELOAD_AFTER_MS = 3000;
 
-function words(count, unit) {
-  return `${count} ${unit}${count === 1 ? "" : "s"} left`;
+const { leftText, overText } = document.body.dataset;
+
+function span(count, unit) {
+  const words = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" });
+  return leftText.replace("{span}", words.format(count));
 }
 
 function left(seconds) {
-  if (seconds <= 0) return "time is up";
-  if (seconds >= DAY) return words(Math.floor(seconds / DAY), "day");
-  if (seconds >= HOUR) return words(Math.floor(seconds / HOUR), "hour");
-  if (seconds >= MINUTE) return words(Math.floor(seconds / MINUTE), "minute");
-  return words(seconds, "second");
+  if (seconds <= 0) return overText;
+  if (seconds >= DAY) return span(Math.floor(seconds / DAY), "day");
+  if (seconds >= HOUR) return span(Math.floor(seconds / HOUR), "hour");
+  if (seconds >= MINUTE) return span(Math.floor(seconds / MINUTE), "minute");
+  return span(seconds, "second");
 }
 
 function announcer() {
@@ -31,11 +34,13 @@ function announcer() {
 for (const element of document.querySelectorAll("[data-left]")) {
   const ends = performance.now() + 1000 * Number(element.dataset.left);
   const said = element.hasAttribute("data-announced") ? announcer() : null;
+  let before = Number(element.dataset.left);
   const tick = () => {
     const seconds = Math.ceil((ends - performance.now()) / 1000);
     element.textContent = left(seconds);
     element.classList.toggle("urgent", seconds < Number(element.dataset.urgent));
-    if (said && WARNINGS.has(seconds)) said.textContent = element.textContent;
+    if (said && WARNINGS.some((one) => seconds <= one && one < before)) said.textContent = element.textContent;
+    before = seconds;
   };
   tick();
   setInterval(tick, 1000);
