@@ -185,7 +185,7 @@ class Reading:
                 case OneOf():
                     return self._choice(node, name, path, start)
         except UnreadableError as fault:
-            self.errors[path] = str(fault)
+            self.errors[path] = fault.message
             return ABSENT
 
     def _typed(self, name: str) -> Typed:

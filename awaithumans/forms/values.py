@@ -54,6 +54,10 @@ SEVERAL: frozenset[Widget] = frozenset({"checkboxes", "ranking"})
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
 
 class Typed(tuple[str, ...]):
     """What stood in a control when its form was sent, letter by letter."""

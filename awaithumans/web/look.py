@@ -28,15 +28,21 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
-_TEXTS = {
+_FILTERS: Mapping[str, Callable[..., str]] = {
     "code": code,
+    "day": day,
+    "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
     "linked": lambda text: text if isinstance(text, Words) else texts.linked(text),
+    "moment": moment,
     "plain": lambda text: text if isinstance(text, Words) else texts.plain(text),
     "preview": texts.preview,
+    "short_span": short_span,
     "size": size,
+    "span": span,
 }
+"""Those that are the same in every language, since what they make is translated where it is shown."""
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": ("png", "image/png"),
     b"\xff\xd8\xff": ("jpg", "image/jpeg"),
@@ -45,15 +51,6 @@ _IMAGES = {
     b"<svg": ("svg", "image/svg+xml"),
     b"<?xml": ("svg", "image/svg+xml"),
 }
-
-_ALIKE: Mapping[str, Callable[..., str]] = {
-    "day": day,
-    "day_of_year": day_of_year,
-    "moment": moment,
-    "short_span": short_span,
-    "span": span,
-}
-"""The filters that are the same in every language, since what they make is translated where it is shown."""
 
 
 class Look:
@@ -128,7 +125,7 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= _gettext(language.translations)
     environment.tests |= {"long": texts.is_long, "markdown": is_markdown}
-    environment.filters |= {**_TEXTS, **_ALIKE, **_filters(language.translations)}
+    environment.filters |= {**_FILTERS, **_filters(language.translations)}
     return environment
 
 

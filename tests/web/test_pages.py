@@ -127,7 +127,7 @@ async def test_a_refused_answer_is_explained_and_prefilled(world: World, client:
     assert sent.headers["Location"] == f"/tasks/{task_id}"
     page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
     assert "Say please." in page
-    assert "Attempts used: 1 of 3." in page
+    assert "1 of 3 attempts used." in page
     assert "now!" in page
 
 
