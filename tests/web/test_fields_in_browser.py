@@ -55,6 +55,10 @@ def named(name: str, field: FormField, **changes: object) -> FormField:
     return field.model_copy(update={"name": name, **changes})
 
 
+def called(name: str) -> FilePayload:
+    return {"name": name, "mimeType": RECEIPT["mimeType"], "buffer": RECEIPT["buffer"]}
+
+
 class Desk:
     """A page with one form, and what became of it."""
 
@@ -113,21 +117,21 @@ def test_a_file_is_sent(sit: Sit, javascript: bool) -> None:  # noqa: FBT001
 def test_files_of_a_refused_form_need_not_be_chosen_again(sit: Sit, javascript: bool) -> None:  # noqa: FBT001
     fields = [named("files", file_upload(label="Receipts", multiple=True)), named("code", short_text(label="Code"))]
     desk = sit(*fields, java_script_enabled=javascript)
-    desk.page.get_by_label("Receipts", exact=True).set_input_files([RECEIPT, {**RECEIPT, "name": "wrong.pdf"}])
+    desk.page.get_by_label("Receipts", exact=True).set_input_files([RECEIPT, called("wrong.pdf")])
     desk.is_refused("Code: is required")
     expect(desk.page.get_by_label("Code")).to_be_focused()
     expect(desk.page.get_by_label("receipt.pdf")).to_be_checked()
     desk.page.get_by_label("wrong.pdf").uncheck()
-    desk.page.get_by_label("Receipts", exact=True).set_input_files({**RECEIPT, "name": "more.pdf"})
+    desk.page.get_by_label("Receipts", exact=True).set_input_files(called("more.pdf"))
     desk.page.get_by_label("Code").fill("x")
     assert [file["name"] for file in desk.send()["files"]] == ["receipt.pdf", "more.pdf"]
 
 
 def test_a_file_of_the_wrong_kind_is_refused_by_the_server(sit: Sit) -> None:
     desk = sit(named("files", file_upload(label="Receipt", accept=[".pdf"])), java_script_enabled=False)
-    desk.page.get_by_label("Receipt").set_input_files({**RECEIPT, "name": "receipt.exe"})
+    desk.page.get_by_label("Receipt").set_input_files(called("receipt.exe"))
     desk.is_refused("not of a kind asked for")
-    expect(desk.page.get_by_label("Receipt", exact=True)).to_be_focused()
+    expect(desk.page.get_by_label("Receipt (.pdf)")).to_be_focused()
 
 
 @pytest.mark.parametrize("size", [150, 290_000])
@@ -158,12 +162,9 @@ def test_files_stay_when_a_row_is_added(sit: Sit, javascript: bool) -> None:  # 
     first.get_by_label("Photo").set_input_files(RECEIPT)
     desk.page.get_by_role("button", name="Add Rooms").click()
     second = desk.page.get_by_role("group", name="Rooms 2", exact=True)
-    second.get_by_label("Photo").set_input_files({**RECEIPT, "name": "second.pdf"})
+    second.get_by_label("Photo").set_input_files(called("second.pdf"))
     expect(first.get_by_label("receipt.pdf")).to_be_checked()
-    assert [[one["name"] for one in room["photo"]] for room in desk.send()["rooms"]] == [
-        ["receipt.pdf"],
-        ["second.pdf"],
-    ]
+    assert [room["photo"][0]["name"] for room in desk.send()["rooms"]] == ["receipt.pdf", "second.pdf"]
 
 
 # ── Signatures ────────────────────────────────────────────────────────────────
@@ -234,9 +235,8 @@ def test_a_signature_survives_a_refused_form(sit: Sit, javascript: bool) -> None
 
 
 def test_a_signature_is_drawn_by_thumb(sit: Sit) -> None:
-    desk = sit(
-        named("s", signature(label="Signature", format="svg")), has_touch=True, viewport={"width": 360, "height": 740}
-    )
+    phone = {"width": 360, "height": 740}
+    desk = sit(named("s", signature(label="Signature", format="svg")), has_touch=True, viewport=phone)
     canvas = desk.page.locator("canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -377,10 +377,10 @@ def test_a_ranking_is_ordered_by_dragging(sit: Sit, touch: bool) -> None:  # noq
     desk = sit(named("order", ranking(CRITERIA, label="Order")), has_touch=touch)
     grips = desk.page.locator(".grip")
     grips.first.scroll_into_view_if_needed()
-    boxes = [grip.bounding_box() for grip in grips.all()]
-    start, end = (
-        (box["x"] + 10, box["y"] + box["height"] * part) for box, part in ((boxes[0], 0.5), (boxes[2], 0.9)) if box
-    )
+    first, last = grips.first.bounding_box(), grips.last.bounding_box()
+    assert first
+    assert last
+    start, end = (first["x"] + 10, first["y"] + 20), (last["x"] + 10, last["y"] + last["height"] * 0.9)
     if touch:
         drag_by_thumb(desk.page, start, end)
     else:
@@ -434,7 +434,8 @@ def test_a_closed_section_opens_where_something_is_wrong_in_it(sit: Sit, javascr
 
 MARKUP = """<h2>Markup</h2><script>parent.document.title = "taken"; document.title = "taken"</script>
 <img src="https://evil.example/x.png" onerror="parent.document.title = 'taken'">
-<form action="https://evil.example/"><button>Send</button></form><a href="https://evil.example/" target="_top">away</a>"""
+<form action="https://evil.example/"><button>Send</button></form>
+<a href="https://evil.example/" target="_top">away</a>"""
 
 
 def test_markup_is_shown_where_it_can_do_nothing(sit: Sit) -> None:
@@ -507,7 +508,7 @@ def test_every_kind_is_accessible_and_fits(sit: Sit, width: int, scheme: str) ->
 def test_what_is_pressed_is_large_enough_for_a_thumb(sit: Sit) -> None:
     desk = sit(*EVERYTHING, viewport={"width": 360, "height": 800}, has_touch=True)
     small = desk.page.evaluate(
-        """() => [...document.querySelectorAll("form.answer :is(button, summary, label.choice, label.step, input, .grip)")]
+        """() => [...document.querySelectorAll("form.answer :is(button, summary, .choice, .step, input, .grip)")]
           .filter((one) => one.checkVisibility() && !one.closest("label") && one.type !== "hidden")
           .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
           .filter(([, box]) => box.height < 44 || box.width < 44).map(([html]) => html)"""
