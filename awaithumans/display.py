@@ -48,7 +48,7 @@ _MONTHS = (
     words("Dec"),
 )
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
-_SIZES = ((10**9, "%(count)s GB"), (10**6, "%(count)s MB"), (10**3, "%(count)s kB"))
+_SIZES = ((10**9, words("%(count)s GB")), (10**6, words("%(count)s MB")), (10**3, words("%(count)s kB")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,7 @@ def size(count: int | str) -> Words:
     number = int(count)
     for unit, name in _SIZES:
         if number >= unit:
-            return words(name, count=f"{number / unit:.1f}")
+            return name.filled(count=f"{number / unit:.1f}")
     return counted("%(count)s byte", "%(count)s bytes", number)
 
 

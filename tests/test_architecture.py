@@ -62,7 +62,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
-EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
+EVERYWHERE = {"anyio", "pydantic", "pydantic_core", "typing_extensions"}
 LIBRARIES = {
     "aiosmtplib": {"channels"},
     "a2wsgi": {"web"},

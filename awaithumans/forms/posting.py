@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from awaithumans.forms.definition import FormField, ShortText
+from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, write
+from awaithumans.forms.values import LEFT_OUT, Typed, UnreadableError, is_blank, preset, reread, sent, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
 from awaithumans.words import words
@@ -185,7 +185,7 @@ class Reading:
                 case OneOf():
                     return self._choice(node, name, path, start)
         except UnreadableError as fault:
-            self.errors[path] = str(fault)
+            self.errors[path] = fault.message
             return ABSENT
 
     def _typed(self, name: str) -> Typed:
@@ -280,9 +280,12 @@ def _not_chosen(node: OneOf) -> object:
 
 
 def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: object) -> object:
-    if not is_blank(widget, typed, field):
+    blank = is_blank(widget, typed, field)
+    if not blank and isinstance(field, FileUpload | Signature) and widget in {"files", "signature"}:
+        return sent(typed, field, start)
+    if not blank:
         return reread(widget, typed, field, shape, start)
-    if widget == "checkboxes":
+    if widget in {"checkboxes", "files"} and not (field.required and widget == "files"):
         chosen = field.required or (shape.needed and not shape.nullable) or preset(field, shape)
         return [] if chosen else _left_out(shape)
     if field.required:
@@ -317,6 +320,17 @@ def with_entry(typed: Filled, name: str) -> Filled:
         return typed
     numbers = [int(number) for number in typed[mark] if _is_number(number)]
     return {**typed, mark: (*typed[mark], str(max(numbers, default=-1) + 1))}
+
+
+def moved(typed: Filled, name: str, steps: int) -> Filled:
+    """Move one of the texts under a name forward, or back: `order.0`."""
+    several, _, number = name.rpartition(".")
+    texts = [text for text in typed.get(several, ()) if text != LEFT_OUT]
+    if not (_is_number(number) and int(number) < len(texts)):
+        return typed
+    text = texts.pop(int(number))
+    texts.insert(max(int(number) + steps, 0), text)
+    return {**typed, several: tuple(texts)}
 
 
 def without_entry(typed: Filled, name: str) -> Filled:

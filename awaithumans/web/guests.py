@@ -166,6 +166,7 @@ class GuestPages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
             "by_link": True,
+            "limit": self._limit,
             "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))

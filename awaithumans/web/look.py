@@ -29,15 +29,22 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
-_TEXTS: Mapping[str, Callable[..., str]] = {
+_FILTERS: Mapping[str, Callable[..., str]] = {
     "code": code,
+    "day": day,
+    "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
     "linked": texts.unless_ours(texts.linked),
+    "moment": moment,
     "plain": texts.unless_ours(texts.plain),
     "preview": texts.preview,
+    "short_span": short_span,
     "size": size,
+    "span": span,
 }
+"""Those that are the same in every language, since what they make is translated where it is shown."""
+
 _TESTS: Mapping[str, Any] = {"long": texts.is_long, "markdown": is_markdown}
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": ("png", "image/png"),
@@ -47,15 +54,6 @@ _IMAGES = {
     b"<svg": ("svg", "image/svg+xml"),
     b"<?xml": ("svg", "image/svg+xml"),
 }
-
-_ALIKE: Mapping[str, Callable[..., str]] = {
-    "day": day,
-    "day_of_year": day_of_year,
-    "moment": moment,
-    "short_span": short_span,
-    "span": span,
-}
-"""The filters that are the same in every language, since what they make is translated where it is shown."""
 
 
 class Look:
@@ -127,7 +125,7 @@ def _environment(loader: BaseLoader, language: Language, media: Media) -> Enviro
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
     environment.globals |= {**_gettext(language.translations), "inline": cast("Any", media.inline)}
     environment.tests |= _TESTS
-    environment.filters |= {**_TEXTS, **_ALIKE, **_filters(language.translations), "markdown": Markdown(media)}
+    environment.filters |= {**_FILTERS, **_filters(language.translations), "markdown": Markdown(media)}
     return environment
 
 

@@ -35,6 +35,7 @@ from awaithumans.words import words
 ERROR_HEADINGS = {
     "TASK_NOT_FOUND": words("This task is not here"),
     "TASK_GONE": words("This task is gone"),
+    "BODY_TOO_LARGE": words("That was too much"),
     "NOT_FOUND": words("There is nothing at this address"),
     "FORBIDDEN": words("This is not yours to open"),
     "CROSS_SITE": words("Please send the form again"),
@@ -48,6 +49,10 @@ ERROR_HEADINGS = {
     "INTERNAL_ERROR": words("Something broke on our side"),
 }
 ERROR_WORDS = {
+    "BODY_TOO_LARGE": (
+        words("Nothing was sent: it is more than this service takes at once"),
+        words("Go back: what you filled in is still there. Choose smaller files, or fewer."),
+    ),
     "TASK_NOT_FOUND": (
         words("It was deleted, or the address is not quite right"),
         words("Open it from the message again, exactly as it stands there, or look for it among the questions."),
@@ -71,10 +76,6 @@ ERROR_WORDS = {
     "SELF_ANSWER": (
         words("whoever asks a question cannot answer it"),
         words("Let somebody else answer."),
-    ),
-    "BODY_TOO_LARGE": (
-        words("that is more than can be sent at once"),
-        words("Go back, and send less."),
     ),
 }
 """What people read where the API's words are for programmers."""
@@ -238,6 +239,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
+            "limit": self._limit,
             "quick": quick_answer(review.task, request) if review.may_answer else None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)

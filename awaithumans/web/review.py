@@ -13,6 +13,7 @@ from awaithumans import forms, lifecycle
 from awaithumans.display import PAGE, Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
+from awaithumans.forms.definition import SectionCollapse, Subform
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
 from awaithumans.web.api import settled
@@ -57,7 +58,22 @@ NOTICE_WORDS = {
     "reminder": words("a reminder"),
     "closed": words("how it ended"),
 }
+_RECORDED = {
+    "recipients": words("Recipients"),
+    "response_keys": words("Fields of the answer"),
+    "timeout_seconds": words("Seconds to answer"),
+    "to": words("Handed to"),
+    "unverified_answer": words("Unchecked answer"),
+    "verification_attempt": words("Attempt"),
+    "verifier_input_tokens": words("Tokens read by the check"),
+    "verifier_model": words("Model of the check"),
+    "verifier_output_tokens": words("Tokens written by the check"),
+    "verifier_passed": words("Passed the check"),
+    "verifier_seconds": words("Seconds of the check"),
+}
+"""What the facts of an entry of the trail are called."""
 
+_DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
 _LITTLE_PART = 4
 _NOTED = ("recipient", "reason", "verifier_reason")
@@ -65,6 +81,13 @@ ADD = "_awaithumans_add"
 """Names the button that adds an entry to the rows that are its value."""
 REMOVE = "_awaithumans_remove"
 """Names the button that takes away the entry that is its value."""
+UP = "_awaithumans_up"
+DOWN = "_awaithumans_down"
+"""Name the buttons that move the option of a ranking that is their value."""
+UPLOADING = frozenset({"file_upload", "signature"})
+"""The kinds of field whose form may carry files."""
+ASSISTED = frozenset({"file_upload", "slider", "ranking", "rich_text"})
+"""The kinds of field that are better with a script."""
 
 
 class FormReturnedError(Exception):
@@ -240,6 +263,23 @@ class Review:
         spec = self.task.spec
         return forms.render_fields(spec.form, spec.response_schema, self.values, self.errors)
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Give the kinds of field that the form has, or may come to have."""
+        spec = self.task.spec
+        return frozenset(_kinds(forms.form_for(spec.form, spec.response_schema).fields))
+
+    @property
+    def scripts(self) -> Sequence[str]:
+        """Name the scripts that only some forms are better with."""
+        drawing = ["sign.js"] if "signature" in self.kinds else []
+        return ["fields.js", *drawing] if self.kinds & (ASSISTED | {"signature"}) else drawing
+
+    @property
+    def uploads(self) -> bool:
+        """Tell whether the form may carry files."""
+        return bool(self.kinds & UPLOADING)
+
     @property
     def problems(self) -> Sequence[tuple[str, str]]:
         """Give what is wrong, and the element to go to; "" if there is none."""
@@ -254,6 +294,13 @@ class Review:
         if self.edited:
             return _after_edit(self.fields, self.edited)
         return next((one.id for _, one, _ in _faults(self.fields)), "")
+
+
+def _kinds(fields: Sequence[forms.FormField]) -> Iterator[str]:
+    for one in fields:
+        yield one.kind
+        if isinstance(one, SectionCollapse | Subform):
+            yield from _kinds(one.fields)
 
 
 def _faults(controls: Sequence[forms.Control], trail: str = "") -> Iterator[tuple[str, forms.Control, str]]:
@@ -272,11 +319,18 @@ def _after_edit(controls: Sequence[forms.Control], edited: str) -> str:
     everything = [*controls, *(inner for one in controls if one.parts for inner in forms.walk(one.parts))]
     rows, _, number = edited.rpartition(".")
     for one in everything:
+        if one.widget == "ranking" and one.name == rows:
+            return _button_at(one, number)
         if one.parts and one.parts.mark == f"{edited}.?":
             return one.parts.entries[-1].controls[0].id if one.parts.entries else one.id
         if one.parts and number and one.parts.mark == f"{rows}.?":
             return f"{one.id}-add" if one.parts.add else one.id
     return ""
+
+
+def _button_at(ranking: forms.Control, moved: str) -> str:
+    place, _, button = moved.partition("-")
+    return f"{ranking.id}-{min(int(place), len(ranking.options) - 1)}-{button}"
 
 
 async def send_answer(
@@ -299,10 +353,19 @@ async def send_answer(
 
 
 def _give_back_edited(task: Task, submitted: Mapping[str, Sequence[str]]) -> None:
-    add, remove = "".join(submitted.get(ADD, ())), "".join(submitted.get(REMOVE, ()))
-    if add or remove:
-        typed = forms.edited(task.spec.form, task.spec.response_schema, submitted, add=add, remove=remove)
-        raise FormReturnedError(typed, {}, edited=add or remove)
+    add, remove, up, down = ("".join(submitted.get(button, ())) for button in (ADD, REMOVE, UP, DOWN))
+    edited = add or remove or _moved(up, -1, "up") or _moved(down, 1, "down")
+    if edited:
+        spec = task.spec
+        typed = forms.edited(spec.form, spec.response_schema, submitted, add=add, remove=remove, up=up, down=down)
+        raise FormReturnedError(typed, {}, edited=edited)
+
+
+def _moved(name: str, steps: int, button: str) -> str:
+    """Name the button that goes with an option to its new place."""
+    several, _, number = name.rpartition(".")
+    known = number.isdecimal() and len(number) < _DIGITS
+    return f"{several}.{max(int(number) + steps, 0)}-{button}" if known else ""
 
 
 def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
@@ -337,9 +400,13 @@ def _details(entry: Entry) -> Shown:
         (words("Identified by"), entry.by.auth),
         (words("Identity"), entry.by.id),
     ]
-    found = shown({name: fact for name, fact in entry.data.items() if name not in _NOTED}, limits=PAGE)
+    data = {name: fact for name, fact in entry.data.items() if name not in _NOTED}
+    found = [
+        (_RECORDED.get(name, label), one)
+        for name, (label, one) in zip(data, shown(data, limits=PAGE).pairs, strict=False)
+    ]
     entered = [(words("Entry"), str(entry.seq)), (words("Digest"), entry.digest)]
-    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found.pairs, *map(_fact, entered)])
+    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found, *map(_fact, entered)])
 
 
 def _fact(named: tuple[str, str]) -> tuple[str, Shown]:

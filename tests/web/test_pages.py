@@ -280,7 +280,7 @@ class TestSettingUp:
         (b"a=%00", "application/x-www-form-urlencoded", 422),
         (b"a=" + b"x" * 1_100_000, "application/x-www-form-urlencoded", 413),
         (b'{"approved": true}', "application/json", 415),
-        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"--y--", "multipart/form-data; boundary=x", 422),
         (b"", "", 415),
     ],
 )

@@ -64,12 +64,14 @@ if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(),
 // A row more or less: the server draws the form anew, and only the form is exchanged.
 // A field may be called "action" or "dataset" and hide the form's own, so attributes are asked for by name.
 async function redraw(form, button) {
-  const body = new URLSearchParams(new FormData(form, button));
+  const filled = new FormData(form, button);
+  const body = form.hasAttribute("enctype") ? filled : new URLSearchParams(filled);
   const answer = await fetch(form.getAttribute("action"), { method: "POST", body });
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.querySelector("form.answer");
   if (!answer.ok || !fresh) throw new Error("there is no form to go on with");
   form.replaceWith(document.adoptNode(fresh));
+  document.dispatchEvent(new Event("redrawn"));
   fresh.querySelector("[autofocus]")?.focus();
 }
 
