@@ -25,12 +25,13 @@ from awaithumans.web import csrf
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormReturnedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
+from awaithumans.words import words
 
-NOTHING_TO_DO = "You need not do anything."
+NOTHING_TO_DO = words("You need not do anything.")
 
 
 class LinkUnknownError(AwaitHumansError, LookupError):
@@ -39,7 +40,7 @@ class LinkUnknownError(AwaitHumansError, LookupError):
     code = "LINK_UNKNOWN"
     anchor = "link-unknown"
     status = 404
-    default_hint = "Open it exactly as it stands in the message; some programs cut long links."
+    default_hint = words("Open it exactly as it stands in the message; some programs cut long links.")
 
 
 class LinkEndedError(AwaitHumansError):
@@ -94,7 +95,8 @@ class GuestPages:
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Return the handlers by path and method."""
-        return {self._grants.path: {"GET": self._show, "POST": self._answer}}
+        path = self._grants.path
+        return {path: {"GET": self._show, "POST": self._answer}, f"{path}/payload": {"GET": self._payload}}
 
     async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
         """Answer with a page that leads nowhere else."""
@@ -107,10 +109,15 @@ class GuestPages:
         if task.closed and not _answered_by(task, human):
             raise _ended(task)
         if task.status is TaskStatus.SUBMITTED and not _answered_by(task, human):
-            raise LinkEndedError("somebody else's answer is being checked", hint=NOTHING_TO_DO)
+            raise LinkEndedError(words("somebody else’s answer is being checked"), hint=NOTHING_TO_DO)
         if task.closed or task.status is TaskStatus.SUBMITTED:
             return self._done(request, grant)
         return self._page(request, grant, *prefilled(task), quick=quick_answer(task, request))
+
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        grant = await self._grants.grant(request)
+        return json_file(grant.task.spec.payload, "payload.json")
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person who was let in."""
@@ -159,6 +166,7 @@ class GuestPages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
             "by_link": True,
+            "limit": self._limit,
             "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))
@@ -173,11 +181,11 @@ async def guest_and_task(engine: Engine, address: str, task_id: str) -> tuple[Hu
     try:
         task = await engine.get(task_id)
     except TaskNotFoundError:
-        raise LinkUnknownError("the question behind this link is not here any more") from None
+        raise LinkUnknownError(words("the question behind this link is not here any more")) from None
     human = await engine.directory.find(address)
     guest = human and replace(human, operator=False)
     if guest is None or not may_answer(task, guest):
-        raise LinkEndedError("this question is not addressed to you any more", hint=NOTHING_TO_DO)
+        raise LinkEndedError(words("this question is not addressed to you any more"), hint=NOTHING_TO_DO)
     return guest, task
 
 
@@ -193,6 +201,11 @@ def _answered_by(task: Task, human: Human) -> bool:
 def _ended(task: Task) -> LinkEndedError:
     when = moment(task.closed_at or task.changed_at)
     if task.response is not None and task.answer is not None:
-        return LinkEndedError(f"{task.answer.by.human.label} answered this question on {when}", hint=NOTHING_TO_DO)
-    ended = {"timed_out": "expired", "cancelled": "was withdrawn"}.get(task.status.value, "was closed")
-    return LinkEndedError(f"this question {ended} on {when}", hint=NOTHING_TO_DO)
+        how = words("%(who)s answered this question on %(time)s", who=task.answer.by.human.label, time=when)
+    elif task.status is TaskStatus.TIMED_OUT:
+        how = words("this question expired on %(time)s", time=when)
+    elif task.status is TaskStatus.CANCELLED:
+        how = words("this question was withdrawn on %(time)s", time=when)
+    else:
+        how = words("this question was closed on %(time)s", time=when)
+    return LinkEndedError(how, hint=NOTHING_TO_DO)
