@@ -188,7 +188,8 @@ def _of_a_form(text: str) -> Sense:
         "moment": moment_of(text),
         "day": day_of(text),
     }
-    return next((sense for sense, found in forms.items() if found), "")
+    found: list[Sense] = [sense for sense, form in forms.items() if form]
+    return found[0] if found else ""
 
 
 def _of_a_key(text: str, word: str) -> Sense:

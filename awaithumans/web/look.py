@@ -7,6 +7,7 @@ from functools import partial
 from gettext import NullTranslations
 from os import PathLike
 from pathlib import Path
+from typing import Any, cast
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,7 +21,7 @@ from awaithumans.web.colours import accent_styles
 from awaithumans.web.languages import Language, LanguageChoice, Languages
 from awaithumans.web.markdown import Markdown, code
 from awaithumans.web.media import Media
-from awaithumans.words import Words, translated
+from awaithumans.words import translated
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
@@ -28,27 +29,23 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
-
-def _unless_words(make: Callable[[str], str]) -> Callable[[str], str]:
-    """Leave the texts of ours to be translated where they are shown."""
-    return lambda text: text if isinstance(text, Words) else make(text)
-
-
 _FILTERS: Mapping[str, Callable[..., str]] = {
     "code": code,
     "day": day,
     "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
-    "linked": _unless_words(texts.linked),
+    "linked": texts.unless_ours(texts.linked),
     "moment": moment,
-    "plain": _unless_words(texts.plain),
+    "plain": texts.unless_ours(texts.plain),
     "preview": texts.preview,
     "short_span": short_span,
     "size": size,
     "span": span,
 }
 """Those that are the same in every language, since what they make is translated where it is shown."""
+
+_TESTS: Mapping[str, Any] = {"long": texts.is_long, "markdown": is_markdown}
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": ("png", "image/png"),
     b"\xff\xd8\xff": ("jpg", "image/jpeg"),
@@ -79,11 +76,8 @@ class Look:
         self.assets = Assets([*_accent(accent), *logos] if accent else logos)
         self.media = Media(media_origins)
         self.languages = Languages(translations, language)
-        loader, show = _loader(templates), Markdown(self.media)
-        self._environments = {one.tag: _environment(loader, one) for one in self.languages}
-        for environment in self._environments.values():
-            environment.globals["inline"] = self.media.inline
-            environment.filters["markdown"] = show
+        loader = _loader(templates)
+        self._environments = {one.tag: _environment(loader, one, self.media) for one in self.languages}
 
     def render(self, template: str, language: Language, context: Mapping[str, object]) -> str:
         """Write a page in a language."""
@@ -117,7 +111,7 @@ def _loader(templates: str | PathLike[str] | None) -> BaseLoader:
     return ChoiceLoader([*theirs, ours, PrefixLoader({OURS: ours})])
 
 
-def _environment(loader: BaseLoader, language: Language) -> Environment:
+def _environment(loader: BaseLoader, language: Language, media: Media) -> Environment:
     """Prepare the templates for one language: what they import knows nothing of the request."""
     environment = Environment(
         loader=loader,
@@ -129,9 +123,9 @@ def _environment(loader: BaseLoader, language: Language) -> Environment:
         finalize=partial(translated, translations=language.translations),
     )
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined] # by the extension
-    environment.globals |= _gettext(language.translations)
-    environment.tests |= {"long": texts.is_long, "markdown": is_markdown}
-    environment.filters |= {**_FILTERS, **_filters(language.translations)}
+    environment.globals |= {**_gettext(language.translations), "inline": cast("Any", media.inline)}
+    environment.tests |= _TESTS
+    environment.filters |= {**_FILTERS, **_filters(language.translations), "markdown": Markdown(media)}
     return environment
 
 

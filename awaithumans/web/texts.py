@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from markupsafe import Markup, escape
 
 from awaithumans.display import Shown
 from awaithumans.meaning import LINK
+from awaithumans.words import Words
 
 _HIDDEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
@@ -35,6 +37,11 @@ def linked(text: str) -> Markup:
         pieces += [plain(text[end : found.start()]), anchor(address, address)]
         end = found.start() + len(address)
     return Markup("").join([*pieces, plain(text[end:])])
+
+
+def unless_ours(write: Callable[[str], Markup]) -> Callable[[str], str]:
+    """Make a filter of `plain` or `linked` that leaves our own words to be translated."""
+    return lambda text: text if isinstance(text, Words) else write(text)
 
 
 def anchor(address: str, text: str) -> Markup:

@@ -70,7 +70,7 @@ async def test_the_policy_of_every_page_says_the_same() -> None:
         policy = (await client.get("/", headers=as_person("ana"))).headers["Content-Security-Policy"]
     assert "img-src 'self' https://cdn.example.com data:;" in policy
     assert "media-src 'self' https://cdn.example.com data:;" in policy
-    assert policy.endswith("object-src 'self' https://cdn.example.com")
+    assert "object-src 'self' https://cdn.example.com; frame-src 'self' https://cdn.example.com" in policy
 
 
 @pytest.mark.anyio
