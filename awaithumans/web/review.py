@@ -42,6 +42,7 @@ ACTION_WORDS = {
     "deleted": "deleted the task",
     "redacted": "erased the answer",
     "reminded": "sent a reminder",
+    "reminder_requested": "had a reminder sent",
     "deadline_extended": "allowed more time for the check",
     "notification_failed": "could not tell a recipient",
     "redelivery_requested": "had the message sent again",
