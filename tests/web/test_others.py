@@ -317,7 +317,7 @@ def links_by_subject(server: Server, wait: Callable[[float], object], count: int
         wait(25)
     mails = [parsed(raw) for raw in server.mails[since:]]
     assert len(server.mails) == count, json.dumps([str(mail["Subject"]) for mail in mails])
-    found = {}
+    found: dict[str, str] = {}
     for mail in mails:
         addresses = [word for word in text_of(mail).split() if "/l/" in word and "?answer=" not in word]
         found[str(mail["Subject"]).removeprefix("Re: ")] = addresses[0].strip("<>")
