@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
+from fractions import Fraction
 from typing import TypeVar, cast
 
 from awaithumans import schemas
@@ -23,6 +24,7 @@ from awaithumans.forms.definition import (
     RichText,
     SelectOption,
     ShortText,
+    Signature,
     SingleSelect,
     Slider,
     StarRating,
@@ -31,7 +33,9 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
-from awaithumans.forms.shape import shapes, texts_of
+from awaithumans.forms.files import file_faults
+from awaithumans.forms.shape import as_list, shapes, texts_of
+from awaithumans.forms.signatures import signature_faults
 from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
@@ -98,13 +102,25 @@ def _faults(field: FormField, value: object) -> Iterator[str]:
             yield from _choice_faults(field, value)
         case Ranking():
             yield from _ranking_faults(field.options, value)
-        case Slider() | OpinionScale():
+        case Slider():
+            yield from _slider_faults(field, value)
+        case OpinionScale():
             yield from _range_faults(field.min, field.max, value)
         case StarRating():
             yield from _range_faults(1, field.max, value)
         case Date() | DateTime() | Time() | DateRange():
             yield from _calendar_faults(field, value)
-        case FileUpload() | Subform():
+        case _:
+            yield from _faults_of_content(field, value)
+
+
+def _faults_of_content(field: FormField, value: object) -> Iterator[str]:
+    match field:
+        case FileUpload():
+            yield from _files_faults(field, value)
+        case Signature():
+            yield from signature_faults(field, value)
+        case Subform():
             yield from _count_faults(field.min_count, field.max_count, value)
         case Table():
             yield from _count_faults(field.min_rows, field.max_rows, value)
@@ -145,12 +161,21 @@ def _ranking_faults(options: Sequence[SelectOption], value: object) -> Iterator[
         yield "must have every option once"
 
 
-def _count_faults(least: int | None, most: int | None, value: object) -> Iterator[str]:
+def _files_faults(field: FileUpload, value: object) -> Iterator[str]:
+    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value, "file")
+    for file in as_list(value):
+        yield from file_faults(field, file)
+
+
+def _count_faults(least: int | None, most: int | None, value: object, noun: str = "entry") -> Iterator[str]:
     count = len(cast("list[object]", value)) if isinstance(value, list) else 1
     if least is not None and count < least:
-        yield f"must have at least {least} entries"
+        yield f"must have at least {least} {noun if least == 1 else _PLURALS[noun]}"
     if most is not None and count > most:
-        yield f"must have at most {most} entries"
+        yield f"must have at most {most} {noun if most == 1 else _PLURALS[noun]}"
+
+
+_PLURALS = {"entry": "entries", "file": "files"}
 
 
 # ── Numbers ───────────────────────────────────────────────────────────────────
@@ -163,6 +188,21 @@ def _range_faults(least: float, most: float, value: object) -> Iterator[str]:
         yield f"must be at least {number_text(least)}"
     elif value > most:
         yield f"must be at most {number_text(most)}"
+
+
+def _slider_faults(field: Slider, value: object) -> Iterator[str]:
+    outside = list(_range_faults(field.min, field.max, value))
+    yield from outside or _step_faults(field, value)
+
+
+def _step_faults(field: Slider, value: object) -> Iterator[str]:
+    if isinstance(value, int | float) and (_exactly(value) - _exactly(field.min)) % _exactly(field.step):
+        yield f"must be in steps of {number_text(field.step)} from {number_text(field.min)}"
+
+
+def _exactly(number: float) -> Fraction:
+    """Give the number as it is written, so that 0.3 is three steps of 0.1."""
+    return Fraction(repr(number))
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -11,24 +11,29 @@ from awaithumans.forms.definition import (
     Date,
     DateTime,
     DisplayText,
+    FileUpload,
     FormField,
     Html,
     Image,
     LongText,
     OpinionScale,
     PdfViewer,
+    PictureChoice,
     Section,
     SectionCollapse,
     ShortText,
+    Signature,
     Slider,
     StarRating,
     Switch,
     Time,
     Video,
 )
+from awaithumans.forms.files import Kept, kept_files, readable_size
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
-from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
+from awaithumans.forms.signatures import shown_signature
+from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
 
 
@@ -38,6 +43,9 @@ class Choice(NamedTuple):
     value: str
     label: str
 
+
+MAX_STEPS_DRAWN = 12
+"""How many steps a scale may have to be drawn step by step."""
 
 _OPEN_ENDS = {"above": "more than", "below": "less than"}
 _LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
@@ -111,13 +119,53 @@ class Control:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     text: str = ""
     url: str = ""
+    source: str = ""
+    """The address as it was given; only what a page may show by itself is to be fetched from there."""
     parts: Parts | None = None
+    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What stands around the control: "before" and "after" a number, at the "low" and "high" end of a scale."""
+    pictures: tuple[str, ...] = ()
+    """Where the picture of each option is."""
+    steps: tuple[Choice, ...] = ()
+    """The numbers of a short scale, which may be drawn as options as long as one of them or nothing stands in it."""
+    markdown: bool = False
+    """Whether the text is Markdown."""
+    within: int = 0
+    """How many of the controls after a section are in it."""
+    open: bool = True
+    """Whether a section begins open."""
+
+    @property
+    def files(self) -> Sequence[Kept]:
+        """List the files that were sent already."""
+        return kept_files(self.values) if self.widget == "files" else ()
+
+    @property
+    def drawing(self) -> Sequence[tuple[str, str]]:
+        """Give the signature that was sent already, and the address of its picture."""
+        texts = self.values if self.widget == "signature" else ()
+        return [(text, address) for text in texts if (address := shown_signature(text))][-1:]
+
+    @property
+    def ranked(self) -> Sequence[Choice]:
+        """Give the options in the order that stands in the control, the others after them."""
+        places = {text: at for at, text in reversed(list(enumerate(self.values)))}
+        return sorted(self.options, key=lambda option: places.get(option.value, len(places)))
+
+    @property
+    def left_out(self) -> bool:
+        """Tell whether a ranking is not given."""
+        return not self.values or LEFT_OUT in self.values
 
     @property
     def limits(self) -> str:
         """Say in words what may be filled in; "" where there is no limit to a number or a length."""
         if self.parts:
             return self.parts.limits
+        if self.widget == "files":
+            return self.words.get("limits", "")
+        if self.steps:
+            return ""
         unit = "" if self.widget == "number" else " characters"
         keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
         least, most = (self.attributes.get(key, "") for key in keys)
@@ -149,7 +197,47 @@ def control_of(
         options=_choices(one, widget),
         error=error,
         attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
+        words={key: word for key, word in _words(one).items() if word},
+        pictures=tuple(option.image_url for option in one.options) if isinstance(one, PictureChoice) else (),
+        steps=_steps(one, drawn, values),
     )
+
+
+def _words(one: FormField) -> dict[str, str | None]:
+    match one:
+        case Slider():
+            return {"before": one.prefix, "after": one.suffix}
+        case ShortText():
+            return {"after": one.currency_code}
+        case OpinionScale():
+            return {"low": one.min_label, "high": one.max_label}
+        case FileUpload():
+            return {"limits": ", ".join(_file_limits(one))}
+        case _:
+            return {}
+
+
+def _file_limits(one: FileUpload) -> Iterator[str]:
+    if one.multiple and (count := between(str(one.min_count or ""), str(one.max_count or ""))):
+        yield f"{count} files"
+    if one.accept:
+        yield ", ".join(one.accept)
+    if one.max_size_bytes is not None:
+        size = readable_size(one.max_size_bytes)
+        yield f"at most {size} each" if one.multiple else f"at most {size}"
+
+
+def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choice, ...]:
+    match one:
+        case StarRating():
+            numbers = range(1, one.max + 1)
+        case OpinionScale():
+            numbers = range(one.min, one.max + 1)
+        case _:
+            return ()
+    texts = [str(number) for number in numbers]
+    short = widget == "number" and len(texts) <= MAX_STEPS_DRAWN
+    return tuple(Choice(text, text) for text in texts) if short and set(texts).issuperset(filter(None, values)) else ()
 
 
 def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
@@ -176,7 +264,7 @@ def _hint(one: FormField) -> str:
 def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     if widget == "switch" and isinstance(one, Switch):
         return Choice("true", one.true_label), Choice("false", one.false_label)
-    if widget not in {"radio", "select", "checkboxes"}:
+    if widget not in {"radio", "select", *SEVERAL}:
         return ()
     named = [(option.value, option.label, option.hint) for option in options_of(one)]
     return tuple(Choice(value, f"{label} – {hint}" if hint else label) for value, label, hint in named)
@@ -204,17 +292,8 @@ _INPUT_TYPES = {"email": "email", "url": "url", "phone": "tel", "password": "pas
 
 
 def _attributes(one: FormField, shape: Shape, widget: Widget) -> dict[str, object]:
-    match widget:
-        case "number":
-            return _number_attributes(one, shape)
-        case "text" | "textarea":
-            return _text_attributes(one, shape)
-        case "json":
-            return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
-        case "date" | "time" | "datetime-local":
-            return _calendar_attributes(one)
-        case _:
-            return {}
+    give = _ATTRIBUTES.get(widget)
+    return give(one, shape) if give else {}
 
 
 def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
@@ -238,6 +317,17 @@ def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     return {**limits, **own}
 
 
+def _file_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    if not isinstance(one, FileUpload):
+        return {}
+    return {
+        "accept": ",".join(one.accept) if one.accept else None,
+        "multiple": "" if one.multiple else None,
+        "data-most": one.max_count if one.multiple else None,
+        "data-most-bytes": one.max_size_bytes,
+    }
+
+
 def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     return {
         "type": _INPUT_TYPES.get(one.subtype) if isinstance(one, ShortText) else None,
@@ -248,7 +338,7 @@ def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     }
 
 
-def _calendar_attributes(one: FormField) -> dict[str, object]:
+def _calendar_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
     match one:
         case Date():
             return {"min": one.min_date, "max": one.max_date}
@@ -260,9 +350,30 @@ def _calendar_attributes(one: FormField) -> dict[str, object]:
             return {}
 
 
+def _json_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
+
+
+def _signature_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    return {"format": one.format} if isinstance(one, Signature) else {}
+
+
 def _local(one: DateTime, limit: datetime | None) -> str | None:
     text = write("datetime-local", limit.isoformat(), one, ANYTHING)[0] if limit else ""
     return text if text and is_native("datetime-local", text) else None
+
+
+_ATTRIBUTES: Mapping[Widget, Callable[[FormField, Shape], dict[str, object]]] = {
+    "number": _number_attributes,
+    "text": _text_attributes,
+    "textarea": _text_attributes,
+    "date": _calendar_attributes,
+    "time": _calendar_attributes,
+    "datetime-local": _calendar_attributes,
+    "files": _file_attributes,
+    "signature": _signature_attributes,
+    "json": _json_attributes,
+}
 
 
 # ── What is only shown ────────────────────────────────────────────────────────
@@ -272,8 +383,31 @@ def display_of(one: FormField, at: str) -> Control:
     """Draw a field that is only there to be read."""
     label, hint, text, url = _showing(one)
     return Control(
-        name=one.name, kind=one.kind, widget="display", id=at, label=label, hint=hint, text=text, url=_safe(url)
+        name=one.name,
+        kind=one.kind,
+        widget="display",
+        id=at,
+        label=label,
+        hint=hint,
+        text=text,
+        url=_safe(url),
+        source=url,
+        attributes={key: str(given) for key, given in _extent(one).items() if given is not None},
+        markdown=isinstance(one, DisplayText) and one.markdown,
+        open=not isinstance(one, SectionCollapse) or one.default_open,
     )
+
+
+def _extent(one: FormField) -> dict[str, object]:
+    match one:
+        case Image():
+            return {"width": one.width, "height": one.height}
+        case Video():
+            return {"poster": one.poster_url, "autoplay": "" if one.autoplay else None}
+        case PdfViewer():
+            return {"height": one.height}
+        case _:
+            return {}
 
 
 def _showing(one: FormField) -> Sequence[str]:

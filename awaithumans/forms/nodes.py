@@ -14,7 +14,6 @@ from awaithumans.forms.definition import (
     FormDefinition,
     FormField,
     LongText,
-    Ranking,
     RichText,
     ShortText,
     SingleSelect,
@@ -168,7 +167,7 @@ def _node(one: FormField, shape: Shape, depth: _Depth, widget: Widget | None = N
 
 def _composed(one: FormField, shape: Shape, depth: _Depth) -> Composed | None:
     match one:
-        case Table() | Subform() | Ranking() if not shape.types or "array" in shape.types:
+        case Table() | Subform() if not shape.types or "array" in shape.types:
             return _listed(one, shape, depth)
         case DateRange() if not shape.types or "object" in shape.types:
             return _span(one, shape)
@@ -266,12 +265,10 @@ def _extent(least: object, most: object, first: int = 0) -> Extent:
     return Extent(first=min(max(first, low), high), least=low, most=high)
 
 
-def _listed(one: Table | Subform | Ranking, shape: Shape, depth: _Depth) -> Rows | None:
+def _listed(one: Table | Subform, shape: Shape, depth: _Depth) -> Rows | None:
     items = shape.items or replace(ANYTHING, needed=True)
     parts: Mapping[str, Node]
     match one:
-        case Ranking():
-            return _ranked(one, shape, items)
         case Table():
             parts = {column.name: _cell(column, items) for column in one.columns}
         case Subform():
@@ -293,13 +290,6 @@ def _table(rows: Rows, one: Table) -> Rows:
 def _repeated(rows: Rows, one: Subform) -> Rows:
     extent = _extent(one.min_count, one.max_count, one.initial_count)
     return replace(rows, extent=extent, add=one.add_label, remove=one.remove_label)
-
-
-def _ranked(one: Ranking, shape: Shape, items: Shape) -> Rows:
-    choice = SingleSelect(options=one.options)
-    entry = Leaf(field=choice, shape=items, widget="select")
-    count = len(one.options)
-    return Rows(field=one, shape=shape, entry=lambda: entry, extent=_extent(count, count), add="", remove="")
 
 
 def _cell(column: TableColumn, row: Shape) -> Leaf:

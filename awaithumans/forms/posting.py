@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from awaithumans.forms.definition import FormField, ShortText
+from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, write
+from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, sent, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
 
@@ -279,9 +279,12 @@ def _not_chosen(node: OneOf) -> object:
 
 
 def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: object) -> object:
-    if not is_blank(widget, typed, field):
+    blank = is_blank(widget, typed, field)
+    if not blank and isinstance(field, FileUpload | Signature) and widget in {"files", "signature"}:
+        return sent(typed, field, start)
+    if not blank:
         return reread(widget, typed, field, shape, start)
-    if widget == "checkboxes":
+    if widget in {"checkboxes", "files"} and not (field.required and widget == "files"):
         chosen = field.required or (shape.needed and not shape.nullable) or preset(field, shape)
         return [] if chosen else _left_out(shape)
     if field.required:

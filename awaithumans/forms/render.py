@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple, cast
 
 from awaithumans.forms.controls import Control, Entry, Parts, between, control_of, display_of, texts_in, walk
-from awaithumans.forms.definition import FormDefinition
+from awaithumans.forms.definition import FormDefinition, SectionCollapse
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.nodes import (
     KEY,
@@ -25,8 +25,9 @@ from awaithumans.forms.nodes import (
     whole_node,
 )
 from awaithumans.forms.posting import ABSENT, HERE, KEY_NODE, NOTHING, Filled, fill, fill_anew
+from awaithumans.forms.shape import shapes
 from awaithumans.forms.values import Typed
-from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
+from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole, laid_out
 from awaithumans.types import JsonObject
 
 
@@ -46,7 +47,16 @@ def render_fields(
     if asks_whole(shown, response_schema):
         return [_whole(whole_node(response_schema), values, errors)]
     nodes = nodes_of(shown, response_schema)
-    return [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+    drawn = [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+    return [_holding(control, node, response_schema) for control, node in zip(drawn, nodes, strict=True)]
+
+
+def _holding(control: Control, node: Node, schema: JsonObject) -> Control:
+    """Count what is in a section."""
+    if not isinstance(node.field, SectionCollapse) or not is_shown(node):
+        return control
+    inside = laid_out(FormDefinition(fields=node.field.fields), shapes(schema))
+    return replace(control, within=len(list(inside)))
 
 
 def _whole(node: Node, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:

@@ -12,8 +12,20 @@ from typing import cast
 
 from awaithumans.documents import MAX_INTEGER_DIGITS, loads
 from awaithumans.errors import InvalidInputError
-from awaithumans.forms.definition import DateTime, FormField, MultiSelect, PictureChoice, SelectOption, SingleSelect
+from awaithumans.forms.definition import (
+    DateTime,
+    FileUpload,
+    FormField,
+    MultiSelect,
+    PictureChoice,
+    Ranking,
+    SelectOption,
+    Signature,
+    SingleSelect,
+)
+from awaithumans.forms.files import read_files, write_files
 from awaithumans.forms.shape import Shape, as_list, texts_of
+from awaithumans.forms.signatures import read_signature
 from awaithumans.forms.widgets import Widget
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -32,6 +44,10 @@ _PLAIN = 10**15
 _MINUTES = len("00:00")
 _BOOLEAN = frozenset({"boolean"})
 _LIST = frozenset({"array"})
+LEFT_OUT = ""
+"""Says among the options of a ranking that there is none."""
+SEVERAL: frozenset[Widget] = frozenset({"checkboxes", "ranking"})
+"""The controls that post one text for each of several options."""
 
 
 class UnreadableError(ValueError):
@@ -51,7 +67,7 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
     """
     values = {option.value for option in options_of(field)}
     texts = [text for text in dict.fromkeys(typed) if text or "" in values] or [""]
-    if widget == "checkboxes":
+    if widget in SEVERAL:
         return [_member(text, field, shape.items) for text in texts]
     if len(texts) > 1:
         raise UnreadableError("give one value only")
@@ -60,11 +76,11 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
 
 def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
     """Give what stands in a control for `value`; the inverse of `read`."""
-    if widget == "json":
-        return (json.dumps(value, ensure_ascii=False, indent=2),)
+    if widget in _WRITERS:
+        return _WRITERS[widget](value)
     if value is None:
         return ()
-    if widget in {"checkboxes", "radio", "select"}:
+    if widget in {"radio", "select", *SEVERAL}:
         members = [value] if isinstance(value, str | int | float) else as_list(value)
         return tuple(_option_text(member, field) for member in members)
     if not isinstance(value, str):
@@ -88,11 +104,15 @@ def preset(field: FormField, shape: Shape) -> object:
     chosen = default if default not in (None, []) else None if shape.secret else shape.default
     if isinstance(field, PictureChoice) and not field.multiple:
         return next(iter(as_list(chosen)), None)
+    if isinstance(field, Ranking) and field.required and chosen is None:
+        return [option.value for option in field.options]
     return chosen
 
 
 def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
     """Tell whether nothing was filled in."""
+    if widget == "ranking":
+        return LEFT_OUT in typed or not typed
     if widget in {"radio", "select", "checkboxes"} and "" in {option.value for option in options_of(field)}:
         return not typed
     whole = widget in {"text", "textarea", "radio", "select", "checkboxes"}
@@ -101,7 +121,7 @@ def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
 
 def options_of(field: FormField) -> Sequence[SelectOption]:
     """Give what there is to choose from."""
-    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice) else ()
+    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice | Ranking) else ()
 
 
 # ── Choices ───────────────────────────────────────────────────────────────────
@@ -114,7 +134,7 @@ def _switch(text: str, _field: FormField, _shape: Shape) -> bool:
 
 
 def _choice(text: str, field: FormField, shape: Shape) -> object:
-    if shape.types == _LIST:
+    if shape.types == _LIST or (isinstance(field, PictureChoice) and not shape.types):
         return [_member(text, field, shape.items)]
     return _member(text, field, shape)
 
@@ -283,6 +303,17 @@ def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape,
     return datetime.fromisoformat(value).replace(tzinfo=None).isoformat()
 
 
+def sent(typed: Sequence[str], field: FileUpload | Signature, start: object) -> object:
+    """Make files of what was posted, or a signature; a single file takes the place of the one before."""
+    try:
+        if isinstance(field, Signature):
+            return read_signature(typed, field)
+        files = read_files(typed, as_list(start))
+    except ValueError as fault:
+        raise UnreadableError(str(fault)) from None
+    return files if field.multiple else files[-1:]
+
+
 def _is_floating(text: str) -> bool:
     try:
         return datetime.fromisoformat(text.strip()).tzinfo is None
@@ -301,6 +332,11 @@ def _json(text: str, _field: FormField | None, _shape: Shape | None) -> object:
         raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None
 
 
+def _write_json(value: object) -> tuple[str, ...]:
+    return (json.dumps(value, ensure_ascii=False, indent=2),)
+
+
+_WRITERS: Mapping[Widget, Callable[[object], tuple[str, ...]]] = {"json": _write_json, "files": write_files}
 _READERS: Mapping[Widget, Callable[[str, FormField, Shape], object]] = {
     "switch": _switch,
     "radio": _choice,

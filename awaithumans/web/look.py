@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from awaithumans.display import moment, short_span, span
 from awaithumans.errors import ConfigurationError
 from awaithumans.web.assets import CSS, Asset, Assets
 from awaithumans.web.colours import accent_styles
+from awaithumans.web.media import Media
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
@@ -37,13 +39,16 @@ class Look:
         logo: str | bytes | None = None,
         accent: str | None = None,
         templates: str | PathLike[str] | None = None,
+        media_origins: Sequence[str] = (),
     ) -> None:
         self.accented = accent is not None
         self.logo_file = _image(logo) if isinstance(logo, bytes) else None
         self.logo_url = _own_path(logo) if isinstance(logo, str) else None
         logos = [self.logo_file] if self.logo_file else []
         self.assets = Assets([*_accent(accent), *logos] if accent else logos)
+        self.media = Media(media_origins)
         self.environment = _environment(templates)
+        self.environment.globals["inline"] = self.media.inline
 
 
 def _accent(accent: str) -> list[Asset]:

@@ -13,13 +13,10 @@ from awaithumans.types import ColorScheme
 from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import url
 
-_UNFRAMED = "frame-ancestors 'none'"
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-    f"{_UNFRAMED}; base-uri 'none'; connect-src 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; connect-src 'self'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
@@ -67,9 +64,10 @@ def rendered(
         accented=look.accented,
     )
     headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    around = frame.origin if frame else "'none'"
+    headers["Content-Security-Policy"] = f"{_POLICY}; frame-ancestors {around}; {look.media.policy}"
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
-        headers["Content-Security-Policy"] = _POLICY.replace(_UNFRAMED, f"frame-ancestors {frame.origin}")
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
 
 

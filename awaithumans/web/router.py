@@ -52,6 +52,11 @@ class Router:
             on light ground and lightened on dark ground until it can be read.
         templates: a folder with templates of your own. Each takes the place of
             ours of that name, and can extend it as `awaithumans/<name>`.
+        media_origins: from where pages may show pictures, videos and PDFs as
+            part of themselves: `https://cdn.example.com`, or
+            `https://*.example.com` for each name directly below. Those of this
+            site are shown too; those of any other are links, so that nobody
+            learns who reads a page.
         embed_origins: whose pages a task can be shown inside, as programs ask
             for by `POST /api/embed/tokens`: `https://app.example.com`, or
             `https://*.example.com` for each name directly below.
@@ -74,13 +79,14 @@ class Router:
         logo: str | bytes | None = None,
         accent: str | None = None,
         templates: str | PathLike[str] | None = None,
+        media_origins: Sequence[str] = (),
         embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
         self._telemetry = engine.telemetry
         self._name = name
-        self._look = Look(logo=logo, accent=accent, templates=templates)
+        self._look = Look(logo=logo, accent=accent, templates=templates, media_origins=media_origins)
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(
