@@ -47,6 +47,7 @@ from awaithumans.types import (
     Verdict,
     may_see,
 )
+from awaithumans.words import words
 
 GRACE = timedelta(minutes=15)
 """How long past the deadline an answer given in time may still be checked."""
@@ -238,7 +239,8 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
     _refuse_unless_pending(task)
     if command.attempt not in {None, task.attempt}:
         raise ConflictError(
-            "an answer was refused since this one was given", hint="Look at the reason, and answer anew."
+            words("an answer was refused since this one was given"),
+            hint=words("Look at the reason, and answer anew."),
         )
     if now >= task.deadline:
         return _too_late(task, now)
@@ -314,7 +316,7 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
 
 def _cancel(task: Task, command: Cancel, now: datetime) -> Change:
     if not _commands(command.by):
-        raise ForbiddenError("only an operator, or the one who asked, may cancel a task")
+        raise ForbiddenError(words("only an operator, or the one who asked, may cancel a task"))
     if task.closed:
         raise TaskAlreadyTerminalError(task.id, task.status)
     if task.status is TaskStatus.PENDING and now >= task.deadline:
@@ -347,7 +349,9 @@ def _refuse_unless_may_answer(task: Task, by: Actor, *, own: bool) -> None:
 
 def _refuse_unless_addressed(task: Task, by: Actor) -> None:
     if by.auth != "engine" and not may_answer(task, by.human):
-        raise ForbiddenError(f"task {task.id} is not addressed to you", hint="Ask an operator to reassign it.")
+        raise ForbiddenError(
+            words("task %(id)s is not addressed to you", id=task.id), hint=words("Ask an operator to reassign it.")
+        )
 
 
 def _refuse_unless_person(by: Actor, deed: str) -> None:

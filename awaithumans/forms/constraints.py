@@ -39,6 +39,7 @@ from awaithumans.forms.signatures import signature_faults
 from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
+from awaithumans.words import counted, words
 
 _PointT = TypeVar("_PointT", date, datetime, time)
 
@@ -148,34 +149,31 @@ def _choice_faults(field: SingleSelect | MultiSelect | PictureChoice, value: obj
     known = {option.value for option in field.options}
     chosen = cast("list[object]", value) if isinstance(value, list) else [value]
     if any(known.isdisjoint(texts_of(member)) for member in chosen):
-        yield "choose one of the options" if len(chosen) == 1 else "choose among the options"
+        yield words("choose one of the options") if len(chosen) == 1 else words("choose among the options")
     if isinstance(field, MultiSelect):
         yield from _count_faults(field.min_count, field.max_count, chosen)
     elif len(chosen) > 1 and not getattr(field, "multiple", False):
-        yield "choose one only"
+        yield words("choose one only")
 
 
 def _ranking_faults(options: Sequence[SelectOption], value: object) -> Iterator[str]:
     ranked = cast("list[object]", value) if isinstance(value, list) else []
     if sorted(map(str, ranked)) != sorted(option.value for option in options):
-        yield "must have every option once"
+        yield words("must have every option once")
 
 
 def _files_faults(field: FileUpload, value: object) -> Iterator[str]:
-    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value, "file")
+    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value)
     for file in as_list(value):
         yield from file_faults(field, file)
 
 
-def _count_faults(least: int | None, most: int | None, value: object, noun: str = "entry") -> Iterator[str]:
+def _count_faults(least: int | None, most: int | None, value: object) -> Iterator[str]:
     count = len(cast("list[object]", value)) if isinstance(value, list) else 1
     if least is not None and count < least:
-        yield f"must have at least {least} {noun if least == 1 else _PLURALS[noun]}"
+        yield counted("must have at least %(count)s entry", "must have at least %(count)s entries", least)
     if most is not None and count > most:
-        yield f"must have at most {most} {noun if most == 1 else _PLURALS[noun]}"
-
-
-_PLURALS = {"entry": "entries", "file": "files"}
+        yield counted("must have at most %(count)s entry", "must have at most %(count)s entries", most)
 
 
 # ── Numbers ───────────────────────────────────────────────────────────────────
@@ -183,11 +181,11 @@ _PLURALS = {"entry": "entries", "file": "files"}
 
 def _range_faults(least: float, most: float, value: object) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        yield "must be a number"
+        yield words("must be a number")
     elif value < least:
-        yield f"must be at least {number_text(least)}"
+        yield words("must be at least %(limit)s", limit=number_text(least))
     elif value > most:
-        yield f"must be at most {number_text(most)}"
+        yield words("must be at most %(limit)s", limit=number_text(most))
 
 
 def _slider_faults(field: Slider, value: object) -> Iterator[str]:
@@ -197,7 +195,11 @@ def _slider_faults(field: Slider, value: object) -> Iterator[str]:
 
 def _step_faults(field: Slider, value: object) -> Iterator[str]:
     if isinstance(value, int | float) and (_exactly(value) - _exactly(field.min)) % _exactly(field.step):
-        yield f"must be in steps of {number_text(field.step)} from {number_text(field.min)}"
+        yield words(
+            "must be in steps of %(step)s from %(least)s",
+            step=number_text(field.step),
+            least=number_text(field.min),
+        )
 
 
 def _exactly(number: float) -> Fraction:
@@ -220,7 +222,7 @@ def _calendar_faults(field: Date | DateTime | Time | DateRange, value: object) -
             case DateRange():
                 yield from _span_faults(field, cast("JsonObject", value))
     except (ValueError, TypeError, KeyError):
-        yield "is not a date or time that can be read"
+        yield words("is not a date or time that can be read")
 
 
 def _moment_faults(field: DateTime, value: object) -> Iterator[str]:
@@ -238,9 +240,9 @@ def _between(
 ) -> Iterator[str]:
     point = read(cast("str", value))
     if least is not None and point < least:
-        yield f"must not be before {least.isoformat()}"
+        yield words("must not be before %(limit)s", limit=least.isoformat())
     if most is not None and point > most:
-        yield f"must not be after {most.isoformat()}"
+        yield words("must not be after %(limit)s", limit=most.isoformat())
 
 
 def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
@@ -248,11 +250,11 @@ def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
         yield from _between(field.min_date, field.max_date, value[end], date.fromisoformat)
     days = (date.fromisoformat(cast("str", value["end"])) - date.fromisoformat(cast("str", value["start"]))).days
     if days < 0:
-        yield "must not end before it starts"
+        yield words("must not end before it starts")
     if field.min_days is not None and days < field.min_days:
-        yield f"must be at least {field.min_days} days long"
+        yield counted("must be at least %(count)s day long", "must be at least %(count)s days long", field.min_days)
     if field.max_days is not None and days > field.max_days:
-        yield f"must be at most {field.max_days} days long"
+        yield counted("must be at most %(count)s day long", "must be at most %(count)s days long", field.max_days)
 
 
 def not_understood(faults: Mapping[str, str]) -> str:

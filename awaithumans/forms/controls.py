@@ -32,9 +32,10 @@ from awaithumans.forms.definition import (
 from awaithumans.forms.files import Kept, kept_files, readable_size
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
-from awaithumans.forms.signatures import shown_signature
+from awaithumans.forms.signatures import Drawing, drawing_in
 from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import joined, words
 
 
 class Choice(NamedTuple):
@@ -47,7 +48,6 @@ class Choice(NamedTuple):
 MAX_STEPS_DRAWN = 12
 """How many steps a scale may have to be drawn step by step."""
 
-_OPEN_ENDS = {"above": "more than", "below": "less than"}
 _LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
 
 
@@ -122,7 +122,7 @@ class Control:
     source: str = ""
     """The address as it was given; only what a page may show by itself is to be fetched from there."""
     parts: Parts | None = None
-    words: Mapping[str, str] = field(default_factory=dict[str, str])
+    around: Mapping[str, str] = field(default_factory=dict[str, str])
     """What stands around the control: "before" and "after" a number, at the "low" and "high" end of a scale."""
     pictures: tuple[str, ...] = ()
     """Where the picture of each option is."""
@@ -138,13 +138,18 @@ class Control:
     @property
     def files(self) -> Sequence[Kept]:
         """List the files that were sent already."""
-        return kept_files(self.values) if self.widget == "files" else ()
+        found = kept_files(self.values) if self.widget == "files" else []
+        return found if "multiple" in self.attributes else found[-1:]
 
     @property
-    def drawing(self) -> Sequence[tuple[str, str]]:
-        """Give the signature that was sent already, and the address of its picture."""
-        texts = self.values if self.widget == "signature" else ()
-        return [(text, address) for text in texts if (address := shown_signature(text))][-1:]
+    def drawing(self) -> Drawing | None:
+        """Give the signature that was sent already."""
+        return drawing_in(self.values) if self.widget == "signature" else None
+
+    @property
+    def signed(self) -> str:
+        """Give the name that was typed as a signature."""
+        return next((text for text in self.values if not text.startswith(("data:", "<svg", "{"))), "")
 
     @property
     def ranked(self) -> Sequence[Choice]:
@@ -163,21 +168,23 @@ class Control:
         if self.parts:
             return self.parts.limits
         if self.widget == "files":
-            return self.words.get("limits", "")
+            return self.around.get("limits", "")
         if self.steps:
             return ""
-        unit = "" if self.widget == "number" else " characters"
         keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
         least, most = (self.attributes.get(key, "") for key in keys)
         step = self.attributes.get("step", "") if self.widget == "number" else ""
         span = between(least, most)
-        steps = f"in steps of {step}" if step not in {"", "1"} else ""
-        return ", ".join(part for part in (span and f"{span}{unit}", *self._open_ends(), steps) if part)
+        if span and self.widget != "number":
+            span = words("%(limits)s characters", limits=span)
+        steps = words("in steps of %(step)s", step=step) if step not in {"", "1"} else ""
+        return joined(", ", filter(None, (span, *self._open_ends(), steps)))
 
     def _open_ends(self) -> Iterator[str]:
-        for key, words in _OPEN_ENDS.items():
-            if key in self.attributes:
-                yield f"{words} {self.attributes[key]}"
+        if above := self.attributes.get("above"):
+            yield words("more than %(limit)s", limit=above)
+        if below := self.attributes.get("below"):
+            yield words("less than %(limit)s", limit=below)
 
 
 def control_of(
@@ -197,7 +204,7 @@ def control_of(
         options=_choices(one, widget),
         error=error,
         attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
-        words={key: word for key, word in _words(one).items() if word},
+        around={key: word for key, word in _words(one).items() if word},
         pictures=tuple(option.image_url for option in one.options) if isinstance(one, PictureChoice) else (),
         steps=_steps(one, drawn, values),
     )
@@ -212,19 +219,20 @@ def _words(one: FormField) -> dict[str, str | None]:
         case OpinionScale():
             return {"low": one.min_label, "high": one.max_label}
         case FileUpload():
-            return {"limits": ", ".join(_file_limits(one))}
+            limits = list(_file_limits(one))
+            return {"limits": joined(", ", limits) if limits else None}
         case _:
             return {}
 
 
 def _file_limits(one: FileUpload) -> Iterator[str]:
     if one.multiple and (count := between(str(one.min_count or ""), str(one.max_count or ""))):
-        yield f"{count} files"
+        yield words("%(count)s files", count=count)
     if one.accept:
         yield ", ".join(one.accept)
     if one.max_size_bytes is not None:
         size = readable_size(one.max_size_bytes)
-        yield f"at most {size} each" if one.multiple else f"at most {size}"
+        yield words("at most %(size)s each", size=size) if one.multiple else words("at most %(size)s", size=size)
 
 
 def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choice, ...]:
@@ -257,13 +265,20 @@ def texts_in(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, 
 
 
 def _hint(one: FormField) -> str:
-    zone = f"Time zone: {one.timezone or 'UTC'}" if isinstance(one, DateTime) else ""
-    return ". ".join(part.rstrip(".") for part in (one.hint or "", zone) if part) if zone else one.hint or ""
+    if not isinstance(one, DateTime):
+        return one.hint or ""
+    zone = words("Time zone: %(zone)s", zone=one.timezone or "UTC")
+    return joined(". ", [one.hint.rstrip("."), zone]) if one.hint else zone
+
+
+def _known(label: str) -> str:
+    """Have a label translated that is what `Switch` says if it is told nothing else."""
+    return {"Yes": words("Yes"), "No": words("No")}.get(label, label)
 
 
 def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     if widget == "switch" and isinstance(one, Switch):
-        return Choice("true", one.true_label), Choice("false", one.false_label)
+        return Choice("true", _known(one.true_label)), Choice("false", _known(one.false_label))
     if widget not in {"radio", "select", *SEVERAL}:
         return ()
     named = [(option.value, option.label, option.hint) for option in options_of(one)]
@@ -281,9 +296,13 @@ def walk(parts: Parts) -> Iterator[Control]:
 
 def between(least: str, most: str) -> str:
     """Say in words what lies between two limits; either may be missing."""
+    if least and least == most:
+        return words("exactly %(limit)s", limit=most)
     if least and most:
-        return f"{least} to {most}" if least != most else f"exactly {most}"
-    return f"at least {least}" if least else f"at most {most}" if most else ""
+        return words("%(least)s to %(most)s", least=least, most=most)
+    if least:
+        return words("at least %(limit)s", limit=least)
+    return words("at most %(limit)s", limit=most) if most else ""
 
 
 # ── Attributes of the control ─────────────────────────────────────────────────

@@ -17,6 +17,7 @@ from awaithumans.documents import loads
 from awaithumans.errors import InvalidInputError
 from awaithumans.forms.definition import FileUpload
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 MAX_NAME = 200
 """How long a file's name may be; of a longer one the beginning and the ending are kept."""
@@ -75,7 +76,7 @@ def described(name: str, mime: str, content: bytes) -> JsonObject:
     return {"name": plain, "mime": kind, "size": len(content), "data": data}
 
 
-def posted(name: str, mime: str, content: bytes) -> str:
+def posted_file(name: str, mime: str, content: bytes) -> str:
     """Write a file as the text that a form posts of it."""
     return _written(described(name, mime, content))
 
@@ -91,7 +92,7 @@ def read_files(typed: Sequence[str], known: Sequence[object]) -> list[object]:
 
 def write_files(value: object) -> tuple[str, ...]:
     """Give the texts for a list of files."""
-    files = cast("list[object]", value) if isinstance(value, list) else [] if value is None else [value]
+    files = cast("list[object]", value) if isinstance(value, list) else [value] if value else []
     return tuple(map(_written, files))
 
 
@@ -109,18 +110,18 @@ def kept_files(texts: Sequence[str]) -> list[Kept]:
 def file_faults(field: FileUpload, file: object) -> Iterator[str]:
     """Say what is wrong with one file of an answer."""
     if not isinstance(file, dict) or not isinstance(cast("JsonObject", file).get("name"), str):
-        yield "is not a file"
+        yield words("is not a file")
         return
     known = cast("JsonObject", file)
     name, size = cast("str", known["name"]), known.get("size")
     content = content_of(known["data"]) if known.get("data") is not None else b""
     if content is None or ("data" in known and size != len(content or b"")):
-        yield f"“{name}” did not come through whole"
+        yield words("“%(name)s” did not come through whole", name=name)
     most = field.max_size_bytes
     if most is not None and not (isinstance(size, int) and size <= most):
-        yield f"“{name}” is larger than {readable_size(most)}"
+        yield words("“%(name)s” is larger than %(size)s", name=name, size=readable_size(most))
     if field.accept and not any(_accepts(token, name, known.get("mime")) for token in field.accept):
-        yield f"“{name}” is not of a kind asked for: {', '.join(field.accept)}"
+        yield words("“%(name)s” is not of a kind asked for: %(kinds)s", name=name, kinds=", ".join(field.accept))
 
 
 def readable_size(size: float) -> str:
@@ -160,7 +161,7 @@ def _read(file: JsonObject) -> JsonObject:
     return described(name, mime if isinstance(mime, str) else "", content)
 
 
-_BROKEN = "a file did not come through; choose it again"
+_BROKEN = words("a file did not come through; choose it again")
 
 
 def _kept(file: JsonObject) -> Kept:

@@ -26,6 +26,7 @@ from awaithumans.forms.infer import field_for, humanised
 from awaithumans.forms.shape import ANYTHING, Shape, same_member, shape_of, shapes
 from awaithumans.forms.widgets import WHOLE_FIELD, Widget, laid_out, widget_of
 from awaithumans.types import JsonObject
+from awaithumans.words import joined, words
 
 MARK = "?"
 """Names what is there, in the place of a part's name: `lines.?`."""
@@ -46,12 +47,12 @@ _NAME = re.compile(r"[^.?][^.]*")
 _OBJECT = frozenset({"object"})
 _ARRAY = frozenset({"array"})
 _TYPE_WORDS = {
-    "string": "Text",
-    "integer": "Whole number",
-    "number": "Number",
-    "boolean": "Yes or no",
-    "array": "List",
-    "object": "Fields",
+    "string": words("Text"),
+    "integer": words("Whole number"),
+    "number": words("Number"),
+    "boolean": words("Yes or no"),
+    "array": words("List"),
+    "object": words("Fields"),
 }
 
 
@@ -92,9 +93,9 @@ class Rows(_Node):
     entry: Callable[[], Node]
     keyed: bool = False
     extent: Extent
-    add: str = "Add"
+    add: str = words("Add")
     """What the button says; "" for none."""
-    remove: str = "Remove"
+    remove: str = words("Remove")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +284,8 @@ def _listed(one: Table | Subform, shape: Shape, depth: _Depth) -> Rows | None:
 
 
 def _table(rows: Rows, one: Table) -> Rows:
-    added, removed = "Add" if one.allow_add_row else "", "Remove" if one.allow_remove_row else ""
+    added = words("Add") if one.allow_add_row else ""
+    removed = words("Remove") if one.allow_remove_row else ""
     return replace(rows, extent=_extent(one.min_rows, one.max_rows, one.initial_rows), add=added, remove=removed)
 
 
@@ -344,9 +346,10 @@ def _chosen_field(one: FormField, shape: Shape) -> FormField:
 def _labels(choices: Sequence[Shape]) -> list[str]:
     """Name the alternatives so that they can be told apart."""
     labels = [_label(choice) for choice in choices]
+    numbers = [labels[: at + 1].count(label) if labels.count(label) > 1 else 0 for at, label in enumerate(labels)]
     return [
-        f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
-        for at, label in enumerate(labels)
+        words("%(label)s (%(number)s)", label=label, number=number) if number else label
+        for label, number in zip(labels, numbers, strict=True)
     ]
 
 
@@ -358,8 +361,8 @@ def _label(shape: Shape) -> str:
     if constants:
         return humanised(constants[0])
     if shape.items and shape.types == _ARRAY:
-        return f"List: {_label(shape.items)}"
-    return " or ".join(_TYPE_WORDS.get(kind, kind) for kind in sorted(shape.types)) or "Other"
+        return words("List: %(entries)s", entries=_label(shape.items))
+    return joined(" / ", (_TYPE_WORDS.get(kind, kind) for kind in sorted(shape.types))) or words("Other")
 
 
 def spelt_out(title: str) -> str:

@@ -14,9 +14,10 @@ from typing import cast
 from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, sent, write
+from awaithumans.forms.values import LEFT_OUT, Typed, UnreadableError, is_blank, preset, reread, sent, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 ABSENT = object()
 """Stands for no value at all."""
@@ -184,7 +185,7 @@ class Reading:
                 case OneOf():
                     return self._choice(node, name, path, start)
         except UnreadableError as fault:
-            self.errors[path] = str(fault)
+            self.errors[path] = fault.message
             return ABSENT
 
     def _typed(self, name: str) -> Typed:
@@ -231,7 +232,7 @@ class Reading:
             key = self.value(KEY_NODE, f"{below}.{KEY}", place, None)
             found = self.value(entry, f"{below}.{VALUE}", f"{path}.{MARK}{number}", None)
             if isinstance(key, str) and key in pairs:
-                self.errors[place] = "another entry has this name"
+                self.errors[place] = words("another entry has this name")
             elif isinstance(key, str):
                 pairs[key] = None if found is ABSENT else found
         return pairs
@@ -274,7 +275,7 @@ def _left_out_whole(node: Group | Rows) -> object:
 
 def _not_chosen(node: OneOf) -> object:
     if node.field.required:
-        raise UnreadableError("choose one")
+        raise UnreadableError(words("choose one"))
     return _left_out(node.shape)
 
 
@@ -288,7 +289,7 @@ def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: o
         chosen = field.required or (shape.needed and not shape.nullable) or preset(field, shape)
         return [] if chosen else _left_out(shape)
     if field.required:
-        raise UnreadableError("choose one" if widget in {"switch", "radio", "select"} else "is required")
+        raise UnreadableError(words("choose one") if widget in {"switch", "radio", "select"} else words("is required"))
     return _cleared(shape) if typed and shape.default not in _BLANK else _left_out(shape)
 
 
@@ -298,7 +299,7 @@ def _cleared(shape: Shape) -> object:
         return None
     if shape.text and shape.members is None:
         return ""
-    raise UnreadableError("is required")
+    raise UnreadableError(words("is required"))
 
 
 def _left_out(shape: Shape) -> object:
@@ -319,6 +320,17 @@ def with_entry(typed: Filled, name: str) -> Filled:
         return typed
     numbers = [int(number) for number in typed[mark] if _is_number(number)]
     return {**typed, mark: (*typed[mark], str(max(numbers, default=-1) + 1))}
+
+
+def moved(typed: Filled, name: str, steps: int) -> Filled:
+    """Move one of the texts under a name forward, or back: `order.0`."""
+    several, _, number = name.rpartition(".")
+    texts = [text for text in typed.get(several, ()) if text != LEFT_OUT]
+    if not (_is_number(number) and int(number) < len(texts)):
+        return typed
+    text = texts.pop(int(number))
+    texts.insert(max(int(number) + steps, 0), text)
+    return {**typed, several: tuple(texts)}
 
 
 def without_entry(typed: Filled, name: str) -> Filled:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from awaithumans.forms.definition import Signature
 from awaithumans.forms.files import content_of, read_files
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 MAX_CHARACTERS = 400_000
 """How long a signature may be, as text."""
@@ -55,21 +56,36 @@ def read_signature(typed: Sequence[str], field: Signature) -> str:
 def signature_faults(field: Signature, value: object) -> Iterator[str]:
     """Say what is wrong with a signature."""
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS:
-        yield f"must be a signature of at most {MAX_CHARACTERS} characters"
+        yield words("must be a signature of at most %(count)s characters", count=MAX_CHARACTERS)
     elif field.format == "svg" and not value.startswith(_PREFIX):
         if not _is_ours(value):
-            yield "must be a drawing of strokes alone"
+            yield words("must be a drawing of strokes alone")
     elif not value.startswith(_PREFIX) or not is_png(content_of(value) or b""):
-        yield "must be a PNG picture"
+        yield words("must be a PNG picture")
 
 
-def shown_signature(text: str) -> str:
-    """Give the address of a signature as a picture; "" where it is none."""
-    if text.startswith(_PREFIX):
-        return text
-    if _is_ours(text):
-        return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
-    return ""
+class Drawing(NamedTuple):
+    """A signature that was sent already, as it is posted again, and the address of its picture."""
+
+    text: str
+    picture: str
+
+
+def drawing_in(texts: Sequence[str]) -> Drawing | None:
+    """Find the last signature among the texts of a control; a name that was typed is none."""
+    return next((drawing for text in reversed(texts) if (drawing := _drawing(text))), None)
+
+
+def _drawing(text: str) -> Drawing | None:
+    try:
+        drawn = _uploaded(text) if text.startswith("{") else text
+    except ValueError:
+        return None
+    if drawn.startswith(_PREFIX):
+        return Drawing(drawn, drawn)
+    if _is_ours(drawn):
+        return Drawing(drawn, f"data:image/svg+xml;base64,{base64.b64encode(drawn.encode()).decode()}")
+    return None
 
 
 def is_png(content: bytes) -> bool:
@@ -82,14 +98,15 @@ def is_png(content: bytes) -> bool:
         unpacked = unpacker.decompress(pixels, size.most + 1)
     except (ValueError, IndexError, struct.error, zlib.error):
         return False
-    return unpacker.eof and size.least <= len(unpacked) <= size.most and chunks[-1].kind == b"IEND"
+    ended = [at for at, chunk in enumerate(chunks) if chunk.kind == b"IEND"] == [len(chunks) - 1]
+    return unpacker.eof and size.least <= len(unpacked) <= size.most and ended
 
 
 def _signed(name: str, field: Signature) -> str:
     if field.format == "png":
-        raise ValueError("draw your signature, or upload a PNG picture of it")
+        raise ValueError(words("draw your signature, or upload a PNG picture of it"))
     if len(name.strip()) > MAX_SIGNED_NAME:
-        raise ValueError(f"must be a name of at most {MAX_SIGNED_NAME} characters")
+        raise ValueError(words("must be a name of at most %(count)s characters", count=MAX_SIGNED_NAME))
     return f"{_HEAD}<text {_HAND}>{html.escape(name.strip())}</text></svg>"
 
 
@@ -98,7 +115,7 @@ def _uploaded(text: str) -> str:
     data: JsonObject = file if isinstance(file, dict) else {}
     content = content_of(data.get("data")) or b""
     if not is_png(content):
-        raise ValueError("must be a PNG picture")
+        raise ValueError(words("must be a PNG picture"))
     return f"{_PREFIX}{base64.b64encode(content).decode()}"
 
 

@@ -27,6 +27,7 @@ from awaithumans.forms.files import read_files, write_files
 from awaithumans.forms.shape import Shape, as_list, texts_of
 from awaithumans.forms.signatures import read_signature
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import words
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -53,6 +54,10 @@ SEVERAL: frozenset[Widget] = frozenset({"checkboxes", "ranking"})
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
 
 class Typed(tuple[str, ...]):
     """What stood in a control when its form was sent, letter by letter."""
@@ -70,7 +75,7 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
     if widget in SEVERAL:
         return [_member(text, field, shape.items) for text in texts]
     if len(texts) > 1:
-        raise UnreadableError("give one value only")
+        raise UnreadableError(words("give one value only"))
     return _READERS.get(widget, _lines)(texts[0], field, shape)
 
 
@@ -129,7 +134,7 @@ def options_of(field: FormField) -> Sequence[SelectOption]:
 
 def _switch(text: str, _field: FormField, _shape: Shape) -> bool:
     if text not in {"true", "false"}:
-        raise UnreadableError("choose one")
+        raise UnreadableError(words("choose one"))
     return text == "true"
 
 
@@ -142,7 +147,7 @@ def _choice(text: str, field: FormField, shape: Shape) -> object:
 def _member(text: str, field: FormField, shape: Shape | None) -> object:
     """Find the value that an option's text stands for."""
     if text not in {option.value for option in options_of(field)}:
-        raise UnreadableError("choose one of the options")
+        raise UnreadableError(words("choose one of the options"))
     members = (shape.members or ()) if shape else ()
     if known := [member for member in members if text in texts_of(member)]:
         return min(known, key=lambda member: _likeness(text, member))
@@ -171,13 +176,13 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
     if shape.decimal and text.startswith('"'):
         return _quoted(text)
     if "," in text:
-        raise UnreadableError("write a point for decimals and nothing between thousands, like 1234.56")
+        raise UnreadableError(words("write a point for decimals and nothing between thousands, like 1234.56"))
     if not _NUMBER.fullmatch(text) or len(text) > MAX_INTEGER_DIGITS:
-        raise UnreadableError("must be a number")
+        raise UnreadableError(words("must be a number"))
     if _INTEGER.fullmatch(text):
         return int(text)
     if shape.whole:
-        raise UnreadableError("must be a whole number")
+        raise UnreadableError(words("must be a whole number"))
     return _exact(text, or_text=shape.decimal)
 
 
@@ -195,7 +200,7 @@ def _plain_number(value: object) -> object:
 def _quoted(text: str) -> str:
     value = _json(text, None, None)
     if not isinstance(value, str):
-        raise UnreadableError("must be a number, or text in quotes")
+        raise UnreadableError(words("must be a number, or text in quotes"))
     return value
 
 
@@ -205,7 +210,7 @@ def _exact(text: str, *, or_text: bool) -> float | str:
         return nearest
     if or_text:
         return text
-    raise UnreadableError("has more digits than can be kept; use at most 15")
+    raise UnreadableError(words("has more digits than can be kept; use at most 15"))
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────
@@ -218,7 +223,7 @@ def _date(typed: str, _field: FormField, _shape: Shape) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise UnreadableError("must be a date like 2026-01-31")
+    raise UnreadableError(words("must be a date like 2026-01-31"))
 
 
 def _time(typed: str, _field: FormField, _shape: Shape) -> str:
@@ -229,7 +234,7 @@ def _time(typed: str, _field: FormField, _shape: Shape) -> str:
             return text if text[_MINUTES:].startswith(":") else f"{text[:_MINUTES]}:00{text[_MINUTES:]}"
     except ValueError:
         pass
-    raise UnreadableError("must be a time like 14:30")
+    raise UnreadableError(words("must be a time like 14:30"))
 
 
 def _moment(typed: str, field: FormField, _shape: Shape) -> str:
@@ -239,7 +244,7 @@ def _moment(typed: str, field: FormField, _shape: Shape) -> str:
             return _existing(datetime.fromisoformat(text), field).isoformat()
     except (ValueError, OverflowError):
         pass
-    raise UnreadableError("must be a date and time that exist, like 2026-01-31T14:30")
+    raise UnreadableError(words("must be a date and time that exist, like 2026-01-31T14:30"))
 
 
 def _existing(typed: datetime, field: DateTime) -> datetime:
@@ -310,7 +315,7 @@ def sent(typed: Sequence[str], field: FileUpload | Signature, start: object) -> 
             return read_signature(typed, field)
         files = read_files(typed, as_list(start))
     except ValueError as fault:
-        raise UnreadableError(str(fault)) from None
+        raise UnreadableError(*fault.args) from None
     return files if field.multiple else files[-1:]
 
 
@@ -329,7 +334,7 @@ def _json(text: str, _field: FormField | None, _shape: Shape | None) -> object:
         return loads(text)
     except InvalidInputError as error:
         reason = error.message.removeprefix("the body is not valid JSON: ")
-        raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None
+        raise UnreadableError(words("is not valid JSON: %(reason)s", reason=reason[:200])) from None
 
 
 def _write_json(value: object) -> tuple[str, ...]:

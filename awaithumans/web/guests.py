@@ -26,12 +26,13 @@ from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
 from awaithumans.web.others import came_by_channel, remind_of_others
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import FormReturnedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
+from awaithumans.words import words
 
-NOTHING_TO_DO = "You need not do anything."
+NOTHING_TO_DO = words("You need not do anything.")
 
 
 class LinkUnknownError(AwaitHumansError, LookupError):
@@ -40,7 +41,7 @@ class LinkUnknownError(AwaitHumansError, LookupError):
     code = "LINK_UNKNOWN"
     anchor = "link-unknown"
     status = 404
-    default_hint = "Open it exactly as it stands in the message; some programs cut long links."
+    default_hint = words("Open it exactly as it stands in the message; some programs cut long links.")
 
 
 class LinkEndedError(AwaitHumansError):
@@ -97,10 +98,12 @@ class GuestPages:
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Return the handlers by path and method."""
-        own: dict[str, Mapping[str, Handler]] = {self._grants.path: {"GET": self._show, "POST": self._answer}}
-        return own | (
-            {f"{self._grants.path}/others": {"POST": self._tell_of_others}} if self._grants.tells_of_others else {}
-        )
+        path = self._grants.path
+        own: dict[str, Mapping[str, Handler]] = {
+            path: {"GET": self._show, "POST": self._answer},
+            f"{path}/payload": {"GET": self._payload},
+        }
+        return own | ({f"{path}/others": {"POST": self._tell_of_others}} if self._grants.tells_of_others else {})
 
     async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
         """Answer with a page that leads nowhere else."""
@@ -121,6 +124,11 @@ class GuestPages:
         await remind_of_others(self._engine, grant.task, grant.actor)
         context = {"name": self._name, "human": grant.human, "back": url(request, grant.path)}
         return rendered(request, "others.html", context)
+
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        grant = await self._grants.grant(request)
+        return json_file(grant.task.spec.payload, "payload.json")
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person who was let in."""
@@ -181,6 +189,7 @@ class GuestPages:
             "review": review,
             "action": url(request, grant.path),
             "by_link": True,
+            "limit": self._limit,
             "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))
@@ -195,11 +204,11 @@ async def guest_and_task(engine: Engine, address: str, task_id: str) -> tuple[Hu
     try:
         task = await engine.get(task_id)
     except TaskNotFoundError:
-        raise LinkUnknownError("the question behind this link is not here any more") from None
+        raise LinkUnknownError(words("the question behind this link is not here any more")) from None
     human = await engine.directory.find(address)
     guest = human and replace(human, operator=False)
     if guest is None or not may_answer(task, guest):
-        raise LinkEndedError("this question is not addressed to you any more", hint=NOTHING_TO_DO)
+        raise LinkEndedError(words("this question is not addressed to you any more"), hint=NOTHING_TO_DO)
     return guest, task
 
 
@@ -210,7 +219,7 @@ def _ensure_theirs(grant: Grant) -> None:
         return
     if task.closed:
         raise _ended(task)
-    raise LinkEndedError("somebody else's answer is being checked", hint=NOTHING_TO_DO)
+    raise LinkEndedError(words("somebody else’s answer is being checked"), hint=NOTHING_TO_DO)
 
 
 def _visitor(human: Human) -> str:
@@ -225,6 +234,11 @@ def _answered_by(task: Task, human: Human) -> bool:
 def _ended(task: Task) -> LinkEndedError:
     when = moment(task.closed_at or task.changed_at)
     if task.response is not None and task.answer is not None:
-        return LinkEndedError(f"{task.answer.by.human.label} answered this question on {when}", hint=NOTHING_TO_DO)
-    ended = {"timed_out": "expired", "cancelled": "was withdrawn"}.get(task.status.value, "was closed")
-    return LinkEndedError(f"this question {ended} on {when}", hint=NOTHING_TO_DO)
+        how = words("%(who)s answered this question on %(time)s", who=task.answer.by.human.label, time=when)
+    elif task.status is TaskStatus.TIMED_OUT:
+        how = words("this question expired on %(time)s", time=when)
+    elif task.status is TaskStatus.CANCELLED:
+        how = words("this question was withdrawn on %(time)s", time=when)
+    else:
+        how = words("this question was closed on %(time)s", time=when)
+    return LinkEndedError(how, hint=NOTHING_TO_DO)

@@ -27,7 +27,8 @@ class Media:
     def __init__(self, origins: Sequence[str] = ()) -> None:
         self._origins = [read_origin(origin, wildcard=True) for origin in origins]
         sources = " ".join(["'self'", *self._origins])
-        self.policy = f"img-src {sources} data:; media-src {sources} data:; object-src {sources}"
+        self.policy = f"img-src {sources} data:; media-src {sources} data:"
+        self.policy += f"; object-src {sources}; frame-src {sources}"  # browsers ask both for a PDF
         """What a Content Security Policy has of it."""
 
     def inline(self, address: str, kind: MediaKind) -> bool:

@@ -20,7 +20,6 @@ from awaithumans.forms import (
     edited,
     form_from_model,
     parse,
-    ranking,
     render_fields,
     short_text,
     subform,
@@ -411,17 +410,6 @@ def test_a_subform_is_rows_of_its_fields():
     assert by_hand(field, {**posted, "a.0.x": ["abcd"]})[1] == {"a.0.x": "must have at most 3 characters"}
     form = FormDefinition(fields=(field.model_copy(update={"name": "a"}),))
     assert parts_of(render_fields(form, of(True), {}, {})[0]).add == "One more"
-
-
-def test_a_ranking_asks_for_a_place_each():
-    field = ranking(["x", "y"])
-    form = FormDefinition(fields=(field.model_copy(update={"name": "a"}),))
-    control = render_fields(form, of(True), {}, {})[0]
-    assert [(one.name, one.widget) for one in walk(parts_of(control))] == [("a.0", "select"), ("a.1", "select")]
-    assert by_hand(field, {"a.?": ["", "0", "1"], "a.0": ["y"], "a.1": ["x"]}) == (["y", "x"], {})
-    assert by_hand(field, {"a.?": ["", "0", "1"], "a.0": ["y"], "a.1": ["y"]})[1] == {
-        "a": "must have every option once"
-    }
 
 
 def test_a_span_of_days_is_two_dates():

@@ -127,7 +127,7 @@ async def test_a_refused_answer_is_explained_and_prefilled(world: World, client:
     assert sent.headers["Location"] == f"/tasks/{task_id}"
     page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
     assert "Say please." in page
-    assert "1 of 3 attempts used" in page
+    assert "1 of 3 attempts used." in page
     assert "now!" in page
 
 
@@ -280,7 +280,7 @@ class TestSettingUp:
         (b"a=%00", "application/x-www-form-urlencoded", 422),
         (b"a=" + b"x" * 1_100_000, "application/x-www-form-urlencoded", 413),
         (b'{"approved": true}', "application/json", 415),
-        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"--y--", "multipart/form-data; boundary=x", 422),
         (b"", "", 415),
     ],
 )

@@ -233,7 +233,8 @@ class Interactions:
         """
         spec = task.spec
         filled_in = answers.submitted(task, sent.view.state.values)
-        form = forms.parse(spec.form, spec.response_schema, filled_in, forms.prefilled(task)[0])
+        known = answers.began_with(task, sent.view.state.values)
+        form = forms.parse(spec.form, spec.response_schema, filled_in, known)
         if form.errors:
             raise _FaultyError(task, form.typed, form.errors)
         answer = Submit(value=form.value, by=actor, attempt=task.attempt)
