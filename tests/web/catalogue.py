@@ -7,6 +7,7 @@ chooses, and finds what it needs by its label, as they do.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from decimal import Decimal
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 from pydantic import BaseModel, Field, SecretStr
 
 from awaithumans import forms
@@ -59,6 +60,8 @@ class Exhibit:
     edges: Sequence[Given]
     """What is just about right."""
     garbage: Refused
+    comes_back: bool = True
+    """Whether the garbage stands there again, as somebody who types it would expect; not where it was forged."""
     blank: str = "is required"
     """What the page says where nothing is filled in; "" where it begins with an answer."""
     left_out: object = None
@@ -97,7 +100,8 @@ def group(page: Page, label: str) -> Locator:
 
 
 def line(page: Page, label: str) -> Locator:
-    return page.get_by_label(re.compile(rf"^{re.escape(label)}(?! \d)"))
+    found = page.get_by_label(re.compile(rf"^{re.escape(label)}(?! \d)"))
+    return found.and_(page.locator("input:not([type=range]), textarea, select"))
 
 
 def nothing(_page: Page, _label: str) -> None:
@@ -109,13 +113,11 @@ def types(text: str) -> Deed:
     return lambda page, label: line(page, label).fill(text)
 
 
-def keys(text: str, *, before: str = "") -> Deed:
-    """Type on the keyboard, with `before` pressed first."""
+def keys(text: str) -> Deed:
+    """Type on the keyboard."""
 
     def deed(page: Page, label: str) -> None:
         line(page, label).focus()
-        if before:
-            page.keyboard.press(before)
         page.keyboard.type(text)
 
     return deed
@@ -131,8 +133,21 @@ def chooses(*options: str) -> Deed:
     """Click on options."""
 
     def deed(page: Page, label: str) -> None:
+        boxes = group(page, label).get_by_role("checkbox")
+        for box in boxes.all() if boxes.count() else ():
+            box.uncheck()
         for option in options:
-            group(page, label).get_by_label(option, exact=True).check()
+            kinds = [group(page, label).get_by_role(kind, name=option, exact=True) for kind in ("radio", "checkbox")]
+            kinds[0].or_(kinds[1]).check()
+
+    return deed
+
+
+def grades(option: str, number: str) -> Deed:
+    """Choose a step of a scale, or write it where something stands that is none."""
+
+    def deed(page: Page, label: str) -> None:
+        (chooses(option) if group(page, label).count() else types(number))(page, label)
 
     return deed
 
@@ -150,6 +165,12 @@ def selects(option: str) -> Deed:
 
 def _chosen(values: list[str]) -> None:
     assert values
+
+
+def forges_hidden(value: str) -> Deed:
+    """Change what stands first among what the page sends by itself."""
+    script = "(element, value) => { element.value = value; }"
+    return lambda page, label: group(page, label).locator("input[type=hidden]").first.evaluate(script, value)
 
 
 def forges_selection(value: str) -> Deed:
@@ -199,6 +220,7 @@ class _Inside:
     def __init__(self, part: Locator) -> None:
         self.get_by_label = part.get_by_label
         self.get_by_role = part.get_by_role
+        self.locator = part.page.locator
         self.keyboard = part.page.keyboard
 
 
@@ -210,16 +232,6 @@ def takes(alternative: str, deed: Deed = nothing) -> Deed:
         deed(page, label)
 
     return both
-
-
-def each(*deeds: Deed) -> Deed:
-    """Do one after the other."""
-
-    def deed(page: Page, label: str) -> None:
-        for one in deeds:
-            one(page, label)
-
-    return deed
 
 
 # ── Lines of text ─────────────────────────────────────────────────────────────
@@ -250,7 +262,7 @@ def _texts() -> Iterator[Exhibit]:
         helper=forms.url(),
         native=Given(deed=types("https://example.com/a?b=c#d"), value="https://example.com/a?b=c#d"),
         edges=[Given(deed=types("http://x.co"), value="http://x.co")],
-        garbage=Refused(deed=types("javascript:alert(1)"), fault="address"),
+        garbage=Refused(deed=types("javascript:alert(1)"), fault="web address"),
     )
     yield Exhibit(
         name="phone",
@@ -340,6 +352,7 @@ def _choices() -> Iterator[tuple[str, Exhibit]]:
             native=Given(deed=chooses("Refund"), value=True),
             edges=[Given(deed=chooses("Keep"), value=False)],
             garbage=Refused(deed=forges_option("maybe"), fault="choose one"),
+            comes_back=False,
             blank="choose one",
         ),
     )
@@ -352,6 +365,7 @@ def _choices() -> Iterator[tuple[str, Exhibit]]:
             native=Given(deed=chooses("Medium"), value="M"),
             edges=[Given(deed=chooses("None at all"), value="")],
             garbage=Refused(deed=forges_option("XL"), fault="choose one of the options"),
+            comes_back=False,
             blank="choose one",
         ),
     )
@@ -364,6 +378,7 @@ def _choices() -> Iterator[tuple[str, Exhibit]]:
             native=Given(deed=selects("Poland"), value="pl"),
             edges=[Given(deed=selects("Netherlands"), value="nl")],
             garbage=Refused(deed=forges_selection("us"), fault="choose one of the options"),
+            comes_back=False,
             blank="choose one",
         ),
     )
@@ -388,6 +403,7 @@ def _choices() -> Iterator[tuple[str, Exhibit]]:
             native=Given(deed=chooses("Lamp"), value="lamp"),
             edges=[Given(deed=chooses("Bulb"), value="bulb")],
             garbage=Refused(deed=forges_option("sofa"), fault="choose one of the options"),
+            comes_back=False,
             blank="choose one",
         ),
     )
@@ -400,6 +416,7 @@ def _choices() -> Iterator[tuple[str, Exhibit]]:
             native=Given(deed=chooses("Bulb"), value=["bulb"]),
             edges=[Given(deed=chooses("Lamp", "Bulb"), value=["lamp", "bulb"])],
             garbage=Refused(deed=forges_option("sofa"), fault="choose one of the options"),
+            comes_back=False,
             blank="at least 1",
         ),
     )
@@ -426,9 +443,9 @@ def _scales() -> Iterator[tuple[str, Exhibit]]:
             name="stars",
             of=int,
             helper=forms.star_rating(max=4),
-            native=Given(deed=types("3"), value=3),
-            edges=[Given(deed=types("1"), value=1), Given(deed=types("4"), value=4)],
-            garbage=Refused(deed=types("5"), fault="at most 4"),
+            native=Given(deed=grades("3 stars", "3"), value=3),
+            edges=[Given(deed=chooses("1 star"), value=1), Given(deed=chooses("4 stars"), value=4)],
+            garbage=Refused(deed=forges_option("5"), fault="at most 4"),
         ),
     )
     yield (
@@ -437,9 +454,9 @@ def _scales() -> Iterator[tuple[str, Exhibit]]:
             name="opinion",
             of=int,
             helper=forms.opinion_scale(min=0, max=10, min_label="Never", max_label="Surely"),
-            native=Given(deed=types("7"), value=7),
-            edges=[Given(deed=types("0"), value=0), Given(deed=types("10"), value=10)],
-            garbage=Refused(deed=types("11"), fault="at most 10"),
+            native=Given(deed=grades("7", "7"), value=7),
+            edges=[Given(deed=chooses("0 Never"), value=0), Given(deed=chooses("10 Surely"), value=10)],
+            garbage=Refused(deed=forges_option("11"), fault="at most 10"),
         ),
     )
 
@@ -462,9 +479,9 @@ def _calendar() -> Iterator[tuple[str, Exhibit]]:
             name="a day",
             of=date,
             helper=forms.date_picker(min_date=date(2026, 1, 31), max_date=date(2028, 2, 29)),
-            native=Given(deed=keys("02282026"), value=date(2026, 2, 28)),
+            native=Given(deed=types("2026-02-28"), value=date(2026, 2, 28)),
             edges=[
-                Given(deed=types("2026-01-31"), value=date(2026, 1, 31)),
+                Given(deed=keys("01312026"), value=date(2026, 1, 31)),
                 Given(deed=types("2028-02-29"), value=date(2028, 2, 29)),
             ],
             garbage=Refused(deed=forges("2026-02-30"), fault="must be a date"),
@@ -475,9 +492,7 @@ def _calendar() -> Iterator[tuple[str, Exhibit]]:
         Exhibit(
             name="a moment",
             of=datetime,
-            helper=forms.datetime_picker(
-                timezone="Europe/Berlin", min_datetime=datetime(2026, 1, 1, tzinfo=BERLIN)
-            ),
+            helper=forms.datetime_picker(timezone="Europe/Berlin", min_datetime=datetime(2026, 1, 1, tzinfo=BERLIN)),
             native=Given(deed=types("2026-01-31T14:30"), value=datetime(2026, 1, 31, 13, 30, tzinfo=UTC)),
             edges=[
                 Given(deed=types("2026-01-01T00:00"), value=datetime(2025, 12, 31, 23, tzinfo=UTC)),
@@ -512,8 +527,8 @@ def _calendar() -> Iterator[tuple[str, Exhibit]]:
             ),
             edges=[
                 Given(
-                    deed=fills_group(Start="2026-01-30", End="2026-01-31"),
-                    value=Span(start=date(2026, 1, 30), end=date(2026, 1, 31)),
+                    deed=fills_group(Start="2026-01-30", End="2026-02-03"),
+                    value=Span(start=date(2026, 1, 30), end=date(2026, 2, 3)),
                 )
             ],
             garbage=Refused(deed=fills_group(Start="2026-02-01", End="2026-01-30"), fault="end"),
@@ -540,12 +555,42 @@ BULB: Mapping[str, Deed] = {"SKU": types("BULB"), "Count": types("9")}
 RANKED = ["a", "b", "c"]
 
 
+def ranks(*wanted: str) -> Deed:
+    """Move the options of a ranking up until they stand in this order."""
+
+    def deed(page: Page, label: str) -> None:
+        options = group(page, label).get_by_role("listitem")
+        expect(options).to_have_count(len(wanted))
+        for place, option in enumerate(wanted):
+            while (at := [one.get_attribute("data-label") for one in options.all()].index(option)) > place:
+                group(page, label).get_by_role("button", name=f"Move {option} up", exact=True).click()
+                expect(options.nth(at - 1)).to_have_attribute("data-label", option)
+
+    return deed
+
+
 def _named(name: str, one: FormFieldBase) -> Any:
     """Name a field that no attribute names."""
     return one.model_copy(update={"name": name})
 
 
 def _rows() -> Iterator[tuple[str, Exhibit]]:
+    yield (
+        "ranking",
+        Exhibit(
+            name="an order",
+            of=list[str],
+            helper=forms.ranking(RANKED),
+            native=Given(deed=ranks("b", "a", "c"), value=["b", "a", "c"]),
+            edges=[
+                Given(deed=nothing, value=RANKED),
+                Given(deed=ranks("c", "b", "a"), value=["c", "b", "a"]),
+            ],
+            garbage=Refused(deed=forges_hidden("z"), fault="choose"),
+            comes_back=False,
+            blank="",
+        ),
+    )
     yield (
         "table",
         Exhibit(
@@ -607,6 +652,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=chooses("Yes"), value=True),
         edges=[Given(deed=chooses("No"), value=False)],
         garbage=Refused(deed=forges_option("1"), fault="choose one"),
+        comes_back=False,
         blank="choose one",
     )
     yield Exhibit(
@@ -640,8 +686,8 @@ def inferred() -> Iterator[Exhibit]:
     yield Exhibit(
         name="date",
         of=date,
-        native=Given(deed=keys("12312026"), value=date(2026, 12, 31)),
-        edges=[Given(deed=types("2028-02-29"), value=date(2028, 2, 29))],
+        native=Given(deed=types("2026-12-31"), value=date(2026, 12, 31)),
+        edges=[Given(deed=keys("02292028"), value=date(2028, 2, 29))],
         garbage=Refused(deed=forges("tomorrow"), fault="must be a date"),
     )
     yield Exhibit(
@@ -666,6 +712,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=chooses("Dark Red"), value=Colour.DARK_RED),
         edges=[Given(deed=chooses("Blue"), value=Colour.BLUE)],
         garbage=Refused(deed=forges_option("green"), fault="choose one of the options"),
+        comes_back=False,
         blank="choose one",
     )
     yield Exhibit(
@@ -674,6 +721,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=chooses("Low"), value=Level.LOW),
         edges=[Given(deed=chooses("High"), value=Level.HIGH)],
         garbage=Refused(deed=forges_option("3"), fault="choose one of the options"),
+        comes_back=False,
         blank="choose one",
     )
     yield Exhibit(
@@ -682,6 +730,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=chooses("2"), value=2),
         edges=[Given(deed=chooses("p"), value="p")],
         garbage=Refused(deed=forges_option("q"), fault="choose one of the options"),
+        comes_back=False,
         blank="choose one",
     )
     yield Exhibit(
@@ -690,6 +739,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=chooses("Blue"), value=[Colour.BLUE]),
         edges=[Given(deed=chooses("Dark Red", "Blue"), value=[Colour.DARK_RED, Colour.BLUE])],
         garbage=Refused(deed=forges_option("green"), fault="choose one of the options"),
+        comes_back=False,
         blank="at least 1",
     )
     yield Exhibit(
@@ -732,9 +782,9 @@ def inferred() -> Iterator[Exhibit]:
     yield Exhibit(
         name="int or str",
         of=int | str,
-        native=Given(deed=takes("whole number", fills_last("7")), value=7),
-        edges=[Given(deed=takes("text", fills_last("7")), value="7")],
-        garbage=Refused(deed=takes("whole number", fills_last("seven")), fault="must be a number"),
+        native=Given(deed=takes("Whole number", fills_last("7")), value=7),
+        edges=[Given(deed=takes("Text", fills_last("7")), value="7")],
+        garbage=Refused(deed=takes("Whole number", fills_last("seven")), fault="must be a number"),
         blank="choose one",
     )
     yield Exhibit(
@@ -743,9 +793,7 @@ def inferred() -> Iterator[Exhibit]:
         native=Given(deed=fills_rows({"Name": types("a day"), "Value": types("3")}), value={"a day": 3}),
         edges=[
             Given(
-                deed=fills_rows(
-                    {"Name": types("a"), "Value": types("0")}, {"Name": types(" "), "Value": types("-1")}
-                ),
+                deed=fills_rows({"Name": types("a"), "Value": types("0")}, {"Name": types(" "), "Value": types("-1")}),
                 value={"a": 0, " ": -1},
             )
         ],
@@ -763,13 +811,11 @@ def fills_last(text: str) -> Deed:
 
 def _displays() -> Iterator[Display]:
     hostile = "<script>alert(1)</script> & more"
-    yield Display(
-        name="display_text", helper=forms.display_text(hostile), seen=lambda page: page.get_by_text(hostile)
-    )
+    yield Display(name="display_text", helper=forms.display_text(hostile), seen=lambda page: page.get_by_text(hostile))
     yield Display(
         name="html",
         helper=forms.html("<b onclick=alert(1)>Bold</b>"),
-        seen=lambda page: page.get_by_text("Bold"),
+        seen=lambda page: page.frame_locator("form.answer iframe").get_by_text("Bold"),
     )
     yield Display(
         name="section",
@@ -778,7 +824,7 @@ def _displays() -> Iterator[Display]:
     )
     yield Display(name="divider", helper=forms.divider(), seen=lambda page: page.locator("form.answer hr"))
     for kind, helper in (
-        ("image", forms.image("https://cdn.example.com/lamp.png", alt="A broken lamp")),
+        ("image", forms.image("https://cdn.example.com/lamp.png", alt="A broken lamp")),  # a link: no page loads it
         ("video", forms.video("https://cdn.example.com/lamp.mp4")),
         ("pdf_viewer", forms.pdf_viewer("https://cdn.example.com/lamp.pdf")),
     ):
@@ -793,6 +839,98 @@ def _displays() -> Iterator[Display]:
     )
 
 
+# ── Files ─────────────────────────────────────────────────────────────────────
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
+NOTE = "Zoë\n".encode()
+TYPED_NAME = re.compile("^Type your name")
+
+
+def uploads(*files: tuple[str, str, bytes], to: str = "") -> Deed:
+    """Choose files from the device."""
+    given: list[FilePayload] = [{"name": name, "mimeType": mime, "buffer": content} for name, mime, content in files]
+
+    def deed(page: Page, label: str) -> None:
+        for box in page.locator(f"input[type=checkbox][name={label.lower().replace(' ', '_')}]").all():
+            box.uncheck()
+        (group(page, label).get_by_label(to) if to else line(page, label)).set_input_files(given)
+
+    return deed
+
+
+def described(name: str, mime: str, content: bytes) -> forms.UploadedFile:
+    """Say how a file comes to the agent."""
+    data = f"data:{mime};base64,{base64.b64encode(content).decode()}"
+    return forms.UploadedFile(name=name, mime=mime, size=len(content), data=data)
+
+
+def signs(name: str) -> Deed:
+    return lambda page, label: group(page, label).get_by_label(TYPED_NAME).fill(name)
+
+
+def _signed(text: str) -> str:
+    hand = 'x="24" y="124" fill="#111" font-size="56" font-family="cursive"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 600 200"><text {hand}>{text}</text></svg>'
+
+
+def _files() -> Iterator[tuple[str, Exhibit]]:
+    yield (
+        "file_upload",
+        Exhibit(
+            name="pictures and text",
+            of=list[forms.UploadedFile],
+            helper=forms.file_upload(accept=[".txt", "image/*"], max_size_bytes=100, multiple=True, max_count=2),
+            native=Given(
+                deed=uploads(("note.txt", "text/plain", NOTE)), value=[described("note.txt", "text/plain", NOTE)]
+            ),
+            edges=[
+                Given(
+                    deed=uploads(("a.png", "image/png", PNG), ("../b.txt", "text/plain", b"x" * 100)),
+                    value=[described("a.png", "image/png", PNG), described("b.txt", "text/plain", b"x" * 100)],
+                )
+            ],
+            garbage=Refused(deed=uploads(("run.exe", "text/plain", b"MZ")), fault="not of a kind asked for"),
+            comes_back=False,
+        ),
+    )
+    picture = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    upload = uploads(("me.png", "image/png", PNG), to="Or upload a picture of it (PNG)")
+    yield (
+        "signature",
+        Exhibit(
+            name="svg",
+            of=str,
+            helper=forms.signature(format="svg"),
+            native=Given(deed=signs("Ana <Groß>"), value=_signed("Ana &lt;Groß&gt;")),
+            edges=[Given(deed=upload, value=picture), Given(deed=signs("x" * 100), value=_signed("x" * 100))],
+            garbage=Refused(
+                deed=signs_forged("<svg onload=alert(1)></svg>"), fault="must be a drawing of strokes alone"
+            ),
+            comes_back=False,
+        ),
+    )
+    yield (
+        "signature",
+        Exhibit(
+            name="png",
+            of=str,
+            helper=forms.signature(),
+            native=Given(deed=upload, value=picture),
+            edges=[Given(deed=upload, value=picture)],
+            garbage=Refused(
+                deed=uploads(("me.png", "image/png", b"GIF89a"), to="Or upload a picture of it (PNG)"),
+                fault="must be a PNG picture",
+            ),
+            comes_back=False,
+        ),
+    )
+
+
+def signs_forged(text: str) -> Deed:
+    script = "(element, text) => { element.value = text; }"
+    return lambda page, label: group(page, label).get_by_label(TYPED_NAME).evaluate(script, text)
+
+
 def _by_kind() -> dict[str, list[Exhibit]]:
     found: dict[str, list[Exhibit]] = {"short_text": list(_texts()), "long_text": list(_long_texts())}
     found["rich_text"] = [
@@ -805,7 +943,7 @@ def _by_kind() -> dict[str, list[Exhibit]]:
             garbage=Refused(deed=forges_length("x" * 31), fault="30"),
         )
     ]
-    for source in (_choices, _scales, _calendar, _rows):
+    for source in (_choices, _scales, _calendar, _rows, _files):
         for kind, exhibit in source():
             found.setdefault(kind, []).append(exhibit)
     return found

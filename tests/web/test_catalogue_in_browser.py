@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from typing import Annotated, Any, cast, get_args
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 
 from awaithumans import await_human
@@ -24,8 +23,7 @@ from tests.serving import serving
 from tests.web.catalogue import DISPLAYS, EXHIBITS, KINDS, Display, Exhibit, Given, inferred
 from tests.web.world import World
 
-SECONDS = 2
-expect.set_options(timeout=2_000)
+SECONDS = 20
 FIELDS = "() => [...new FormData(document.querySelector('form.answer'))].filter(([name]) => !name.startsWith('_'))"
 
 
@@ -72,7 +70,9 @@ class Asked:
 
     def ensure_answered(self, expected: BaseModel) -> None:
         """Fail unless the agent has this very answer."""
-        expect(self.page.get_by_role("heading", level=1)).to_have_text("Thank you, that is answered")
+        expect(self.page.get_by_role("heading", level=1).or_(self.page.get_by_role("alert")).last).to_have_text(
+            "Thank you, that is answered"
+        )
         answer = self.answer.result(SECONDS)
         assert answer == expected
         assert {name: type(value) for name, value in answer} == {name: type(value) for name, value in expected}
@@ -86,10 +86,10 @@ class Room:
     base: str
     portal: BlockingPortal
     browsers: Mapping[bool, BrowserContext]
-    numbers: Iterator[int]
+    waiting: list[Future[BaseModel]] = field(default_factory=list[Future[BaseModel]])
 
     def asks(self, model: type[BaseModel], *, javascript: bool) -> Asked:
-        key = f"question-{next(self.numbers)}"
+        key = f"question-{len(self.waiting)}"
         asking = partial(
             await_human,
             task="Please fill this in.",
@@ -102,8 +102,8 @@ class Room:
             engine=self.world.engine,
         )
         answer = self.portal.start_task_soon(asking)
+        self.waiting.append(answer)
         page = self.browsers[javascript].new_page()
-        page.set_default_timeout(1_000 * SECONDS)
         page.goto(f"{self.base}{self.world.link(self._task(key, answer, page))}")
         return Asked(page, answer)
 
@@ -132,8 +132,10 @@ def room(chromium: str) -> Iterator[Room]:
         browser: Browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         stack.callback(browser.close)
         contexts = {way: browser.new_context(java_script_enabled=way, locale="en-US") for way in (True, False)}
-        stack.callback(portal.call, partial(portal.stop, cancel_remaining=True))  # nobody waits for what failed
-        yield Room(world, f"{base}/humans", portal, contexts, count())
+        room = Room(world, f"{base}/humans", portal, contexts)
+        yield room
+        for one in room.waiting:
+            one.cancel()
 
 
 def test_every_kind_has_a_place_in_the_catalogue() -> None:
@@ -153,9 +155,9 @@ CASES = [
 
 def _model(exhibit: Exhibit) -> type[BaseModel]:
     """Make an answer of a field that is required, one for each edge, and one that can be left alone."""
-    edges = {f"edge_{letter}": (exhibit.asked, ...) for letter, _ in zip("abc", exhibit.edges, strict=False)}
-    spare = {"spare": (exhibit.asked_if_wanted, None)}
-    return create_model("Answer", **{"first": (exhibit.asked, ...), **edges, **spare})  # type: ignore[call-overload, no-any-return]
+    fields: dict[str, Any] = {"first": (exhibit.asked, ...)}
+    fields |= {f"edge_{letter}": (exhibit.asked, ...) for letter, _ in zip("abc", exhibit.edges, strict=False)}
+    return create_model("Answer", **fields, spare=(exhibit.asked_if_wanted, None))
 
 
 @pytest.mark.parametrize("javascript", [pytest.param(True, id="javascript"), pytest.param(False, id="bare")])
@@ -173,7 +175,8 @@ def test_a_kind_takes_its_values_and_nothing_else(room: Room, exhibit: Exhibit, 
     before = asked.filled_in
     asked.send()
     asked.ensure_refused({"First": exhibit.garbage.fault})
-    assert _kept(asked.filled_in) == _kept(before)
+    if exhibit.comes_back:
+        assert _kept(asked.filled_in) == _kept(before)
     exhibit.native.deed(asked.page, "First")
     asked.send()
     values = [exhibit.native.value, *(edge.value for edge in exhibit.edges)]
@@ -189,8 +192,8 @@ def _kept(fields: list[list[str]]) -> list[list[str]]:
 @pytest.mark.parametrize("javascript", [pytest.param(True, id="javascript"), pytest.param(False, id="bare")])
 @pytest.mark.parametrize("display", [pytest.param(one, id=kind) for kind, one in DISPLAYS.items()])
 def test_what_is_shown_is_there_to_be_read_and_asks_nothing(room: Room, display: Display, javascript: bool) -> None:  # noqa: FBT001
-    shown = {"shown": (cast("Any", Annotated[None, display.helper]), None)}
-    model = create_model("Answer", **{**shown, "done": (bool, ...), **display.beside})  # type: ignore[call-overload]
+    shown: dict[str, Any] = {"shown": (Annotated[None, display.helper], None), "done": (bool, ...)}
+    model: type[BaseModel] = create_model("Answer", **shown, **display.beside)
     asked = room.asks(model, javascript=javascript)
     expect(display.seen(asked.page)).to_be_visible()
     asked.send()
