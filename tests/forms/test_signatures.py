@@ -147,8 +147,8 @@ def test_a_refused_form_keeps_the_signature():
         assert control.drawing is not None
         assert control.drawing.picture.startswith("data:image/")
         assert sent("svg", control.drawing.text).errors == {}
-    for posted in (["Ana"], ["", "Ana", ""]):  # a page sends its empty pad along
-        [control] = render_fields(form("svg"), SCHEMA, sent("svg", *posted).typed, {})
+    for texts in (["Ana"], ["", "Ana", ""]):  # a page sends its empty pad along
+        [control] = render_fields(form("svg"), SCHEMA, sent("svg", *texts).typed, {})
         assert (control.drawing, control.signed) == (None, "Ana")
 
 
