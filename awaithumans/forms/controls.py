@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from awaithumans.display import size as size_of
 from awaithumans.forms.definition import (
     Date,
     DateTime,
@@ -29,7 +30,7 @@ from awaithumans.forms.definition import (
     Time,
     Video,
 )
-from awaithumans.forms.files import Kept, kept_files, readable_size
+from awaithumans.forms.files import Kept, kept_files
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
 from awaithumans.forms.signatures import Drawing, drawing_in
@@ -231,7 +232,7 @@ def _file_limits(one: FileUpload) -> Iterator[str]:
     if one.accept:
         yield ", ".join(one.accept)
     if one.max_size_bytes is not None:
-        size = readable_size(one.max_size_bytes)
+        size = size_of(one.max_size_bytes)
         yield words("at most %(size)s each", size=size) if one.multiple else words("at most %(size)s", size=size)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, cast
 
 from pydantic import BaseModel
 
+from awaithumans.display import size as size_of
 from awaithumans.documents import loads
 from awaithumans.errors import InvalidInputError
 from awaithumans.forms.definition import FileUpload
@@ -27,8 +28,6 @@ _MIME = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*", re.ASCII)
 _DATA = re.compile(r"data:([^;,]*)(?:;[\w.=+-]*)?;base64,", re.ASCII)
 _KNOWN = mimetypes.MimeTypes()
 _LONGEST_ENDING = 20
-_UNITS = ("bytes", "kB", "MB", "GB")
-_THOUSAND = 1000
 
 
 class UploadedFile(BaseModel, frozen=True):
@@ -119,17 +118,9 @@ def file_faults(field: FileUpload, file: object) -> Iterator[str]:
         yield words("“%(name)s” did not come through whole", name=name)
     most = field.max_size_bytes
     if most is not None and not (isinstance(size, int) and size <= most):
-        yield words("“%(name)s” is larger than %(size)s", name=name, size=readable_size(most))
+        yield words("“%(name)s” is larger than %(size)s", name=name, size=size_of(most))
     if field.accept and not any(_accepts(token, name, known.get("mime")) for token in field.accept):
         yield words("“%(name)s” is not of a kind asked for: %(kinds)s", name=name, kinds=", ".join(field.accept))
-
-
-def readable_size(size: float) -> str:
-    """Write a number of bytes for people."""
-    at = 0
-    while size >= _THOUSAND and at < len(_UNITS) - 1:
-        size, at = size / _THOUSAND, at + 1
-    return f"{size:.1f}".removesuffix(".0") + f" {_UNITS[at]}"
 
 
 def content_of(data: object) -> bytes | None:
@@ -166,7 +157,7 @@ _BROKEN = words("a file did not come through; choose it again")
 
 def _kept(file: JsonObject) -> Kept:
     size = file.get("size")
-    return Kept(_written(file), str(file.get("name", "")), readable_size(size) if isinstance(size, int) else "")
+    return Kept(_written(file), str(file.get("name", "")), size_of(size) if isinstance(size, int) else "")
 
 
 def _written(file: object) -> str:

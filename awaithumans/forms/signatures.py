@@ -8,7 +8,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from awaithumans.forms.definition import Signature
 from awaithumans.forms.files import content_of, read_files
@@ -112,7 +112,7 @@ def _signed(name: str, field: Signature) -> str:
 
 def _uploaded(text: str) -> str:
     [file] = read_files([text], ())
-    data: JsonObject = file if isinstance(file, dict) else {}
+    data = cast("JsonObject", file)
     content = content_of(data.get("data")) or b""
     if not is_png(content):
         raise ValueError(words("must be a PNG picture"))

@@ -45,7 +45,8 @@ class Router:
             It may raise the host's own `HTTPException`, for example to
             redirect to a log-in page.
         tokens: what programs may come with.
-        max_body_bytes: request bodies longer than this are refused.
+        max_body_bytes: request bodies longer than this are refused. The files
+            of a form may have three quarters of it.
         name: what the pages call this service.
         logo: beside the name: a path of this site, such as `/static/logo.svg`,
             or the bytes of an SVG, PNG, JPEG, GIF or WebP.
