@@ -200,6 +200,10 @@ class BlockingEngine(Generic[EngineT_co]):
         """Tell those again who could not be told; see `Engine.redeliver`."""
         return run_blocking(partial(self.engine.redeliver, task_id, by=by, notice=notice), self.engine)
 
+    def remind(self: BlockingEngine[Engine], task_id: str, recipient: str, *, by: Actor) -> Task:
+        """Tell one recipient again that the task waits; see `Engine.remind`."""
+        return run_blocking(partial(self.engine.remind, task_id, recipient, by=by), self.engine)
+
     def purge(self: BlockingEngine[Engine], *, before: datetime) -> int:
         """Erase what was closed long ago; see `Engine.purge`."""
         return run_blocking(partial(self.engine.purge, before=before), self.engine)

@@ -288,6 +288,18 @@ class Engine(TaskEngine):
         again = [one.effect for one in chosen if one.settled_at]
         return await self._transition(task_id, lambda task, now: lifecycle.redeliver(task, again, by, now))
 
+    async def remind(self, task_id: str, recipient: str, *, by: Actor) -> Task:
+        """Tell one recipient of a task again that it waits for an answer.
+
+        `recipient` is one of `Task.recipients`. Nothing is sent to anybody
+        else, to one for whom a notice of the task is on its way, who was
+        reminded of it within ten minutes, or where there is nothing to answer
+        any more; so of any number of concurrent calls one sends something.
+        Raises `TaskNotFoundError`.
+        """
+        told = await self.deliveries(task_id)
+        return await self._transition(task_id, lambda task, now: lifecycle.remind_one(task, recipient, told, by, now))
+
     async def purge(self, *, before: datetime) -> int:
         """Erase closed tasks that last changed `before` then; return how many.
 

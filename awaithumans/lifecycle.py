@@ -31,6 +31,7 @@ from awaithumans.types import (
     Change,
     Claim,
     Command,
+    Delivery,
     Effect,
     EffectKind,
     Entry,
@@ -50,6 +51,10 @@ from awaithumans.words import words
 
 GRACE = timedelta(minutes=15)
 """How long past the deadline an answer given in time may still be checked."""
+REMINDED_ONCE_WITHIN = timedelta(minutes=10)
+"""How often somebody is reminded of a task at most, where reminders are asked for."""
+_ASKED_FOR = 1_000
+"""Reminders that are asked for count from here, so that none is taken for one of the engine's own."""
 
 
 def open_task(
@@ -136,6 +141,24 @@ def remind(task: Task, which: int, now: datetime) -> Change | None:
         return None
     effects = _tell(task, "reminder", now, generation=which)
     return _next(task, now, "reminded", SYSTEM, effects=effects, reminded=which)
+
+
+def remind_one(task: Task, recipient: str, told: Sequence[Delivery], by: Actor, now: datetime) -> Change | None:
+    """Tell one recipient again, unless a notice is on its way to them or a reminder was just sent.
+
+    `told` is what the task's recipients were told so far. With equal ones it
+    is the same notice: asked for several times at once, it goes once.
+    """
+    theirs = [one for one in told if one.effect.recipient == recipient]
+    reminders = [one.effect for one in theirs if one.effect.event == "reminder"]
+    on_its_way = any(one.settled_at is None for one in theirs)
+    if on_its_way or any(now - one.due < REMINDED_ONCE_WITHIN for one in reminders):
+        return None
+    if task.status is not TaskStatus.PENDING or now >= task.deadline or recipient not in task.recipients:
+        return None
+    generation = max([_ASKED_FOR, *(one.generation for one in reminders)]) + 1
+    effects = _tell(replace(task, recipients=(recipient,)), "reminder", now, generation=generation)
+    return _next(task, now, "reminder_requested", by, data={"recipient": shown_recipient(recipient)}, effects=effects)
 
 
 def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change | None:
@@ -456,6 +479,7 @@ def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
 
 __all__ = [
     "GRACE",
+    "REMINDED_ONCE_WITHIN",
     "act",
     "charge",
     "collect",
@@ -469,4 +493,5 @@ __all__ = [
     "redact_response",
     "redeliver",
     "remind",
+    "remind_one",
 ]

@@ -285,13 +285,15 @@ def statistics_to_wire(found: Statistics) -> dict[str, object]:
     totals: dict[str, int] = {status.value: number for status, number in found.totals.items()}
     pending = totals.pop(TaskStatus.PENDING.value, 0)
     by_state = {"created": pending - found.refused, "rejected": found.refused, **totals}
-    taken = found.mean_time_to_completion
+    pace = found.pace
     return {
         "window_days": found.window.days,
         "generated_at": found.at.isoformat(),
         "totals": {status: number for status, number in by_state.items() if number},
         "completion_rate": found.completion_rate,
-        "avg_completion_seconds": None if taken is None else taken.total_seconds(),
+        "avg_completion_seconds": pace.mean.total_seconds() if pace else None,
+        "p50_completion_seconds": pace.median.total_seconds() if pace else None,
+        "p95_completion_seconds": pace.p95.total_seconds() if pace else None,
         "by_day": [
             {"date": day.date.isoformat(), "created": day.created, "completed": day.completed} for day in found.by_day
         ],

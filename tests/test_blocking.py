@@ -58,6 +58,7 @@ def test_what_takes_an_engine_in_this_process(engine: BlockingEngine[Engine]) ->
     assert engine.statistics().totals == {TaskStatus.PENDING: 1}
     assert engine.failures() == []
     assert engine.redeliver(task.id, by=BY_ANA) == engine.get(task.id)
+    assert engine.remind(task.id, "nobody:else", by=BY_ANA) == engine.get(task.id)
     assert engine.purge(before=task.changed_at) == 0
     engine.delete(task.id, by=BY_ANA)
     with pytest.raises(TaskNotFoundError):

@@ -103,6 +103,23 @@ class TestOpening:
 
 
 class TestReminding:
+    def test_reminds_one_recipient_who_is_told_of_the_task(self):
+        task = opened(notify=("email:a@x.org", "slack:C1"))
+        change = lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        assert change is not None
+        assert [(one.event, one.recipient) for one in change.effects] == [("reminder", "slack:C1")]
+        assert change == lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        assert lifecycle.remind_one(task, "slack:C2", [], person(ANA), NOON) is None
+        assert lifecycle.remind_one(task, "slack:C1", [], person(ANA), task.deadline) is None
+
+    def test_no_requested_reminder_is_taken_for_one_of_the_engines_own(self):
+        task = opened(notify=("slack:C1",))
+        requested = lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        own = lifecycle.remind(task, 1, NOON)
+        assert requested is not None
+        assert own is not None
+        assert {one.id for one in requested.effects}.isdisjoint(one.id for one in own.effects)
+
     def test_tells_all_recipients_once_for_each_reminder(self):
         task = opened(notify=("email:a@x.org", "slack:C1"), callback_url="https://agent.example/cb")
         change = lifecycle.remind(task, 1, NOON)

@@ -135,6 +135,8 @@ def _faults_of_content(field: FormField, value: object) -> Iterator[str]:
 # ── Text ──────────────────────────────────────────────────────────────────────
 
 _SUBTYPES = {"email": "email", "url": "uri"}
+_WEB = ("https://", "http://")
+_FEWEST_DIGITS = 2
 
 
 def _text_faults(field: ShortText | LongText | RichText, value: str) -> Iterator[str]:
@@ -143,6 +145,11 @@ def _text_faults(field: ShortText | LongText | RichText, value: str) -> Iterator
         schema |= {"pattern": field.pattern, "format": _SUBTYPES.get(field.subtype)}
     asked = {key: limit for key, limit in schema.items() if limit is not None}
     yield from schemas.validate(asked, value).values() if asked else ()
+    subtype = getattr(field, "subtype", None)
+    if subtype == "url" and not value.lower().startswith(_WEB):
+        yield words("must be a web address, which begins with https:// or http://")
+    if subtype == "phone" and sum(map(str.isdigit, value)) < _FEWEST_DIGITS:
+        yield words("must be a telephone number")
 
 
 # ── Choices ───────────────────────────────────────────────────────────────────

@@ -150,7 +150,7 @@ class Control:
     @property
     def signed(self) -> str:
         """Give the name that was typed as a signature."""
-        return next((text for text in self.values if not text.startswith(("data:", "<svg", "{"))), "")
+        return next((text for text in self.values if text and not text.startswith(("data:", "<svg", "{"))), "")
 
     @property
     def ranked(self) -> Sequence[Choice]:

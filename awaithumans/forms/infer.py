@@ -49,12 +49,15 @@ def form_from_model(model: type[BaseModel]) -> dict[str, object] | None:
     """Build the form that asks for a model, as the wire has it.
 
     A field's own annotation wins (`Annotated[str, long_text()]`); for the
-    others the kind follows from the type. None if the model has no fields.
+    others the kind follows from the type. What a section asks for, which is
+    `None` itself, is asked for there alone. None if the model has no fields.
     """
     properties = shapes(schema_of(model))
     attributes = {_alias(name, info): info for name, info in model.model_fields.items()}
     fields = [_model_field(name, shape, attributes.get(name)) for name, shape in properties.items()]
-    return _written(fields)
+    sections = [one for one in fields if isinstance(one, SectionCollapse) and properties[one.name].only_null]
+    inside = {name for section in sections for name in _names(section.fields)}
+    return _written([field for field in fields if field.name not in inside])
 
 
 def form_from_schema(schema: JsonObject) -> dict[str, object] | None:

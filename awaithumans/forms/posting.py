@@ -131,7 +131,8 @@ def _filled_rows(node: Rows, name: str, entries: Sequence[tuple[str, object]]) -
 def _entries(node: Rows, value: object, *, fresh: bool) -> Sequence[tuple[str, object]]:
     match value:
         case None:
-            return [("", ABSENT)] * node.extent.first if fresh else []
+            asked_for = node.field.required or not node.add
+            return [("", ABSENT)] * node.extent.first if fresh and asked_for else []
         case dict() if node.keyed:
             return list(cast("dict[str, object]", value).items())
         case list() if not node.keyed:
@@ -230,10 +231,11 @@ class Reading:
             below = f"{name}.{number}"
             place = f"{path}.{KEY}{number}"
             key = self.value(KEY_NODE, f"{below}.{KEY}", place, None)
-            found = self.value(entry, f"{below}.{VALUE}", f"{path}.{MARK}{number}", None)
+            value_place = f"{path}.{MARK}{number}"
+            found = self.value(entry, f"{below}.{VALUE}", value_place, None)
             if isinstance(key, str) and key in pairs:
                 self.errors[place] = words("another entry has this name")
-            elif isinstance(key, str):
+            elif isinstance(key, str) and value_place not in self.errors:
                 pairs[key] = None if found is ABSENT else found
         return pairs
 

@@ -75,7 +75,7 @@ def laid_out(form: FormDefinition, known: Mapping[str, Shape]) -> Iterator[tuple
 def _laid_out(fields: tuple[FormField, ...], known: Mapping[str, Shape]) -> Iterator[tuple[FormField, Shape, Widget]]:
     for field in fields:
         shape = known.get(field.name, ANYTHING)
-        whole = isinstance(field, SectionCollapse) and field.name in known
+        whole = isinstance(field, SectionCollapse) and field.name in known and not shape.only_null
         yield field, shape, "json" if whole else widget_of(field, shape)
         if isinstance(field, SectionCollapse) and not whole:
             yield from _laid_out(field.fields, known)

@@ -36,6 +36,7 @@ class EmbedGrants:
     """Lets in who has an address that `Engine.embed` made."""
 
     path = "/embed/{token}"
+    tells_of_others = False
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

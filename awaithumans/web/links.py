@@ -15,6 +15,7 @@ class LinkGrants:
     """Lets in who has a link that `Engine.link` made."""
 
     path = "/l/{token}"
+    tells_of_others = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

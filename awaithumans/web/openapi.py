@@ -472,7 +472,10 @@ _RESPONSES: Mapping[str, Json] = {
             "generated_at": _TIME,
             "totals": {"type": "object", "additionalProperties": _COUNT},
             "completion_rate": _optional({"type": "number"}),
-            "avg_completion_seconds": _optional({"type": "number"}),
+            **dict.fromkeys(
+                ("avg_completion_seconds", "p50_completion_seconds", "p95_completion_seconds"),
+                _optional({"type": "number"}),
+            ),
             "by_day": {
                 "type": "array",
                 "items": _object(

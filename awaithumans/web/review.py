@@ -43,6 +43,7 @@ ACTION_WORDS = {
     "deleted": words("%(who)s deleted the task"),
     "redacted": words("%(who)s erased the answer"),
     "reminded": words("%(who)s sent a reminder"),
+    "reminder_requested": words("%(who)s had a reminder sent"),
     "deadline_extended": words("%(who)s allowed more time for the check"),
     "notification_failed": words("%(who)s could not tell a recipient"),
     "redelivery_requested": words("%(who)s had the message sent again"),

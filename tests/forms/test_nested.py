@@ -348,6 +348,22 @@ def test_errors_stand_at_the_parts_that_have_them():
     assert parts_of(control).error == ""
 
 
+def test_a_named_value_that_cannot_be_read_is_told_of_once():
+    schema = of({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1})
+    sent = parse(None, schema, {"a.?": ["", "0"], "a.0.?key": ["limit"], "a.0.?value": ["many"]})
+    assert sent.errors == {"a.?0": "must be a number"}
+    control = render_fields(None, schema, sent.typed, sent.errors)[0]
+    assert parts_of(control).error == ""
+
+
+def test_rows_that_may_be_left_out_begin_with_none():
+    rows = {"type": "array", "items": POINT, "minItems": 1}
+    assert len(parts_of(drawn(rows)).entries) == 1
+    optional = render_fields(None, of(rows, needed=False), {}, {})[0]
+    assert parts_of(optional).entries == ()
+    assert parse(None, of(rows, needed=False), {"a.?": [""]}).errors == {}
+
+
 def test_what_belongs_to_no_part_is_told_at_the_whole():
     control = drawn(POINT, {"x": 1, "y": 2}, errors={"a.z": "is not allowed"})
     assert parts_of(control).error == "z: is not allowed"
