@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 from gettext import NullTranslations
 
 from awaithumans.words import Words, counted, joined, placed, translated, words
@@ -14,7 +15,7 @@ class Loud(NullTranslations):
     """A language in which everything is shouted."""
 
     def gettext(self, message: str) -> str:
-        return message.upper().replace("%(LIMIT)S", "%(limit)s").replace("%(COUNT)S", "%(count)s")
+        return re.sub(r"%\(\w+\)s|[a-z]+", lambda found: found[0] if found[0][0] == "%" else found[0].upper(), message)
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
