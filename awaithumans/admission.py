@@ -64,7 +64,7 @@ def authority_of(spec: TaskSpec) -> dict[str, object]:
 
     Neither the order of addresses counts, which a set has anew in each process, nor letter case where it means nothing.
     """
-    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider.strip().lower()} if spec.verifier else None
+    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider_name} if spec.verifier else None
     return {"assign_to": _people(spec.assign_to), "verifier": verifier}
 
 
@@ -168,7 +168,7 @@ def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
     if spec.verifier is None:
         return
     ensure_json(dict(spec.verifier), "verifier_config")
-    verifier = verifiers.get(spec.verifier.provider.strip().lower())
+    verifier = verifiers.get(spec.verifier.provider_name)
     if verifier is None:
         raise VerifierUnknownError(spec.verifier.provider)
     if spec.redact_payload and not getattr(verifier, "trusted", False):

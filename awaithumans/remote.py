@@ -361,10 +361,8 @@ def _named(fault: object) -> str:
 
 def _deed(command: Command) -> tuple[str, JsonObject | None]:
     match command:
-        case Submit(value=value, text=text, by=by):
-            named = (by.email or by.id) if by.kind == "human" else None
-            answer = {"response": value} if text is None else {"text": text}
-            return "complete", {**answer, "completed_by_email": named, "completed_via_channel": by.via}
+        case Submit():
+            return "complete", _answer(command)
         case Claim():
             return "claim", None
         case Release():
@@ -373,6 +371,14 @@ def _deed(command: Command) -> tuple[str, JsonObject | None]:
             return "reassign", {"assign_to": {"emails": [human.email or human.id for human in to]}}
         case Cancel(reason=reason):
             return "cancel", {"reason": reason} if reason else None
+
+
+def _answer(command: Submit) -> JsonObject:
+    by = command.by
+    named = (by.email or by.id) if by.kind == "human" else None
+    said = {"response": command.value} if command.text is None else {"text": command.text}
+    attempt = {} if command.attempt is None else {"verification_attempt": command.attempt}
+    return {**said, **attempt, "completed_by_email": named, "completed_via_channel": by.via}
 
 
 def _parameters(query: Query) -> dict[str, str]:

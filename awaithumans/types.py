@@ -197,6 +197,16 @@ class VerifierConfig(BaseModel):
     metadata: dict[str, str | int | float | bool | None] | None = None
     """What else the verifier should know."""
 
+    @property
+    def provider_name(self) -> str:
+        """Give the provider's name as it is compared: in lower case, without spaces around it."""
+        return provider_name(self.provider)
+
+
+def provider_name(provider: str) -> str:
+    """Write the name of a verifier's provider as it is compared."""
+    return provider.strip().lower()
+
 
 class _Assignment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -278,6 +288,11 @@ class TaskSpec:
     trace_context: Mapping[str, str] | None = None
     """The asker's span, as propagation headers; set by the engine, from OpenTelemetry."""
 
+    @property
+    def confidential(self) -> bool:
+        """Tell whether it is redacted: trail and notices then quote neither an answer nor why one was refused."""
+        return self.redact_payload or self.redact_response_after_submit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -309,6 +324,11 @@ class Usage:
     """How long it took; the engine measures that."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
+
+    @property
+    def tokens(self) -> int:
+        """Give the tokens of both directions together."""
+        return self.input_tokens + self.output_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +382,7 @@ class Task:
     verdict: Verdict | None = None
     """What the verifier said of the latest answer it judged."""
     tokens_used: int = 0
-    """What all verdicts together took of a model."""
+    """What all checks together took of a model, those without a verdict included, as far as it is known."""
     closed_at: datetime | None = None
     collected_at: datetime | None = None
     """When the caller took the outcome over; see `KeyScope.CALL`."""
@@ -466,6 +486,10 @@ class Submit:
     attempt: int | None = None
     """How many answers had been refused when this one was given (`Task.attempt`): it is refused, and does not count as
     the next, if there are more by now. None for any number."""
+
+    def says_the_same(self, answer: Answer) -> bool:
+        """Tell whether `answer` has the same words, or the same value, whoever gave it."""
+        return answer.value == self.value if self.text is None else answer.text == self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -902,7 +926,7 @@ class VerificationContext:
     previous_rejections: Sequence[str] = ()
     """Why each of the answers before this one was refused, oldest first."""
     tokens_used: int = 0
-    """What the verdicts on those answers took of a model."""
+    """What the checks so far took of a model, those without a verdict included, as far as it is known."""
     form: JsonObject | None = None
     """The task's form, where it has one of its own: it may ask for more than `response_schema` does."""
 

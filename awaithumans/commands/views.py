@@ -237,7 +237,7 @@ def health(found: Health) -> list[str]:
 
 def numbers(found: Statistics, document: Mapping[str, object], screen: Screen) -> list[str]:
     """Lay out statistics; `document` is what the API says."""
-    rate, mean = found.completion_rate, found.mean_time_to_completion
+    rate, pace = found.completion_rate, found.pace
     totals = {
         **cast("Mapping[str, int]", document["totals"]),
         "answered, of the closed": None if rate is None else f"{rate:.0%}",
@@ -245,7 +245,9 @@ def numbers(found: Statistics, document: Mapping[str, object], screen: Screen) -
     recent = {
         "asked": sum(day.created for day in found.by_day),
         "answered": sum(day.completed for day in found.by_day),
-        "average time": mean and span(mean),
+        "average time": pace and span(pace.mean),
+        "half within": pace and span(pace.median),
+        "95 of 100 within": pace and span(pace.p95),
         **{f"answered by {door}": count for door, count in found.by_channel.items()},
     }
     return [

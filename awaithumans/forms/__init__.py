@@ -11,6 +11,7 @@ from awaithumans.forms.definition import (
     TableColumn,
     check_form,
 )
+from awaithumans.forms.files import Kept, UploadedFile, posted_file
 from awaithumans.forms.helpers import (
     currency,
     date_picker,
@@ -45,8 +46,8 @@ from awaithumans.forms.helpers import (
     url,
     video,
 )
-from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
-from awaithumans.forms.quick import QuickAnswer, quick_answers
+from awaithumans.forms.infer import form_for, form_from_model, form_from_schema, schema_of
+from awaithumans.forms.quick import QuickAnswer, chosen_by_word, quick_answers
 from awaithumans.forms.render import render_fields
 from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
@@ -59,6 +60,7 @@ __all__ = [
     "FormDefinition",
     "FormField",
     "FormFieldBase",
+    "Kept",
     "Parts",
     "PictureOption",
     "QuickAnswer",
@@ -66,8 +68,10 @@ __all__ = [
     "Submission",
     "TableColumn",
     "Typed",
+    "UploadedFile",
     "Widget",
     "check_form",
+    "chosen_by_word",
     "currency",
     "date_picker",
     "date_range",
@@ -92,11 +96,13 @@ __all__ = [
     "pdf_viewer",
     "phone",
     "picture_choice",
+    "posted_file",
     "prefilled",
     "quick_answers",
     "ranking",
     "render_fields",
     "rich_text",
+    "schema_of",
     "section",
     "section_collapse",
     "short_text",

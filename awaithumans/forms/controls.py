@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from awaithumans.display import size as size_of
 from awaithumans.forms.definition import (
     Date,
     DateTime,
     DisplayText,
+    FileUpload,
     FormField,
     Html,
     Image,
     LongText,
     OpinionScale,
     PdfViewer,
+    PictureChoice,
     Section,
     SectionCollapse,
     ShortText,
+    Signature,
     Slider,
     StarRating,
     Switch,
     Time,
     Video,
 )
+from awaithumans.forms.files import Kept, kept_files
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
-from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
+from awaithumans.forms.signatures import Drawing, drawing_in
+from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import joined, words
 
 
 class Choice(NamedTuple):
@@ -39,7 +46,9 @@ class Choice(NamedTuple):
     label: str
 
 
-_OPEN_ENDS = {"above": "more than", "below": "less than"}
+MAX_STEPS_DRAWN = 12
+"""How many steps a scale may have to be drawn step by step."""
+
 _LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
 
 
@@ -111,25 +120,72 @@ class Control:
     attributes: Mapping[str, str] = field(default_factory=dict[str, str])
     text: str = ""
     url: str = ""
+    source: str = ""
+    """The address as it was given; only what a page may show by itself is to be fetched from there."""
     parts: Parts | None = None
+    around: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What stands around the control: "before" and "after" a number, at the "low" and "high" end of a scale."""
+    pictures: tuple[str, ...] = ()
+    """Where the picture of each option is."""
+    steps: tuple[Choice, ...] = ()
+    """The numbers of a short scale, which may be drawn as options as long as one of them or nothing stands in it."""
+    markdown: bool = False
+    """Whether the text is Markdown."""
+    within: int = 0
+    """How many of the controls after a section are in it."""
+    open: bool = True
+    """Whether a section begins open."""
+
+    @property
+    def files(self) -> Sequence[Kept]:
+        """List the files that were sent already."""
+        found = kept_files(self.values) if self.widget == "files" else []
+        return found if "multiple" in self.attributes else found[-1:]
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """Give the signature that was sent already."""
+        return drawing_in(self.values) if self.widget == "signature" else None
+
+    @property
+    def signed(self) -> str:
+        """Give the name that was typed as a signature."""
+        return next((text for text in self.values if text and not text.startswith(("data:", "<svg", "{"))), "")
+
+    @property
+    def ranked(self) -> Sequence[Choice]:
+        """Give the options in the order that stands in the control, the others after them."""
+        places = {text: at for at, text in reversed(list(enumerate(self.values)))}
+        return sorted(self.options, key=lambda option: places.get(option.value, len(places)))
+
+    @property
+    def left_out(self) -> bool:
+        """Tell whether a ranking is not given."""
+        return not self.values or LEFT_OUT in self.values
 
     @property
     def limits(self) -> str:
         """Say in words what may be filled in; "" where there is no limit to a number or a length."""
         if self.parts:
             return self.parts.limits
-        unit = "" if self.widget == "number" else " characters"
+        if self.widget == "files":
+            return self.around.get("limits", "")
+        if self.steps:
+            return ""
         keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
         least, most = (self.attributes.get(key, "") for key in keys)
         step = self.attributes.get("step", "") if self.widget == "number" else ""
         span = between(least, most)
-        steps = f"in steps of {step}" if step not in {"", "1"} else ""
-        return ", ".join(part for part in (span and f"{span}{unit}", *self._open_ends(), steps) if part)
+        if span and self.widget != "number":
+            span = words("%(limits)s characters", limits=span)
+        steps = words("in steps of %(step)s", step=step) if step not in {"", "1"} else ""
+        return joined(", ", filter(None, (span, *self._open_ends(), steps)))
 
     def _open_ends(self) -> Iterator[str]:
-        for key, words in _OPEN_ENDS.items():
-            if key in self.attributes:
-                yield f"{words} {self.attributes[key]}"
+        if above := self.attributes.get("above"):
+            yield words("more than %(limit)s", limit=above)
+        if below := self.attributes.get("below"):
+            yield words("less than %(limit)s", limit=below)
 
 
 def control_of(
@@ -149,7 +205,48 @@ def control_of(
         options=_choices(one, widget),
         error=error,
         attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
+        around={key: word for key, word in _words(one).items() if word},
+        pictures=tuple(option.image_url for option in one.options) if isinstance(one, PictureChoice) else (),
+        steps=_steps(one, drawn, values),
     )
+
+
+def _words(one: FormField) -> dict[str, str | None]:
+    match one:
+        case Slider():
+            return {"before": one.prefix, "after": one.suffix}
+        case ShortText():
+            return {"after": one.currency_code}
+        case OpinionScale():
+            return {"low": one.min_label, "high": one.max_label}
+        case FileUpload():
+            limits = list(_file_limits(one))
+            return {"limits": joined(", ", limits) if limits else None}
+        case _:
+            return {}
+
+
+def _file_limits(one: FileUpload) -> Iterator[str]:
+    if one.multiple and (count := between(str(one.min_count or ""), str(one.max_count or ""))):
+        yield words("%(count)s files", count=count)
+    if one.accept:
+        yield ", ".join(one.accept)
+    if one.max_size_bytes is not None:
+        size = size_of(one.max_size_bytes)
+        yield words("at most %(size)s each", size=size) if one.multiple else words("at most %(size)s", size=size)
+
+
+def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choice, ...]:
+    match one:
+        case StarRating():
+            numbers = range(1, one.max + 1)
+        case OpinionScale():
+            numbers = range(one.min, one.max + 1)
+        case _:
+            return ()
+    texts = [str(number) for number in numbers]
+    short = widget == "number" and len(texts) <= MAX_STEPS_DRAWN
+    return tuple(Choice(text, text) for text in texts) if short and set(texts).issuperset(filter(None, values)) else ()
 
 
 def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
@@ -169,14 +266,21 @@ def texts_in(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, 
 
 
 def _hint(one: FormField) -> str:
-    zone = f"Time zone: {one.timezone or 'UTC'}" if isinstance(one, DateTime) else ""
-    return ". ".join(part.rstrip(".") for part in (one.hint or "", zone) if part) if zone else one.hint or ""
+    if not isinstance(one, DateTime):
+        return one.hint or ""
+    zone = words("Time zone: %(zone)s", zone=one.timezone or "UTC")
+    return joined(". ", [one.hint.rstrip("."), zone]) if one.hint else zone
+
+
+def _known(label: str) -> str:
+    """Have a label translated that is what `Switch` says if it is told nothing else."""
+    return {"Yes": words("Yes"), "No": words("No")}.get(label, label)
 
 
 def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     if widget == "switch" and isinstance(one, Switch):
-        return Choice("true", one.true_label), Choice("false", one.false_label)
-    if widget not in {"radio", "select", "checkboxes"}:
+        return Choice("true", _known(one.true_label)), Choice("false", _known(one.false_label))
+    if widget not in {"radio", "select", *SEVERAL}:
         return ()
     named = [(option.value, option.label, option.hint) for option in options_of(one)]
     return tuple(Choice(value, f"{label} – {hint}" if hint else label) for value, label, hint in named)
@@ -193,9 +297,13 @@ def walk(parts: Parts) -> Iterator[Control]:
 
 def between(least: str, most: str) -> str:
     """Say in words what lies between two limits; either may be missing."""
+    if least and least == most:
+        return words("exactly %(limit)s", limit=most)
     if least and most:
-        return f"{least} to {most}" if least != most else f"exactly {most}"
-    return f"at least {least}" if least else f"at most {most}" if most else ""
+        return words("%(least)s to %(most)s", least=least, most=most)
+    if least:
+        return words("at least %(limit)s", limit=least)
+    return words("at most %(limit)s", limit=most) if most else ""
 
 
 # ── Attributes of the control ─────────────────────────────────────────────────
@@ -204,17 +312,8 @@ _INPUT_TYPES = {"email": "email", "url": "url", "phone": "tel", "password": "pas
 
 
 def _attributes(one: FormField, shape: Shape, widget: Widget) -> dict[str, object]:
-    match widget:
-        case "number":
-            return _number_attributes(one, shape)
-        case "text" | "textarea":
-            return _text_attributes(one, shape)
-        case "json":
-            return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
-        case "date" | "time" | "datetime-local":
-            return _calendar_attributes(one)
-        case _:
-            return {}
+    give = _ATTRIBUTES.get(widget)
+    return give(one, shape) if give else {}
 
 
 def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
@@ -238,6 +337,17 @@ def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     return {**limits, **own}
 
 
+def _file_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    if not isinstance(one, FileUpload):
+        return {}
+    return {
+        "accept": ",".join(one.accept) if one.accept else None,
+        "multiple": "" if one.multiple else None,
+        "data-most": one.max_count if one.multiple else None,
+        "data-most-bytes": one.max_size_bytes,
+    }
+
+
 def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     return {
         "type": _INPUT_TYPES.get(one.subtype) if isinstance(one, ShortText) else None,
@@ -248,7 +358,7 @@ def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
     }
 
 
-def _calendar_attributes(one: FormField) -> dict[str, object]:
+def _calendar_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
     match one:
         case Date():
             return {"min": one.min_date, "max": one.max_date}
@@ -260,9 +370,30 @@ def _calendar_attributes(one: FormField) -> dict[str, object]:
             return {}
 
 
+def _json_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
+
+
+def _signature_attributes(one: FormField, _shape: Shape) -> dict[str, object]:
+    return {"format": one.format} if isinstance(one, Signature) else {}
+
+
 def _local(one: DateTime, limit: datetime | None) -> str | None:
     text = write("datetime-local", limit.isoformat(), one, ANYTHING)[0] if limit else ""
     return text if text and is_native("datetime-local", text) else None
+
+
+_ATTRIBUTES: Mapping[Widget, Callable[[FormField, Shape], dict[str, object]]] = {
+    "number": _number_attributes,
+    "text": _text_attributes,
+    "textarea": _text_attributes,
+    "date": _calendar_attributes,
+    "time": _calendar_attributes,
+    "datetime-local": _calendar_attributes,
+    "files": _file_attributes,
+    "signature": _signature_attributes,
+    "json": _json_attributes,
+}
 
 
 # ── What is only shown ────────────────────────────────────────────────────────
@@ -272,8 +403,31 @@ def display_of(one: FormField, at: str) -> Control:
     """Draw a field that is only there to be read."""
     label, hint, text, url = _showing(one)
     return Control(
-        name=one.name, kind=one.kind, widget="display", id=at, label=label, hint=hint, text=text, url=_safe(url)
+        name=one.name,
+        kind=one.kind,
+        widget="display",
+        id=at,
+        label=label,
+        hint=hint,
+        text=text,
+        url=_safe(url),
+        source=url,
+        attributes={key: str(given) for key, given in _extent(one).items() if given is not None},
+        markdown=isinstance(one, DisplayText) and one.markdown,
+        open=not isinstance(one, SectionCollapse) or one.default_open,
     )
+
+
+def _extent(one: FormField) -> dict[str, object]:
+    match one:
+        case Image():
+            return {"width": one.width, "height": one.height}
+        case Video():
+            return {"poster": one.poster_url, "autoplay": "" if one.autoplay else None}
+        case PdfViewer():
+            return {"height": one.height}
+        case _:
+            return {}
 
 
 def _showing(one: FormField) -> Sequence[str]:

@@ -14,7 +14,6 @@ from awaithumans.forms.definition import (
     FormDefinition,
     FormField,
     LongText,
-    Ranking,
     RichText,
     ShortText,
     SingleSelect,
@@ -27,6 +26,7 @@ from awaithumans.forms.infer import field_for, humanised
 from awaithumans.forms.shape import ANYTHING, Shape, same_member, shape_of, shapes
 from awaithumans.forms.widgets import WHOLE_FIELD, Widget, laid_out, widget_of
 from awaithumans.types import JsonObject
+from awaithumans.words import joined, words
 
 MARK = "?"
 """Names what is there, in the place of a part's name: `lines.?`."""
@@ -47,12 +47,12 @@ _NAME = re.compile(r"[^.?][^.]*")
 _OBJECT = frozenset({"object"})
 _ARRAY = frozenset({"array"})
 _TYPE_WORDS = {
-    "string": "Text",
-    "integer": "Whole number",
-    "number": "Number",
-    "boolean": "Yes or no",
-    "array": "List",
-    "object": "Fields",
+    "string": words("Text"),
+    "integer": words("Whole number"),
+    "number": words("Number"),
+    "boolean": words("Yes or no"),
+    "array": words("List"),
+    "object": words("Fields"),
 }
 
 
@@ -93,9 +93,9 @@ class Rows(_Node):
     entry: Callable[[], Node]
     keyed: bool = False
     extent: Extent
-    add: str = "Add"
+    add: str = words("Add")
     """What the button says; "" for none."""
-    remove: str = "Remove"
+    remove: str = words("Remove")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ def _node(one: FormField, shape: Shape, depth: _Depth, widget: Widget | None = N
 
 def _composed(one: FormField, shape: Shape, depth: _Depth) -> Composed | None:
     match one:
-        case Table() | Subform() | Ranking() if not shape.types or "array" in shape.types:
+        case Table() | Subform() if not shape.types or "array" in shape.types:
             return _listed(one, shape, depth)
         case DateRange() if not shape.types or "object" in shape.types:
             return _span(one, shape)
@@ -266,12 +266,10 @@ def _extent(least: object, most: object, first: int = 0) -> Extent:
     return Extent(first=min(max(first, low), high), least=low, most=high)
 
 
-def _listed(one: Table | Subform | Ranking, shape: Shape, depth: _Depth) -> Rows | None:
+def _listed(one: Table | Subform, shape: Shape, depth: _Depth) -> Rows | None:
     items = shape.items or replace(ANYTHING, needed=True)
     parts: Mapping[str, Node]
     match one:
-        case Ranking():
-            return _ranked(one, shape, items)
         case Table():
             parts = {column.name: _cell(column, items) for column in one.columns}
         case Subform():
@@ -286,20 +284,14 @@ def _listed(one: Table | Subform | Ranking, shape: Shape, depth: _Depth) -> Rows
 
 
 def _table(rows: Rows, one: Table) -> Rows:
-    added, removed = "Add" if one.allow_add_row else "", "Remove" if one.allow_remove_row else ""
+    added = words("Add") if one.allow_add_row else ""
+    removed = words("Remove") if one.allow_remove_row else ""
     return replace(rows, extent=_extent(one.min_rows, one.max_rows, one.initial_rows), add=added, remove=removed)
 
 
 def _repeated(rows: Rows, one: Subform) -> Rows:
     extent = _extent(one.min_count, one.max_count, one.initial_count)
     return replace(rows, extent=extent, add=one.add_label, remove=one.remove_label)
-
-
-def _ranked(one: Ranking, shape: Shape, items: Shape) -> Rows:
-    choice = SingleSelect(options=one.options)
-    entry = Leaf(field=choice, shape=items, widget="select")
-    count = len(one.options)
-    return Rows(field=one, shape=shape, entry=lambda: entry, extent=_extent(count, count), add="", remove="")
 
 
 def _cell(column: TableColumn, row: Shape) -> Leaf:
@@ -354,9 +346,10 @@ def _chosen_field(one: FormField, shape: Shape) -> FormField:
 def _labels(choices: Sequence[Shape]) -> list[str]:
     """Name the alternatives so that they can be told apart."""
     labels = [_label(choice) for choice in choices]
+    numbers = [labels[: at + 1].count(label) if labels.count(label) > 1 else 0 for at, label in enumerate(labels)]
     return [
-        f"{label} ({labels[: at + 1].count(label)})" if labels.count(label) > 1 else label
-        for at, label in enumerate(labels)
+        words("%(label)s (%(number)s)", label=label, number=number) if number else label
+        for label, number in zip(labels, numbers, strict=True)
     ]
 
 
@@ -368,8 +361,8 @@ def _label(shape: Shape) -> str:
     if constants:
         return humanised(constants[0])
     if shape.items and shape.types == _ARRAY:
-        return f"List: {_label(shape.items)}"
-    return " or ".join(_TYPE_WORDS.get(kind, kind) for kind in sorted(shape.types)) or "Other"
+        return words("List: %(entries)s", entries=_label(shape.items))
+    return joined(" / ", (_TYPE_WORDS.get(kind, kind) for kind in sorted(shape.types))) or words("Other")
 
 
 def spelt_out(title: str) -> str:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from awaithumans.forms.definition import FormField, ShortText
+from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import Typed, UnreadableError, is_blank, preset, reread, write
+from awaithumans.forms.values import LEFT_OUT, Typed, UnreadableError, is_blank, preset, reread, sent, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
+from awaithumans.words import words
 
 ABSENT = object()
 """Stands for no value at all."""
@@ -130,7 +131,8 @@ def _filled_rows(node: Rows, name: str, entries: Sequence[tuple[str, object]]) -
 def _entries(node: Rows, value: object, *, fresh: bool) -> Sequence[tuple[str, object]]:
     match value:
         case None:
-            return [("", ABSENT)] * node.extent.first if fresh else []
+            asked_for = node.field.required or not node.add
+            return [("", ABSENT)] * node.extent.first if fresh and asked_for else []
         case dict() if node.keyed:
             return list(cast("dict[str, object]", value).items())
         case list() if not node.keyed:
@@ -184,7 +186,7 @@ class Reading:
                 case OneOf():
                     return self._choice(node, name, path, start)
         except UnreadableError as fault:
-            self.errors[path] = str(fault)
+            self.errors[path] = fault.message
             return ABSENT
 
     def _typed(self, name: str) -> Typed:
@@ -229,10 +231,11 @@ class Reading:
             below = f"{name}.{number}"
             place = f"{path}.{KEY}{number}"
             key = self.value(KEY_NODE, f"{below}.{KEY}", place, None)
-            found = self.value(entry, f"{below}.{VALUE}", f"{path}.{MARK}{number}", None)
+            value_place = f"{path}.{MARK}{number}"
+            found = self.value(entry, f"{below}.{VALUE}", value_place, None)
             if isinstance(key, str) and key in pairs:
-                self.errors[place] = "another entry has this name"
-            elif isinstance(key, str):
+                self.errors[place] = words("another entry has this name")
+            elif isinstance(key, str) and value_place not in self.errors:
                 pairs[key] = None if found is ABSENT else found
         return pairs
 
@@ -274,18 +277,21 @@ def _left_out_whole(node: Group | Rows) -> object:
 
 def _not_chosen(node: OneOf) -> object:
     if node.field.required:
-        raise UnreadableError("choose one")
+        raise UnreadableError(words("choose one"))
     return _left_out(node.shape)
 
 
 def _part(field: FormField, shape: Shape, widget: Widget, typed: Typed, start: object) -> object:
-    if not is_blank(widget, typed, field):
+    blank = is_blank(widget, typed, field)
+    if not blank and isinstance(field, FileUpload | Signature) and widget in {"files", "signature"}:
+        return sent(typed, field, start)
+    if not blank:
         return reread(widget, typed, field, shape, start)
-    if widget == "checkboxes":
+    if widget in {"checkboxes", "files"} and not (field.required and widget == "files"):
         chosen = field.required or (shape.needed and not shape.nullable) or preset(field, shape)
         return [] if chosen else _left_out(shape)
     if field.required:
-        raise UnreadableError("choose one" if widget in {"switch", "radio", "select"} else "is required")
+        raise UnreadableError(words("choose one") if widget in {"switch", "radio", "select"} else words("is required"))
     return _cleared(shape) if typed and shape.default not in _BLANK else _left_out(shape)
 
 
@@ -295,7 +301,7 @@ def _cleared(shape: Shape) -> object:
         return None
     if shape.text and shape.members is None:
         return ""
-    raise UnreadableError("is required")
+    raise UnreadableError(words("is required"))
 
 
 def _left_out(shape: Shape) -> object:
@@ -316,6 +322,17 @@ def with_entry(typed: Filled, name: str) -> Filled:
         return typed
     numbers = [int(number) for number in typed[mark] if _is_number(number)]
     return {**typed, mark: (*typed[mark], str(max(numbers, default=-1) + 1))}
+
+
+def moved(typed: Filled, name: str, steps: int) -> Filled:
+    """Move one of the texts under a name forward, or back: `order.0`."""
+    several, _, number = name.rpartition(".")
+    texts = [text for text in typed.get(several, ()) if text != LEFT_OUT]
+    if not (_is_number(number) and int(number) < len(texts)):
+        return typed
+    text = texts.pop(int(number))
+    texts.insert(max(int(number) + steps, 0), text)
+    return {**typed, several: tuple(texts)}
 
 
 def without_entry(typed: Filled, name: str) -> Filled:

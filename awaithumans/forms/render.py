@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple, cast
 
 from awaithumans.forms.controls import Control, Entry, Parts, between, control_of, display_of, texts_in, walk
-from awaithumans.forms.definition import FormDefinition
+from awaithumans.forms.definition import FormDefinition, SectionCollapse
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.nodes import (
     KEY,
@@ -25,9 +25,11 @@ from awaithumans.forms.nodes import (
     whole_node,
 )
 from awaithumans.forms.posting import ABSENT, HERE, KEY_NODE, NOTHING, Filled, fill, fill_anew
+from awaithumans.forms.shape import shapes
 from awaithumans.forms.values import Typed
-from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
+from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole, laid_out
 from awaithumans.types import JsonObject
+from awaithumans.words import joined, placed, words
 
 
 def render_fields(
@@ -46,7 +48,16 @@ def render_fields(
     if asks_whole(shown, response_schema):
         return [_whole(whole_node(response_schema), values, errors)]
     nodes = nodes_of(shown, response_schema)
-    return [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+    drawn = [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+    return [_holding(control, node, response_schema) for control, node in zip(drawn, nodes, strict=True)]
+
+
+def _holding(control: Control, node: Node, schema: JsonObject) -> Control:
+    """Count what is in a section."""
+    if not isinstance(node.field, SectionCollapse) or not is_shown(node):
+        return control
+    inside = laid_out(FormDefinition(fields=node.field.fields), shapes(schema))
+    return replace(control, within=len(list(inside)))
 
 
 def _whole(node: Node, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
@@ -121,7 +132,7 @@ class _Drawing:
     def _control(self, node: Node, place: _Place) -> Control:
         one, shape = node.field, node.shape
         if is_shown(node):
-            return display_of(one, place.at)
+            return _holding(display_of(one, place.at), node, {})
         error = _error(place.path, self._errors)
         if not isinstance(node, Leaf):
             shell = control_of(one, shape, "json", (), name=place.name, at=place.at, error=error)
@@ -139,9 +150,9 @@ class _Drawing:
 
     def _group(self, node: Group, place: _Place, marks: Sequence[str]) -> Parts:
         if node.optional and HERE not in marks:
-            return Parts(kind="group", mark=place.mark, add="Add")
+            return Parts(kind="group", mark=place.mark, add=words("Add"))
         controls = self._inside(replace(node, optional=False), place)
-        entry = Entry(HERE, "", chosen=True, remove="Remove" if node.optional else "", controls=controls)
+        entry = Entry(HERE, "", chosen=True, remove=words("Remove") if node.optional else "", controls=controls)
         return Parts(kind="group", mark=place.mark, entries=(entry,))
 
     def _rows(self, node: Rows, place: _Place, marks: Sequence[str]) -> Parts:
@@ -176,7 +187,7 @@ class _Drawing:
             drawing = self if chosen else _Drawing(self._filled, {})
             controls = drawing._inside(choice, place.inside(f"{MARK}{number}", number, path=place.path))  # noqa: SLF001
             entries.append(Entry(str(number), label, chosen, "", controls))
-        nothing = [Entry(NOTHING, "None", list(marks) == [NOTHING], "", ())] if node.none else []
+        nothing = [Entry(NOTHING, words("None"), list(marks) == [NOTHING], "", ())] if node.none else []
         return Parts(kind="choice", mark=place.mark, entries=(*entries, *nothing))
 
     def _loose(self, path: str, parts: Parts) -> dict[str, str]:
@@ -198,4 +209,4 @@ def _below(path: str, errors: Mapping[str, str]) -> dict[str, str]:
 
 
 def _joined(errors: Mapping[str, str]) -> str:
-    return "; ".join(f"{path}: {message}" if path else message for path, message in errors.items())
+    return joined("; ", (placed(path, fault) for path, fault in errors.items()))

@@ -69,6 +69,11 @@ class Shape:
         return [_property(part, self.root, needed=True) for part in either]
 
     @property
+    def only_null(self) -> bool:
+        """Tell whether nothing but null fits."""
+        return self.schema.get("type") == "null"
+
+    @property
     def decimal(self) -> bool:
         """Tell whether a number may come as text, as Pydantic's Decimal may."""
         return self.types == _DECIMAL and self.members is None

@@ -11,10 +11,11 @@ from awaithumans.forms.constraints import validate_response
 from awaithumans.forms.definition import FormDefinition
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.nodes import is_shown, nodes_of, whole_node
-from awaithumans.forms.posting import ABSENT, Filled, Reading, with_entry, without_entry
+from awaithumans.forms.posting import ABSENT, Filled, Reading, moved, with_entry, without_entry
 from awaithumans.forms.values import Typed, preset
 from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
 from awaithumans.types import JsonObject, Task
+from awaithumans.words import words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,10 @@ def edited(
     *,
     add: str = "",
     remove: str = "",
+    up: str = "",
+    down: str = "",
 ) -> Mapping[str, Typed]:
-    """Give what a form holds once an entry is added to its rows, or taken away.
+    """Give what a form holds once an entry is added to its rows, taken away, or moved.
 
     Arguments:
         form: the client's form, if it sent one.
@@ -75,12 +78,16 @@ def edited(
         submitted: what stands in the form's controls, by name.
         add: the name of the rows to add an entry to, or of the group to bring.
         remove: the name of the entry to take away: that of the rows, a dot, and what its mark posts.
+        up: the option of a ranking to move towards the beginning: the ranking's name, a dot, and the option's place.
+        down: the one to move towards the end.
 
     The rest is as it was filled in. Nothing is checked; names that there are not change nothing.
     """
     typed: Filled = parse(form, response_schema, submitted).typed
     typed = with_entry(typed, add) if add else typed
     typed = without_entry(typed, remove) if remove else typed
+    typed = moved(typed, up, -1) if up else typed
+    typed = moved(typed, down, 1) if down else typed
     return {name: Typed(texts) for name, texts in typed.items()}
 
 
@@ -107,7 +114,7 @@ def _whole(
     value = reading.field(whole_node(schema), start)
     below = {path.removeprefix(f"{WHOLE_FIELD.name}."): text for path, text in reading.errors.items()}
     if not below and not isinstance(value, dict):
-        below = {WHOLE_FIELD.name: "must be an object, in { }"}
+        below = {WHOLE_FIELD.name: words("must be an object, in { }")}
     if not isinstance(value, dict):
         return Submission(value={}, errors=below, typed=reading.typed)
     faults = schemas.validate(schema, cast("object", value))

@@ -12,9 +12,22 @@ from typing import cast
 
 from awaithumans.documents import MAX_INTEGER_DIGITS, loads
 from awaithumans.errors import InvalidInputError
-from awaithumans.forms.definition import DateTime, FormField, MultiSelect, PictureChoice, SelectOption, SingleSelect
+from awaithumans.forms.definition import (
+    DateTime,
+    FileUpload,
+    FormField,
+    MultiSelect,
+    PictureChoice,
+    Ranking,
+    SelectOption,
+    Signature,
+    SingleSelect,
+)
+from awaithumans.forms.files import read_files, write_files
 from awaithumans.forms.shape import Shape, as_list, texts_of
+from awaithumans.forms.signatures import read_signature
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import words
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
@@ -32,10 +45,18 @@ _PLAIN = 10**15
 _MINUTES = len("00:00")
 _BOOLEAN = frozenset({"boolean"})
 _LIST = frozenset({"array"})
+LEFT_OUT = ""
+"""Says among the options of a ranking that there is none."""
+SEVERAL: frozenset[Widget] = frozenset({"checkboxes", "ranking"})
+"""The controls that post one text for each of several options."""
 
 
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class Typed(tuple[str, ...]):
@@ -51,20 +72,20 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
     """
     values = {option.value for option in options_of(field)}
     texts = [text for text in dict.fromkeys(typed) if text or "" in values] or [""]
-    if widget == "checkboxes":
+    if widget in SEVERAL:
         return [_member(text, field, shape.items) for text in texts]
     if len(texts) > 1:
-        raise UnreadableError("give one value only")
+        raise UnreadableError(words("give one value only"))
     return _READERS.get(widget, _lines)(texts[0], field, shape)
 
 
 def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
     """Give what stands in a control for `value`; the inverse of `read`."""
-    if widget == "json":
-        return (json.dumps(value, ensure_ascii=False, indent=2),)
+    if widget in _WRITERS:
+        return _WRITERS[widget](value)
     if value is None:
         return ()
-    if widget in {"checkboxes", "radio", "select"}:
+    if widget in {"radio", "select", *SEVERAL}:
         members = [value] if isinstance(value, str | int | float) else as_list(value)
         return tuple(_option_text(member, field) for member in members)
     if not isinstance(value, str):
@@ -88,11 +109,15 @@ def preset(field: FormField, shape: Shape) -> object:
     chosen = default if default not in (None, []) else None if shape.secret else shape.default
     if isinstance(field, PictureChoice) and not field.multiple:
         return next(iter(as_list(chosen)), None)
+    if isinstance(field, Ranking) and field.required and chosen is None:
+        return [option.value for option in field.options]
     return chosen
 
 
 def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
     """Tell whether nothing was filled in."""
+    if widget == "ranking":
+        return LEFT_OUT in typed or not typed
     if widget in {"radio", "select", "checkboxes"} and "" in {option.value for option in options_of(field)}:
         return not typed
     whole = widget in {"text", "textarea", "radio", "select", "checkboxes"}
@@ -101,7 +126,7 @@ def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
 
 def options_of(field: FormField) -> Sequence[SelectOption]:
     """Give what there is to choose from."""
-    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice) else ()
+    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice | Ranking) else ()
 
 
 # ── Choices ───────────────────────────────────────────────────────────────────
@@ -109,12 +134,12 @@ def options_of(field: FormField) -> Sequence[SelectOption]:
 
 def _switch(text: str, _field: FormField, _shape: Shape) -> bool:
     if text not in {"true", "false"}:
-        raise UnreadableError("choose one")
+        raise UnreadableError(words("choose one"))
     return text == "true"
 
 
 def _choice(text: str, field: FormField, shape: Shape) -> object:
-    if shape.types == _LIST:
+    if shape.types == _LIST or (isinstance(field, PictureChoice) and not shape.types):
         return [_member(text, field, shape.items)]
     return _member(text, field, shape)
 
@@ -122,7 +147,7 @@ def _choice(text: str, field: FormField, shape: Shape) -> object:
 def _member(text: str, field: FormField, shape: Shape | None) -> object:
     """Find the value that an option's text stands for."""
     if text not in {option.value for option in options_of(field)}:
-        raise UnreadableError("choose one of the options")
+        raise UnreadableError(words("choose one of the options"))
     members = (shape.members or ()) if shape else ()
     if known := [member for member in members if text in texts_of(member)]:
         return min(known, key=lambda member: _likeness(text, member))
@@ -151,13 +176,13 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
     if shape.decimal and text.startswith('"'):
         return _quoted(text)
     if "," in text:
-        raise UnreadableError("write a point for decimals and nothing between thousands, like 1234.56")
+        raise UnreadableError(words("write a point for decimals and nothing between thousands, like 1234.56"))
     if not _NUMBER.fullmatch(text) or len(text) > MAX_INTEGER_DIGITS:
-        raise UnreadableError("must be a number")
+        raise UnreadableError(words("must be a number"))
     if _INTEGER.fullmatch(text):
         return int(text)
     if shape.whole:
-        raise UnreadableError("must be a whole number")
+        raise UnreadableError(words("must be a whole number"))
     return _exact(text, or_text=shape.decimal)
 
 
@@ -175,7 +200,7 @@ def _plain_number(value: object) -> object:
 def _quoted(text: str) -> str:
     value = _json(text, None, None)
     if not isinstance(value, str):
-        raise UnreadableError("must be a number, or text in quotes")
+        raise UnreadableError(words("must be a number, or text in quotes"))
     return value
 
 
@@ -185,7 +210,7 @@ def _exact(text: str, *, or_text: bool) -> float | str:
         return nearest
     if or_text:
         return text
-    raise UnreadableError("has more digits than can be kept; use at most 15")
+    raise UnreadableError(words("has more digits than can be kept; use at most 15"))
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────
@@ -198,7 +223,7 @@ def _date(typed: str, _field: FormField, _shape: Shape) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise UnreadableError("must be a date like 2026-01-31")
+    raise UnreadableError(words("must be a date like 2026-01-31"))
 
 
 def _time(typed: str, _field: FormField, _shape: Shape) -> str:
@@ -209,7 +234,7 @@ def _time(typed: str, _field: FormField, _shape: Shape) -> str:
             return text if text[_MINUTES:].startswith(":") else f"{text[:_MINUTES]}:00{text[_MINUTES:]}"
     except ValueError:
         pass
-    raise UnreadableError("must be a time like 14:30")
+    raise UnreadableError(words("must be a time like 14:30"))
 
 
 def _moment(typed: str, field: FormField, _shape: Shape) -> str:
@@ -219,7 +244,7 @@ def _moment(typed: str, field: FormField, _shape: Shape) -> str:
             return _existing(datetime.fromisoformat(text), field).isoformat()
     except (ValueError, OverflowError):
         pass
-    raise UnreadableError("must be a date and time that exist, like 2026-01-31T14:30")
+    raise UnreadableError(words("must be a date and time that exist, like 2026-01-31T14:30"))
 
 
 def _existing(typed: datetime, field: DateTime) -> datetime:
@@ -283,6 +308,17 @@ def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape,
     return datetime.fromisoformat(value).replace(tzinfo=None).isoformat()
 
 
+def sent(typed: Sequence[str], field: FileUpload | Signature, start: object) -> object:
+    """Make files of what was posted, or a signature; a single file takes the place of the one before."""
+    try:
+        if isinstance(field, Signature):
+            return read_signature(typed, field)
+        files = read_files(typed, as_list(start))
+    except ValueError as fault:
+        raise UnreadableError(*fault.args) from None
+    return files if field.multiple else files[-1:]
+
+
 def _is_floating(text: str) -> bool:
     try:
         return datetime.fromisoformat(text.strip()).tzinfo is None
@@ -298,9 +334,14 @@ def _json(text: str, _field: FormField | None, _shape: Shape | None) -> object:
         return loads(text)
     except InvalidInputError as error:
         reason = error.message.removeprefix("the body is not valid JSON: ")
-        raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None
+        raise UnreadableError(words("is not valid JSON: %(reason)s", reason=reason[:200])) from None
 
 
+def _write_json(value: object) -> tuple[str, ...]:
+    return (json.dumps(value, ensure_ascii=False, indent=2),)
+
+
+_WRITERS: Mapping[Widget, Callable[[object], tuple[str, ...]]] = {"json": _write_json, "files": write_files}
 _READERS: Mapping[Widget, Callable[[str, FormField, Shape], object]] = {
     "switch": _switch,
     "radio": _choice,

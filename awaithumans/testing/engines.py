@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from awaithumans.errors import (
     AwaitHumansError,
+    ConflictError,
     IdempotencyConflictError,
     InvalidInputError,
     SchemaValidationError,
@@ -24,7 +25,7 @@ from awaithumans.errors import (
 )
 from awaithumans.protocols import TaskEngine
 from awaithumans.testing.promises import Promises
-from awaithumans.types import Actor, Cursor, Human, KeyScope, Order, Query, Task, TaskSpec, TaskStatus
+from awaithumans.types import Actor, Cursor, Human, KeyScope, Order, Query, Submit, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
 """Lets seconds pass on the clock that decides deadlines."""
@@ -195,6 +196,14 @@ class EngineConformance(Promises, of="TaskEngine"):
             await engine.submit(task.id, value, by=ANA)
         assert refused.value.fields
         assert (await engine.get(task.id)).status is TaskStatus.PENDING
+
+    async def test_an_answer_to_another_attempt_is_refused(self, engine: TaskEngine) -> None:
+        """`Submit.attempt` says how many had been refused; with another number, the answer does not count."""
+        task = await engine.create(a_question())
+        with pytest.raises(ConflictError):
+            await engine.act(task.id, Submit(value={"approved": True}, by=ANA, attempt=1))
+        answered = await engine.act(task.id, Submit(value={"approved": True}, by=ANA, attempt=0))
+        assert answered.status is TaskStatus.COMPLETED
 
     async def test_of_many_answers_one_wins(self, engine: TaskEngine) -> None:
         """Everybody else is told that the task is closed."""

@@ -20,8 +20,10 @@ _TYPES = {
     "dark.css": CSS,
     "page.js": _JS,
     "frame.js": _JS,
+    "fields.js": _JS,
     "keys.js": _JS,
     "live.js": _JS,
+    "sign.js": _JS,
     "icon.svg": "image/svg+xml",
 }
 _HEADERS = {

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 
 from starlette.datastructures import UploadFile
-from starlette.formparsers import FormParser, MultiPartException
+from starlette.formparsers import FormParser, MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from awaithumans.documents import ensure_json, loads
 from awaithumans.errors import BodyTooLargeError, InvalidInputError
+from awaithumans.forms import posted_file
 from awaithumans.web.envelope import MediaTypeError
+from awaithumans.words import words
 
 MAX_FIELDS = 10_000
-
-_URLENCODED = "application/x-www-form-urlencoded"
+MAX_FILES = 100
 
 
 async def read_json(request: Request, limit: int) -> object:
@@ -44,25 +45,50 @@ async def read_optional_json(request: Request, limit: int) -> object:
 
 
 async def read_form(request: Request, limit: int) -> Mapping[str, list[str]]:
-    """Return a posted form's values by name.
+    """Return a posted form's values by name, each file as the text that describes it.
 
+    What the values have together is within the limit, too, so that a form
+    that goes back to the person, files and all, can be sent again.
     Raises `BodyTooLargeError`, `MediaTypeError` or `InvalidInputError`.
     """
-    if _content_type(request) != _URLENCODED:
-        raise MediaTypeError(_URLENCODED)
     try:
-        form = await FormParser(request.headers, _limited(request, limit)).parse()
+        form = await _parser(request, limit).parse()
     except (MultiPartException, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"the form cannot be read: {error}") from None
+        raise InvalidInputError(words("the form cannot be read: %(reason)s", reason=error)) from None
+    try:
+        items = [(name, await _text(value)) for name, value in form.multi_items()]
+    finally:
+        await form.close()
+    if len(items) > MAX_FIELDS:
+        raise InvalidInputError(words("the form has more than %(count)s fields", count=MAX_FIELDS))
+    if sum(len(text) for _, text in items) > limit:
+        raise BodyTooLargeError(limit)
     submitted: dict[str, list[str]] = {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            raise MediaTypeError(_URLENCODED)
-        submitted.setdefault(name, []).append(value)
-    if len(form.multi_items()) > MAX_FIELDS:
-        raise InvalidInputError(f"the form has more than {MAX_FIELDS} fields")
+    for name, text in items:
+        submitted.setdefault(name, []).append(text)
     ensure_json(submitted)
     return submitted
+
+
+def _parser(request: Request, limit: int) -> FormParser | MultiPartParser:
+    stream = _limited(request, limit)
+    match _content_type(request):
+        case "application/x-www-form-urlencoded":
+            return FormParser(request.headers, stream)
+        case "multipart/form-data":
+            return MultiPartParser(
+                request.headers, stream, max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=limit
+            )
+        case _:
+            raise MediaTypeError("application/x-www-form-urlencoded or multipart/form-data")
+
+
+async def _text(value: UploadFile | str) -> str:
+    """Describe an upload; "" for the one that a browser sends where no file was chosen."""
+    if isinstance(value, str):
+        return value
+    content = await value.read()
+    return posted_file(value.filename or "", value.content_type or "", content) if value.filename or content else ""
 
 
 async def discard(request: Request, limit: int) -> None:

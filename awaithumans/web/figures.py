@@ -17,6 +17,7 @@ from awaithumans.web import queries
 from awaithumans.web.access import Access, ensure
 from awaithumans.web.rendering import rendered
 from awaithumans.web.resource import Handler
+from awaithumans.words import words
 
 WINDOWS = (7, 30, 90)
 _MOST_SHARES = 12
@@ -71,8 +72,10 @@ class FigurePages:
         human = await self._access.visitor(request)
         ensure(
             human.operator,
-            "figures are for operators",
-            hint=f"You are logged in as {human.label}. Ask whoever runs this service for an operator's rights.",
+            words("figures are for operators"),
+            hint=words(
+                "You are logged in as %(who)s. Ask whoever runs this service for an operator’s rights.", who=human.label
+            ),
         )
         found = await self._engine.statistics(queries.window(request))
         context = {

@@ -421,7 +421,7 @@ _TASK: Json = {
         (
             *("assigned_to_email", "assigned_to_user_id", "assigned_to_display_name", "assigned_to_slack_user_id"),
             *("completed_by_email", "completed_by_user_id", "completed_by_display_name"),
-            *("completed_by_slack_user_id", "completed_via_channel"),
+            *("completed_by_slack_user_id", "completed_via_channel", "response_text"),
         ),
         _MAYBE_TEXT,
     ),
@@ -472,7 +472,10 @@ _RESPONSES: Mapping[str, Json] = {
             "generated_at": _TIME,
             "totals": {"type": "object", "additionalProperties": _COUNT},
             "completion_rate": _optional({"type": "number"}),
-            "avg_completion_seconds": _optional({"type": "number"}),
+            **dict.fromkeys(
+                ("avg_completion_seconds", "p50_completion_seconds", "p95_completion_seconds"),
+                _optional({"type": "number"}),
+            ),
             "by_day": {
                 "type": "array",
                 "items": _object(

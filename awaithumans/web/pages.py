@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from awaithumans import forms
 from awaithumans.engine import Engine
-from awaithumans.errors import AccessError, AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
+from awaithumans.errors import AwaitHumansError, ConflictError, ForbiddenError, NotAuthenticatedError
 from awaithumans.lifecycle import may_see
 from awaithumans.types import Actor, Cancel, Claim, Command, Human, Release, Task
 from awaithumans.web import csrf, queries
@@ -18,7 +18,7 @@ from awaithumans.web.access import Access, ensure
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import url
 from awaithumans.web.queue import next_question
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
     FormReturnedError,
@@ -30,25 +30,53 @@ from awaithumans.web.review import (
     send_answer,
 )
 from awaithumans.web.seats import permitted_wait
+from awaithumans.words import words
 
 ERROR_HEADINGS = {
-    "TASK_NOT_FOUND": "This task is not here",
-    "TASK_GONE": "This task is gone",
-    "NOT_FOUND": "There is nothing at this address",
-    "FORBIDDEN": "This is not yours to open",
-    "CROSS_SITE": "Please send the form again",
-    "NOT_AUTHENTICATED": "Please log in",
-    "TASK_ALREADY_CLAIMED": "Somebody else has this task",
-    "TASK_ALREADY_TERMINAL": "This question is closed",
-    "ANSWER_UNDER_REVIEW": "An answer is being checked",
-    "INTERNAL_ERROR": "Something broke on our side",
+    "TASK_NOT_FOUND": words("This task is not here"),
+    "TASK_GONE": words("This task is gone"),
+    "BODY_TOO_LARGE": words("That was too much"),
+    "NOT_FOUND": words("There is nothing at this address"),
+    "FORBIDDEN": words("This is not yours to open"),
+    "CROSS_SITE": words("Please send the form again"),
+    "NOT_AUTHENTICATED": words("Please log in"),
+    "TASK_ALREADY_CLAIMED": words("Somebody else has this task"),
+    "TASK_ALREADY_TERMINAL": words("This question is closed"),
+    "ANSWER_UNDER_REVIEW": words("An answer is being checked"),
+    "LINK_ENDED": words("There is nothing left to do here"),
+    "LINK_UNKNOWN": words("This link leads nowhere"),
+    "INVALID_EMBED_TOKEN": words("This page has to be loaded again"),
+    "INTERNAL_ERROR": words("Something broke on our side"),
 }
 ERROR_WORDS = {
-    "TASK_NOT_FOUND": (
-        "It was deleted, or the address is not quite right",
-        "Open it from the message again, exactly as it stands there, or look for it among the questions.",
+    "BODY_TOO_LARGE": (
+        words("Nothing was sent: it is more than this service takes at once"),
+        words("Go back: what you filled in is still there. Choose smaller files, or fewer."),
     ),
-    "NOT_FOUND": ("No page of this service has it", "The address may have been cut short on its way to you."),
+    "TASK_NOT_FOUND": (
+        words("It was deleted, or the address is not quite right"),
+        words("Open it from the message again, exactly as it stands there, or look for it among the questions."),
+    ),
+    "NOT_FOUND": (
+        words("No page of this service has it"),
+        words("The address may have been cut short on its way to you."),
+    ),
+    "TASK_ALREADY_TERMINAL": (
+        words("it was decided, withdrawn or expired before that"),
+        words("Open it to see how it ended."),
+    ),
+    "TASK_ALREADY_CLAIMED": (
+        words("somebody else took it before you"),
+        words("Ask them to give it back if you should answer it."),
+    ),
+    "ANSWER_UNDER_REVIEW": (
+        words("an answer was given, and is being checked"),
+        words("If it is refused, the question is open again."),
+    ),
+    "SELF_ANSWER": (
+        words("whoever asks a question cannot answer it"),
+        words("Let somebody else answer."),
+    ),
 }
 """What people read where the API's words are for programmers."""
 
@@ -71,6 +99,8 @@ class Pages:
             "/task": {"GET": self._printed_link},
             "/tasks/{task_id}": {"GET": self._task, "POST": self._answer},
             "/tasks/{task_id}/done": {"GET": self._done},
+            "/tasks/{task_id}/payload": {"GET": self._payload},
+            "/tasks/{task_id}/response": {"GET": self._response},
             "/tasks/{task_id}/claim": {"POST": self._claim},
             "/tasks/{task_id}/release": {"POST": self._release},
             "/tasks/{task_id}/cancel": {"POST": self._cancel},
@@ -102,6 +132,16 @@ class Pages:
         following = await next_question(self._engine, human)
         return rendered(request, "done.html", {**self._frame(human), "review": review, "home": True, "next": following})
 
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        _, task = await self._visible(request)
+        return json_file(task.spec.payload, "payload.json")
+
+    async def _response(self, request: Request) -> Response:
+        """Give the decided response as JSON; `null` if there is none."""
+        _, task = await self._visible(request)
+        return json_file(task.response, "response.json")
+
     # ── Acting ────────────────────────────────────────────────────────────────
 
     async def _answer(self, request: Request) -> Response:
@@ -132,11 +172,12 @@ class Pages:
         return await self._act(request, lambda actor, reason: Cancel(by=actor, reason=reason))
 
     async def _redeliver(self, request: Request) -> Response:
-        """Tell those again who could not be told."""
-        human, _ = await self._posted(request)
+        """Tell those again who could not be told, or the one that is named."""
+        human, submitted = await self._posted(request)
         task = await self._seen_by(request, human)
-        ensure(human.operator, "only an operator may have messages sent again")
-        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"))
+        ensure(human.operator, words("only an operator may have messages sent again"))
+        notice = "".join(submitted.get("notice", ())) or None
+        await self._engine.redeliver(task.id, by=Actor.of(human, auth="host", via="web"), notice=notice)
         return redirected(url(request, f"/tasks/{task.id}"))
 
     # ── Parts ─────────────────────────────────────────────────────────────────
@@ -149,8 +190,11 @@ class Pages:
         task = await self._engine.get(queries.task_id_of(request))
         if not may_see(task, human):
             raise ForbiddenError(
-                "this task is addressed to other people",
-                hint=f"You are logged in as {human.label}. If that is right, ask an operator to hand it to you.",
+                words("this task is addressed to other people"),
+                hint=words(
+                    "You are logged in as %(who)s. If that is right, ask an operator to hand it to you.",
+                    who=human.label,
+                ),
             )
         return task
 
@@ -169,7 +213,7 @@ class Pages:
 
     async def _closed_meanwhile(self, request: Request, human: Human, error: AwaitHumansError) -> Response:
         task = await self._seen_by(request, human)
-        review = replace(await self._review(task, human, {}, {}), banner=error.message)
+        review = replace(await self._review(task, human, {}, {}), banner=_for_people(error)[0])
         return await self._page(request, review, status=error.status)
 
     async def _review(
@@ -195,6 +239,7 @@ class Pages:
             "csrf_field": csrf.FIELD,
             "csrf_token": self._access.form_token(request, review.human),
             "by_link": False,
+            "limit": self._limit,
             "quick": quick_answer(review.task, request) if review.may_answer else None,
         }
         return rendered(request, "task.html", context, status=status, posts=True)
@@ -207,17 +252,22 @@ def error_page(
     request: Request, error: AwaitHumansError, *, name: str, home: bool = True, frame: Frame | None = None
 ) -> Response:
     """Answer with a page that says what went wrong and what to do."""
-    message, hint = ERROR_WORDS.get(error.code, (error.message, error.hint))
-    if isinstance(error, NotAuthenticatedError):
-        hint = "Log in to the application that sent you here, and open this address again."
+    message, hint = _for_people(error)
     context = {
         "name": name,
         "human": None,
-        "heading": ERROR_HEADINGS.get(error.code, "That did not work"),
-        "message": message[:1].upper() + message[1:] + ".",
+        "heading": ERROR_HEADINGS.get(error.code, words("That did not work")),
+        "message": message,
         "hint": hint,
-        "home": home and not isinstance(error, AccessError),
+        "home": home and not isinstance(error, NotAuthenticatedError),
         "code": error.code,
         "glyph": {401: "shut", 403: "shut", 404: "lost", 409: "over", 410: "over"}.get(error.status, "stop"),
     }
     return rendered(request, "message.html", context, status=error.status, frame=frame)
+
+
+def _for_people(error: AwaitHumansError) -> tuple[str, str]:
+    """Give what went wrong, and what to do."""
+    if isinstance(error, NotAuthenticatedError):
+        return error.message, words("Log in to the application that sent you here, and open this address again.")
+    return ERROR_WORDS.get(error.code, (error.message, error.hint))

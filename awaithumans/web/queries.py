@@ -11,6 +11,7 @@ from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, TaskNotFoundError
 from awaithumans.types import CLOSED_STATUSES, Cursor, Order, Query, Task, TaskStatus, from_microseconds, microseconds
 from awaithumans.wire import WIRE_STATUSES
+from awaithumans.words import words
 
 MAX_PAGE = 200
 MAX_OFFSET = 1_000_000
@@ -81,7 +82,7 @@ def whole(request: Request, name: str, *, default: int, least: int, most: int) -
         return default
     usable = given.isascii() and given.isdecimal() and len(given) <= len(str(most))
     if not usable or not least <= int(given) <= most:
-        raise _invalid(name, f"must be a whole number from {least} to {most}")
+        raise _invalid(name, words("must be a whole number from %(least)s to %(most)s", least=least, most=most))
     return int(given)
 
 
@@ -97,7 +98,7 @@ def text(request: Request, name: str, *, most: int = MAX_TEXT) -> str | None:
     """Return some text that any store can look for."""
     given = request.query_params.get(name) or None
     if given is not None and len(given) > most:
-        raise _invalid(name, f"must have at most {most} characters")
+        raise _invalid(name, words("must have at most %(count)s characters", count=most))
     ensure_json(given, name)
     return given
 
@@ -109,7 +110,7 @@ def cursor(request: Request, name: str = "after") -> Cursor | None:
     given = text(request, name) or ""
     at, _, task_id = given.partition(".")
     if not (at.isascii() and at.isdecimal() and len(at) <= _MAX_CURSOR_DIGITS and task_id):
-        raise _invalid(name, "must be a time in microseconds since 1970, a full stop and a task id")
+        raise _invalid(name, words("must be a time in microseconds since 1970, a full stop and a task id"))
     return Cursor(at=from_microseconds(int(at)), id=task_id)
 
 
@@ -153,4 +154,4 @@ def _statuses(request: Request) -> tuple[frozenset[TaskStatus] | None, bool | No
 
 
 def _invalid(name: str, fault: str) -> InvalidInputError:
-    return InvalidInputError(f"{name} {fault}", fields={name: fault})
+    return InvalidInputError(words("%(field)s %(fault)s", field=name, fault=fault), fields={name: fault})

@@ -15,18 +15,27 @@ from awaithumans.web.access import Access
 from awaithumans.web.rendering import rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import STATUS_WORDS, Review
+from awaithumans.words import words
 
 PAGE = 30
 _NEXT = 10
 
-SHOWN = {"all": "Everything", "mine": "Mine", "unassigned": "Up for grabs"}
+SHOWN = {"all": words("Everything"), "mine": words("Mine"), "unassigned": words("Up for grabs")}
 STATUSES = {
     "open": OPEN_STATUSES,
     "closed": CLOSED_STATUSES,
     **{status.value: frozenset({status}) for status in sorted(CLOSED_STATUSES)},
 }
-STATUS_CHOICES = {name: STATUS_WORDS.get(name, name.capitalize()) for name in STATUSES}
-ORDERS = {Order.NEWEST: "Newest first", Order.OLDEST: "Oldest first", Order.DEADLINE: "Most urgent first"}
+STATUS_CHOICES = {
+    "open": words("Open"),
+    "closed": words("Closed"),
+    **{status.value: STATUS_WORDS[status.value] for status in sorted(CLOSED_STATUSES)},
+}
+ORDERS = {
+    Order.NEWEST: words("Newest first"),
+    Order.OLDEST: words("Oldest first"),
+    Order.DEADLINE: words("Most urgent first"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,21 +9,19 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from awaithumans.display import raw_json
 from awaithumans.types import ColorScheme
 from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import url
 
-_UNFRAMED = "frame-ancestors 'none'"
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-    f"{_UNFRAMED}; base-uri 'none'; connect-src 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; connect-src 'self'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
-    "Vary": "Cookie, Authorization",
+    "Vary": "Cookie, Authorization, Accept-Language",
 }
 
 
@@ -58,19 +56,38 @@ def rendered(
     came from.
     """
     look: Look = request.scope[LOOK]
-    page = look.environment.get_template(template).render(
-        **context,
-        frame=frame,
-        href=partial(url, request),
-        static=partial(_static, request, look),
-        logo=_logo(request, look),
-        accented=look.accented,
-    )
-    headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    language = look.languages.of(request)
+    known = {
+        "frame": frame,
+        "language": language,
+        "href": partial(url, request),
+        "static": partial(_static, request, look),
+        "logo": _logo(request, look),
+        "accented": look.accented,
+    }
+    page = look.render(template, language, {**context, **known})
+    around = frame.origin if frame else "'none'"
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": f"{_POLICY}; frame-ancestors {around}; {look.media.policy}",
+        "Content-Language": language.tag,
+        "Referrer-Policy": "same-origin" if posts else "no-referrer",
+    }
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
-        headers["Content-Security-Policy"] = _POLICY.replace(_UNFRAMED, f"frame-ancestors {frame.origin}")
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
+
+
+def json_file(value: object, name: str) -> Response:
+    """Answer with a value as JSON that browsers show, or save under a name."""
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Disposition": f'inline; filename="{name}"',
+    }
+    return Response(raw_json(value).encode(errors="replace"), headers=headers, media_type="application/json")
 
 
 def redirected(address: str) -> Response:

@@ -10,48 +10,85 @@ from functools import cached_property
 from starlette.requests import Request
 
 from awaithumans import forms, lifecycle
-from awaithumans.display import Shown, humanised, raw_json, shown
+from awaithumans.display import PAGE, Shown, humanised, raw_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
+from awaithumans.forms.definition import SectionCollapse, Subform
 from awaithumans.routing import shown_recipient
 from awaithumans.types import Actor, Delivery, EffectKind, Entry, Human, Submit, Task, TaskStatus
-from awaithumans.web.api import settled
+from awaithumans.words import joined, placed, words
 
 STATUS_WORDS = {
-    "created": "Open",
-    "rejected": "Open again",
-    TaskStatus.PENDING.value: "Open",
-    TaskStatus.SUBMITTED.value: "Being checked",
-    TaskStatus.COMPLETED.value: "Answered",
-    TaskStatus.TIMED_OUT.value: "Expired",
-    TaskStatus.CANCELLED.value: "Withdrawn",
-    TaskStatus.VERIFICATION_EXHAUSTED.value: "Refused for good",
+    "created": words("Open"),
+    "rejected": words("Open again"),
+    TaskStatus.PENDING.value: words("Open"),
+    TaskStatus.SUBMITTED.value: words("Being checked"),
+    TaskStatus.COMPLETED.value: words("Answered"),
+    TaskStatus.TIMED_OUT.value: words("Expired"),
+    TaskStatus.CANCELLED.value: words("Withdrawn"),
+    TaskStatus.VERIFICATION_EXHAUSTED.value: words("Refused for good"),
 }
 ACTION_WORDS = {
-    "created": "asked",
-    "submitted": "answered; the answer is being checked",
-    "completed": "answered",
-    "rejected": "answered, and the check refused the answer",
-    "verification_exhausted": "answered, and the check refused the last allowed answer",
-    "timed_out": "closed it: the time was up",
-    "cancelled": "withdrew the question",
-    "claimed": "took the task",
-    "released": "gave the task back",
-    "reassigned": "handed the task on",
-    "collected": "took over the outcome",
-    "deleted": "deleted the task",
-    "redacted": "erased the answer",
-    "reminded": "sent a reminder",
-    "deadline_extended": "allowed more time for the check",
-    "notification_failed": "could not tell a recipient",
-    "redelivery_requested": "had the message sent again",
+    "created": words("%(who)s asked"),
+    "submitted": words("%(who)s answered; the answer is being checked"),
+    "completed": words("%(who)s answered"),
+    "rejected": words("%(who)s answered, and the check refused the answer"),
+    "verification_exhausted": words("%(who)s answered, and the check refused the last allowed answer"),
+    "timed_out": words("%(who)s closed it: the time was up"),
+    "cancelled": words("%(who)s withdrew the question"),
+    "claimed": words("%(who)s took the task"),
+    "released": words("%(who)s gave the task back"),
+    "reassigned": words("%(who)s handed the task on"),
+    "collected": words("%(who)s took over the outcome"),
+    "deleted": words("%(who)s deleted the task"),
+    "redacted": words("%(who)s erased the answer"),
+    "reminded": words("%(who)s sent a reminder"),
+    "reminder_requested": words("%(who)s had a reminder sent"),
+    "deadline_extended": words("%(who)s allowed more time for the check"),
+    "notification_failed": words("%(who)s could not tell a recipient"),
+    "redelivery_requested": words("%(who)s had the message sent again"),
+    "check_failed": words("%(who)s could not check the answer"),
 }
+NOTICE_WORDS = {
+    "opened": words("the question"),
+    "submitted": words("that an answer is being checked"),
+    "rejected": words("that an answer was refused"),
+    "claimed": words("that somebody took it"),
+    "released": words("that it was given back"),
+    "reassigned": words("that it was handed on"),
+    "reminder": words("a reminder"),
+    "closed": words("how it ended"),
+}
+_RECORDED = {
+    "recipients": words("Recipients"),
+    "response_keys": words("Fields of the answer"),
+    "timeout_seconds": words("Seconds to answer"),
+    "to": words("Handed to"),
+    "unverified_answer": words("Unchecked answer"),
+    "verification_attempt": words("Attempt"),
+    "verifier_input_tokens": words("Tokens read by the check"),
+    "verifier_model": words("Model of the check"),
+    "verifier_output_tokens": words("Tokens written by the check"),
+    "verifier_passed": words("Passed the check"),
+    "verifier_seconds": words("Seconds of the check"),
+}
+"""What the facts of an entry of the trail are called."""
 
+_DIGITS = 6
 _LITTLE_TIME = timedelta(hours=1)
+_LITTLE_PART = 4
+_NOTED = ("recipient", "reason", "verifier_reason")
 ADD = "_awaithumans_add"
 """Names the button that adds an entry to the rows that are its value."""
 REMOVE = "_awaithumans_remove"
 """Names the button that takes away the entry that is its value."""
+UP = "_awaithumans_up"
+DOWN = "_awaithumans_down"
+"""Name the buttons that move the option of a ranking that is their value."""
+UPLOADING = frozenset({"file_upload", "signature"})
+"""The kinds of field whose form may carry files."""
+ASSISTED = frozenset({"file_upload", "slider", "ranking", "rich_text"})
+"""The kinds of field that are better with a script."""
 
 
 class FormReturnedError(Exception):
@@ -79,7 +116,23 @@ class Line:
     at: datetime
     who: str
     deed: str
+    """A message that has places for who did it, and for the action."""
+    action: str
     note: str
+    details: Shown
+    """What else is on record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Somebody who could not be told."""
+
+    notice: str
+    """The id of what was to be sent."""
+    recipient: str
+    about: str
+    """What they were to be told."""
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +145,7 @@ class Review:
     values: Mapping[str, object] = field(default_factory=dict[str, object])
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     trail: Sequence[Line] = ()
-    failures: Sequence[tuple[str, str]] = ()
+    failures: Sequence[Failure] = ()
     check_fails: bool = False
     """Whether the answer is being checked again, because the check did not work."""
     banner: str = ""
@@ -102,7 +155,7 @@ class Review:
     @property
     def heading(self) -> str:
         """Give the first line of the question."""
-        return self.task.spec.task.strip().partition("\n")[0] or "Untitled question"
+        return self.task.spec.task.strip().partition("\n")[0] or words("Untitled question")
 
     @property
     def text(self) -> str:
@@ -128,12 +181,17 @@ class Review:
     @property
     def urgent(self) -> bool:
         """Tell whether there is little time left to answer."""
-        return self.waiting and self.left < _LITTLE_TIME
+        return self.waiting and self.left < self.little_time
+
+    @property
+    def little_time(self) -> timedelta:
+        """Give how much time is little: an hour, or the last quarter of all there was."""
+        return min(_LITTLE_TIME, (self.task.deadline - self.task.created_at) / _LITTLE_PART)
 
     @property
     def payload(self) -> Shown:
         """Give the payload, readable."""
-        return shown(self.task.spec.payload, self.task.spec.payload_schema)
+        return shown(self.task.spec.payload, self.task.spec.payload_schema, limits=PAGE)
 
     @property
     def payload_json(self) -> str:
@@ -144,7 +202,12 @@ class Review:
     def response(self) -> Shown | None:
         """Give the decided response, readable."""
         decided = self.task.response
-        return None if decided is None else shown(decided, self.task.spec.response_schema)
+        return None if decided is None else shown(decided, self.task.spec.response_schema, limits=PAGE)
+
+    @property
+    def response_json(self) -> str:
+        """Give the decided response as JSON."""
+        return raw_json(self.task.response)
 
     @property
     def asked_by(self) -> str:
@@ -159,13 +222,15 @@ class Review:
 
     @property
     def answerer(self) -> str:
-        """Name the one who answered last; "You" for whom the page is made."""
+        """Name the one who answered last."""
         answer = self.task.answer
-        if answer is None:
-            return "Nobody"
-        if answer.by.kind == "human" and answer.by.human.addresses & self.human.addresses:
-            return "You"
-        return answer.by.human.label
+        return words("Nobody") if answer is None else answer.by.human.label
+
+    @property
+    def answered_by_you(self) -> bool:
+        """Tell whether the last answer is of the person the page is made for."""
+        answer = self.task.answer
+        return answer is not None and bool(answer.by.human.addresses & self.human.addresses)
 
     @property
     def may_answer(self) -> bool:
@@ -199,13 +264,30 @@ class Review:
         spec = self.task.spec
         return forms.render_fields(spec.form, spec.response_schema, self.values, self.errors)
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Give the kinds of field that the form has, or may come to have."""
+        spec = self.task.spec
+        return frozenset(_kinds(forms.form_for(spec.form, spec.response_schema).fields))
+
+    @property
+    def scripts(self) -> Sequence[str]:
+        """Name the scripts that only some forms are better with."""
+        drawing = ["sign.js"] if "signature" in self.kinds else []
+        return ["fields.js", *drawing] if self.kinds & (ASSISTED | {"signature"}) else drawing
+
+    @property
+    def uploads(self) -> bool:
+        """Tell whether the form may carry files."""
+        return bool(self.kinds & UPLOADING)
+
     @property
     def problems(self) -> Sequence[tuple[str, str]]:
         """Give what is wrong, and the element to go to; "" if there is none."""
-        marked = [(one.id, f"{label}: {fault}") for label, one, fault in _faults(self.fields)]
+        marked = [(one.id, placed(label, fault)) for label, one, fault in _faults(self.fields)]
         asked = [one.name for one in self.fields if one.widget != "display"]
         elsewhere = [(path, text) for path, text in self.errors.items() if not _belongs(path, asked)]
-        return [*marked, *(("", f"{path}: {text}" if path else text) for path, text in elsewhere)]
+        return [*marked, *(("", placed(path, text)) for path, text in elsewhere)]
 
     @property
     def focus(self) -> str:
@@ -213,6 +295,13 @@ class Review:
         if self.edited:
             return _after_edit(self.fields, self.edited)
         return next((one.id for _, one, _ in _faults(self.fields)), "")
+
+
+def _kinds(fields: Sequence[forms.FormField]) -> Iterator[str]:
+    for one in fields:
+        yield one.kind
+        if isinstance(one, SectionCollapse | Subform):
+            yield from _kinds(one.fields)
 
 
 def _faults(controls: Sequence[forms.Control], trail: str = "") -> Iterator[tuple[str, forms.Control, str]]:
@@ -231,11 +320,18 @@ def _after_edit(controls: Sequence[forms.Control], edited: str) -> str:
     everything = [*controls, *(inner for one in controls if one.parts for inner in forms.walk(one.parts))]
     rows, _, number = edited.rpartition(".")
     for one in everything:
+        if one.widget == "ranking" and one.name == rows:
+            return _button_at(one, number)
         if one.parts and one.parts.mark == f"{edited}.?":
             return one.parts.entries[-1].controls[0].id if one.parts.entries else one.id
         if one.parts and number and one.parts.mark == f"{rows}.?":
             return f"{one.id}-add" if one.parts.add else one.id
     return ""
+
+
+def _button_at(ranking: forms.Control, moved: str) -> str:
+    place, _, button = moved.partition("-")
+    return f"{ranking.id}-{min(int(place), len(ranking.options) - 1)}-{button}"
 
 
 async def send_answer(
@@ -254,14 +350,23 @@ async def send_answer(
         await engine.act(task.id, Submit(value=sent.value, by=actor, attempt=task.attempt))
     except SchemaValidationError as error:
         raise FormReturnedError(sent.typed, error.fields) from error
-    return await settled(engine, task.id, verdict_seconds)
+    return await engine.wait_for_verdict(task.id, timeout=verdict_seconds)
 
 
 def _give_back_edited(task: Task, submitted: Mapping[str, Sequence[str]]) -> None:
-    add, remove = "".join(submitted.get(ADD, ())), "".join(submitted.get(REMOVE, ()))
-    if add or remove:
-        typed = forms.edited(task.spec.form, task.spec.response_schema, submitted, add=add, remove=remove)
-        raise FormReturnedError(typed, {}, edited=add or remove)
+    add, remove, up, down = ("".join(submitted.get(button, ())) for button in (ADD, REMOVE, UP, DOWN))
+    edited = add or remove or _moved(up, -1, "up") or _moved(down, 1, "down")
+    if edited:
+        spec = task.spec
+        typed = forms.edited(spec.form, spec.response_schema, submitted, add=add, remove=remove, up=up, down=down)
+        raise FormReturnedError(typed, {}, edited=edited)
+
+
+def _moved(name: str, steps: int, button: str) -> str:
+    """Name the button that goes with an option to its new place."""
+    several, _, number = name.rpartition(".")
+    known = number.isdecimal() and len(number) < _DIGITS
+    return f"{several}.{max(int(number) + steps, 0)}-{button}" if known else ""
 
 
 def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
@@ -274,16 +379,40 @@ def quick_answer(task: Task, request: Request) -> forms.QuickAnswer | None:
 def line_of(entry: Entry) -> Line:
     """Put a line of the trail into words."""
     by = entry.by
-    who = {"human": by.human.label, "agent": by.id, "system": "The system"}[by.kind]
-    stated = f" (so says {by.stated_by.partition(':')[2]})" if by.stated_by else ""
-    notes = [str(entry.data[name]) for name in ("recipient", "reason", "verifier_reason") if entry.data.get(name)]
-    door = [f"via {by.via}"] if by.via else []
+    who = {"human": by.human.label, "agent": by.id, "system": words("The system")}[by.kind]
+    if by.stated_by:
+        who = words("%(who)s (so says %(principal)s)", who=who, principal=by.stated_by.partition(":")[2])
+    notes = [str(entry.data[name]) for name in _NOTED if entry.data.get(name)]
+    door = [words("via %(door)s", door=by.via)] if by.via else []
     return Line(
         at=entry.at,
-        who=who + stated,
-        deed=ACTION_WORDS.get(entry.action, humanised(entry.action).lower()),
-        note=" · ".join([*notes, *door]),
+        who=who,
+        deed=ACTION_WORDS.get(entry.action, words("%(who)s: %(action)s")),
+        action=humanised(entry.action),
+        note=joined(" · ", [*notes, *door]),
+        details=_details(entry),
     )
+
+
+def _details(entry: Entry) -> Shown:
+    statuses = [STATUS_WORDS.get(one, one) for one in dict.fromkeys((entry.from_status, entry.to_status)) if one]
+    facts = [
+        (words("Status"), joined(" → ", statuses)),
+        (words("Identified by"), entry.by.auth),
+        (words("Identity"), entry.by.id),
+    ]
+    data = {name: fact for name, fact in entry.data.items() if name not in _NOTED}
+    found = [
+        (_RECORDED.get(name, label), one)
+        for name, (label, one) in zip(data, shown(data, limits=PAGE).pairs, strict=False)
+    ]
+    entered = [(words("Entry"), str(entry.seq)), (words("Digest"), entry.digest)]
+    return Shown(kind="pairs", pairs=[*map(_fact, facts), *found, *map(_fact, entered)])
+
+
+def _fact(named: tuple[str, str]) -> tuple[str, Shown]:
+    label, text = named
+    return label, Shown(kind="text", text=text)
 
 
 def check_fails(deliveries: Sequence[Delivery]) -> bool:
@@ -292,10 +421,15 @@ def check_fails(deliveries: Sequence[Delivery]) -> bool:
     return any(one.attempts > 1 for one in checks)
 
 
-def failures_of(deliveries: Sequence[Delivery]) -> list[tuple[str, str]]:
+def failures_of(deliveries: Sequence[Delivery]) -> list[Failure]:
     """Return who could not be told, and why."""
     return [
-        (shown_recipient(one.effect.recipient) or one.effect.kind.value, one.failure)
+        Failure(
+            notice=one.effect.id,
+            recipient=shown_recipient(one.effect.recipient) or one.effect.kind.value,
+            about=NOTICE_WORDS.get(one.effect.event, one.effect.event),
+            reason=one.failure,
+        )
         for one in deliveries
         if one.failure
     ]

@@ -23,6 +23,7 @@ from awaithumans.web.envelope import json_error
 from awaithumans.web.figures import FigurePages
 from awaithumans.web.guests import GuestPages
 from awaithumans.web.inbound import ChannelDoor
+from awaithumans.web.languages import LanguageChoice
 from awaithumans.web.links import LinkGrants
 from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import located, mount_of
@@ -44,7 +45,8 @@ class Router:
             It may raise the host's own `HTTPException`, for example to
             redirect to a log-in page.
         tokens: what programs may come with.
-        max_body_bytes: request bodies longer than this are refused.
+        max_body_bytes: request bodies longer than this are refused. The files
+            of a form may have three quarters of it.
         name: what the pages call this service.
         logo: beside the name: a path of this site, such as `/static/logo.svg`,
             or the bytes of an SVG, PNG, JPEG, GIF or WebP.
@@ -52,6 +54,17 @@ class Router:
             on light ground and lightened on dark ground until it can be read.
         templates: a folder with templates of your own. Each takes the place of
             ours of that name, and can extend it as `awaithumans/<name>`.
+        translations: a folder with gettext catalogues of your own, as
+            `<language>/LC_MESSAGES/awaithumans.mo`. They add languages, and
+            their words come before ours; a catalogue of `en` rewords English.
+        language: in which language the pages are: `(request) -> str | None`,
+            as `de` or `pt-BR`, or one for everybody. For None, or one that is
+            not there, it is what the browser asks for, else English.
+        media_origins: from where pages may show pictures, videos and PDFs as
+            part of themselves: `https://cdn.example.com`, or
+            `https://*.example.com` for each name directly below. Those of this
+            site are shown too; those of any other are links, so that nobody
+            learns who reads a page.
         embed_origins: whose pages a task can be shown inside, as programs ask
             for by `POST /api/embed/tokens`: `https://app.example.com`, or
             `https://*.example.com` for each name directly below.
@@ -59,8 +72,8 @@ class Router:
             before the task is shown as it then stands.
 
     Raises `ConfigurationError` if nobody could get in, if people could but the
-    engine has no secret to protect their forms with, and for a logo, a colour
-    or a folder that cannot be used.
+    engine has no secret to protect their forms with, and for a logo, a colour,
+    a folder or a language that cannot be used.
     """
 
     def __init__(
@@ -74,13 +87,23 @@ class Router:
         logo: str | bytes | None = None,
         accent: str | None = None,
         templates: str | PathLike[str] | None = None,
+        translations: str | PathLike[str] | None = None,
+        language: LanguageChoice | str | None = None,
+        media_origins: Sequence[str] = (),
         embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
         self._telemetry = engine.telemetry
         self._name = name
-        self._look = Look(logo=logo, accent=accent, templates=templates)
+        self._look = Look(
+            logo=logo,
+            accent=accent,
+            templates=templates,
+            translations=translations,
+            language=language,
+            media_origins=media_origins,
+        )
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(

@@ -20,7 +20,6 @@ from awaithumans.forms import (
     edited,
     form_from_model,
     parse,
-    ranking,
     render_fields,
     short_text,
     subform,
@@ -349,6 +348,22 @@ def test_errors_stand_at_the_parts_that_have_them():
     assert parts_of(control).error == ""
 
 
+def test_a_named_value_that_cannot_be_read_is_told_of_once():
+    schema = of({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1})
+    sent = parse(None, schema, {"a.?": ["", "0"], "a.0.?key": ["limit"], "a.0.?value": ["many"]})
+    assert sent.errors == {"a.?0": "must be a number"}
+    control = render_fields(None, schema, sent.typed, sent.errors)[0]
+    assert parts_of(control).error == ""
+
+
+def test_rows_that_may_be_left_out_begin_with_none():
+    rows = {"type": "array", "items": POINT, "minItems": 1}
+    assert len(parts_of(drawn(rows)).entries) == 1
+    optional = render_fields(None, of(rows, needed=False), {}, {})[0]
+    assert parts_of(optional).entries == ()
+    assert parse(None, of(rows, needed=False), {"a.?": [""]}).errors == {}
+
+
 def test_what_belongs_to_no_part_is_told_at_the_whole():
     control = drawn(POINT, {"x": 1, "y": 2}, errors={"a.z": "is not allowed"})
     assert parts_of(control).error == "z: is not allowed"
@@ -411,17 +426,6 @@ def test_a_subform_is_rows_of_its_fields():
     assert by_hand(field, {**posted, "a.0.x": ["abcd"]})[1] == {"a.0.x": "must have at most 3 characters"}
     form = FormDefinition(fields=(field.model_copy(update={"name": "a"}),))
     assert parts_of(render_fields(form, of(True), {}, {})[0]).add == "One more"
-
-
-def test_a_ranking_asks_for_a_place_each():
-    field = ranking(["x", "y"])
-    form = FormDefinition(fields=(field.model_copy(update={"name": "a"}),))
-    control = render_fields(form, of(True), {}, {})[0]
-    assert [(one.name, one.widget) for one in walk(parts_of(control))] == [("a.0", "select"), ("a.1", "select")]
-    assert by_hand(field, {"a.?": ["", "0", "1"], "a.0": ["y"], "a.1": ["x"]}) == (["y", "x"], {})
-    assert by_hand(field, {"a.?": ["", "0", "1"], "a.0": ["y"], "a.1": ["y"]})[1] == {
-        "a": "must have every option once"
-    }
 
 
 def test_a_span_of_days_is_two_dates():

@@ -127,7 +127,7 @@ async def test_a_refused_answer_is_explained_and_prefilled(world: World, client:
     assert sent.headers["Location"] == f"/tasks/{task_id}"
     page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
     assert "Say please." in page
-    assert "1 of 3 attempts used" in page
+    assert "Attempts used: 1 of 3." in page
     assert "now!" in page
 
 
@@ -280,7 +280,7 @@ class TestSettingUp:
         (b"a=%00", "application/x-www-form-urlencoded", 422),
         (b"a=" + b"x" * 1_100_000, "application/x-www-form-urlencoded", 413),
         (b'{"approved": true}', "application/json", 415),
-        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"--y--", "multipart/form-data; boundary=x", 422),
         (b"", "", 415),
     ],
 )
@@ -357,3 +357,45 @@ async def test_words_are_shown_while_they_are_checked_and_so_is_a_check_that_doe
         while "The check does not work at the moment" not in page.text:
             await anyio.sleep(0.05)
             page = await client.get(f"/tasks/{task_id}", headers=as_person("ana"))
+
+
+async def test_an_operator_has_one_of_several_messages_sent_again() -> None:
+    channel = Dead()
+    world = World(channels=[channel])
+    async with world.client() as client:
+        task_id = await world.ask(client, by="asker", notify=["test:ana", "test:bob"])
+        await world.engine.tick()
+        channel.dead = False
+        path = f"/tasks/{task_id}"
+        page = (await client.get(path, headers=as_person("olga"))).text
+        assert "Send all again" in page
+        failed = await world.engine.deliveries(task_id)
+        notice = next(one.effect.id for one in failed if one.effect.recipient == "test:bob")
+        assert f'name="notice" value="{notice}"' in page
+        fields = await form(client, path, "olga", notice=notice)
+        sent = await client.post(f"{path}/redeliver", data=fields, headers=as_person("olga"))
+        assert sent.status_code == 303
+        await world.engine.tick()
+        left = [one.effect.recipient for one in await world.engine.deliveries(task_id) if one.failure]
+        assert left == ["test:ana"]
+        unknown = await form(client, path, "olga", notice="f" * 32)
+        assert (await client.post(f"{path}/redeliver", data=unknown, headers=as_person("olga"))).status_code == 422
+
+
+async def test_earlier_refusals_and_what_is_on_record_unfold(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, verifier_config={"provider": "moody", "instructions": "", "max_attempts": 3})
+    for note in ("now", "quick"):
+        fields = await form(client, f"/tasks/{task_id}", "ana", approved="true", note=note)
+        await client.post(f"/tasks/{task_id}", data=fields, headers=as_person("ana"))
+    page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
+    assert "1 answer was refused before" in page
+    assert "Attempts used: 2 of 3." in page
+    [*_, latest] = await world.engine.trail(task_id)
+    assert latest.digest in page
+
+
+async def test_a_stranger_is_led_to_their_own_questions(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, assign_to={"emails": ["ana@example.com"]})
+    page = await client.get(f"/tasks/{task_id}", headers=as_person("eve"))
+    assert page.status_code == 403
+    assert "Go to the open questions" in page.text

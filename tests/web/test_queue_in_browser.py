@@ -63,7 +63,7 @@ def test_what_is_new_is_said_and_nothing_moves_until_a_click(browser: Browser, s
     page = site.open(browser)
     page.get_by_role("link", name="An old one?").focus()
     news = page.get_by_role("status").get_by_role("link")
-    for number, words in enumerate(("1 new question", "2 new questions"), start=1):
+    for number, words in enumerate(("New questions: 1", "New questions: 2"), start=1):
         site.ask(f"A new one, {number}?")
         expect(news).to_have_text(words)
     assert questions(page) == ["An old one?"]
@@ -80,7 +80,7 @@ def test_only_what_fits_the_filter_is_new(browser: Browser, site: Site) -> None:
     bobs = {"email": "bob@example.com"}
     for task, assign_to in (("Refund Bob?", bobs), ("Hire Eve?", None), ("Refund Eve?", None)):
         site.ask(task, assign_to=assign_to)
-    expect(page.get_by_role("status")).to_have_text("1 new question")
+    expect(page.get_by_role("status")).to_have_text("New questions: 1")
 
 
 def test_keys_move_open_and_confirm_but_never_send(browser: Browser, site: Site) -> None:

@@ -169,8 +169,7 @@ def _refused(notice: Notice) -> Letter | None:
     task = notice.task
     if not _concerned(notice):
         return None
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    reason = "" if secret or task.verdict is None else _cut(clean(task.verdict.reason), MAX_REASON)
+    reason = "" if task.spec.confidential or task.verdict is None else _cut(clean(task.verdict.reason), MAX_REASON)
     whose = "Your answer" if _answered_by(task, notice.person) else f"{_answerer(task)}’s answer"
     facts = [("Reason", reason or "Given on the page."), *_facts(task)]
     return _full(notice, f"{whose} was refused, and the question is open again.", facts=facts)
@@ -192,8 +191,7 @@ def _ended(notice: Notice) -> Letter | None:
     in_words = theirs and task.answer is not None and task.answer.text is not None
     if notice.receipt is None or (theirs and _by_mail(task) and not in_words):
         return None
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    may_read = not secret and (may_see(task, person) if person else not task.addressees)
+    may_read = not task.spec.confidential and (may_see(task, person) if person else not task.addressees)
     return Letter(
         subject=subject_of(task),
         lead=_READ if in_words else f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",

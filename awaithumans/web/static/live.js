@@ -15,7 +15,7 @@ async function look() {
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   const now = new Set([...page.querySelectorAll(".queue [data-task]")].map((row) => row.dataset.task));
   const fresh = [...now].filter((id) => !known.has(id)).length;
-  link.textContent = fresh === 1 ? news.dataset.one : news.dataset.many.replace("{n}", fresh);
+  link.textContent = news.dataset.new.replace("{n}", fresh);
   link.hidden = fresh === 0;
   // A row that newer ones pushed off the page is still waiting: only without them is it gone.
   if (fresh === 0) for (const row of rows) mark(row, !now.has(row.dataset.task));
