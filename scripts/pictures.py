@@ -50,6 +50,14 @@ class Scene:
     size: tuple[int, int] = DESK
 
 
+def _print(page: Page) -> None:
+    page.emulate_media(media="print")
+
+
+def _fill(page: Page) -> None:
+    page.get_by_text("A voucher").click()
+
+
 def scenes(shop: Shop) -> list[Scene]:
     """List what is shown in the documentation."""
     task = shop.path
@@ -57,12 +65,14 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene(name="queue", path="/", who="olga"),
         Scene(name="question", path=task("refund")),
         Scene(name="rows", path=task("invoice"), act=_send),
+        Scene(name="fields", path=task("complaint"), act=_fill),
         Scene(name="done", path=f"{task('answered')}/done"),
         Scene(name="closed", path=task("answered")),
         Scene(name="expired", path=task("expired")),
         Scene(name="figures", path="/figures", who="olga"),
         Scene(name="link", path=shop.link("refund"), who=""),
         Scene(name="german", path="/", who="olga", language="de"),
+        Scene(name="paper", path=task("answered"), act=_print),
     ]
 
 

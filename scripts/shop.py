@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
@@ -19,6 +19,7 @@ from starlette.routing import Mount
 from awaithumans import Engine, Human, build_spec
 from awaithumans.clock import SystemClock
 from awaithumans.directory import StaticDirectory
+from awaithumans.forms import UploadedFile, file_upload, opinion_scale, picture_choice, ranking, signature
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Actor, Submit, Task
 from awaithumans.web import Router
@@ -93,6 +94,39 @@ READ: dict[str, object] = {
 """What the agent read."""
 
 
+def _drawn(shapes: str) -> str:
+    """Return a small picture as an address."""
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 90" width="240" height="180">{shapes}</svg>'
+    return f"data:image/svg+xml,{quote(svg)}"
+
+
+_GROUND = '<rect width="120" height="90" fill="#e7e2d8"/><ellipse cx="60" cy="76" rx="26" ry="6" fill="#3f4a4a"/>'
+_ARM = '<path d="M60 74 60 44 {}" fill="none" stroke="#3f4a4a" stroke-width="4"/>'
+LAMP = _drawn(_GROUND + _ARM.format("84 26") + '<path d="M76 18 96 34 78 44z" fill="#0f766e"/>')
+BROKEN = _drawn(_GROUND + _ARM.format("76 56") + '<path d="M70 50 78 72 94 58z" fill="#0f766e"/>')
+VOUCHER = _drawn(
+    '<rect width="120" height="90" fill="#dcebe8"/><rect x="22" y="24" width="76" height="42" rx="5" fill="#0f766e"/>'
+)
+
+
+class Complaint(BaseModel):
+    """What to do about a complaint."""
+
+    settle: Annotated[
+        list[str],
+        picture_choice(
+            options=[
+                {"value": "lamp", "label": "Another lamp", "image_url": LAMP},
+                {"value": "voucher", "label": "A voucher", "image_url": VOUCHER},
+            ]
+        ),
+    ]
+    causes: Annotated[list[str], ranking(options=["The parcel", "The carrier", "The lamp itself"])]
+    anger: Annotated[int, opinion_scale(min=1, max=5, min_label="calm", max_label="furious")]
+    photos: Annotated[list[UploadedFile], file_upload(accept=[".jpg", ".png"], multiple=True)] = []
+    signed: Annotated[str, signature(format="svg")]
+
+
 REFUND: dict[str, object] = {
     "order": "A-1047",
     "customer": {"name": "Jürgen Groß", "since": "2019-04-02", "email": "juergen@example.com"},
@@ -106,6 +140,7 @@ REFUND: dict[str, object] = {
         "Hello,\n\nthe lamp arrived **broken**, for the second time:\n\n- the arm is bent\n- the shade has a crack\n\n"
         "I do not want a third one. Please send the money back.\n\nJürgen Groß"
     ),
+    "photo": BROKEN,
     "paid_at": "2026-02-27T14:12:00Z",
     "invoice": "https://shop.example/invoices/A-1047.pdf",
 }
@@ -174,6 +209,8 @@ class Shop:
             self._question("branches", "Delete 14 stale branches in nordlicht/website?", hours=70, to=BEN),
         )
         yield _ago(hours=1), self._question("article", "Publish “Onboarding in two days instead of nine”?", hours=30)
+        text = "How do we settle the complaint about order A-1047?"
+        yield _ago(minutes=55), self._question("complaint", text, wanted=Complaint, hours=20)
         text = "Is this what the invoice of Lindqvist AB says?"
         yield _ago(minutes=50), self._question("invoice", text, wanted=Invoice, draft=READ, hours=6, to=ANA)
         yield (
