@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import uvicorn
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from starlette.types import ASGIApp
 
@@ -38,6 +40,15 @@ def _send(page: Page) -> None:
     page.locator("form.answer button.primary").click()
 
 
+def _print(page: Page) -> None:
+    page.emulate_media(media="print")
+
+
+def _fill(page: Page) -> None:
+    page.get_by_text("A voucher").click()
+    page.get_by_label("Type your name").fill("Ana Ruiz")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A page, and what somebody does on it before the picture is taken."""
@@ -47,15 +58,6 @@ class Scene:
     who: str = "ana"
     act: Callable[[Page], object] = _nothing
     language: str = "en"
-    size: tuple[int, int] = DESK
-
-
-def _print(page: Page) -> None:
-    page.emulate_media(media="print")
-
-
-def _fill(page: Page) -> None:
-    page.get_by_text("A voucher").click()
 
 
 def scenes(shop: Shop) -> list[Scene]:
@@ -69,6 +71,8 @@ def scenes(shop: Shop) -> list[Scene]:
         Scene(name="done", path=f"{task('answered')}/done"),
         Scene(name="closed", path=task("answered")),
         Scene(name="expired", path=task("expired")),
+        Scene(name="forbidden", path=task("branches")),
+        Scene(name="lost", path="/l/of-nothing", who=""),
         Scene(name="figures", path="/figures", who="olga"),
         Scene(name="link", path=shop.link("refund"), who=""),
         Scene(name="german", path="/", who="olga", language="de"),
@@ -92,6 +96,11 @@ def take(browser: Browser, url: str, scene: Scene, scheme: Scheme, size: tuple[i
         page.goto(f"{url}{scene.path}")
         scene.act(page)
         return page.screenshot(full_page=True)
+
+
+def save(picture: bytes, place: Path) -> None:
+    """Write a picture in 256 colours, which is all that a page has."""
+    Image.open(BytesIO(picture)).convert("RGB").quantize(256).save(place, optimize=True)
 
 
 @contextmanager
@@ -128,7 +137,7 @@ def main() -> None:
             for kind, size in (("desk", DESK), ("phone", PHONE)):
                 for scheme in ("light", "dark"):
                     picture = take(browser, url, scene, scheme, size)
-                    (arguments.folder / f"{scene.name}-{kind}-{scheme}.png").write_bytes(picture)
+                    save(picture, arguments.folder / f"{scene.name}-{kind}-{scheme}.png")
         browser.close()
 
 
