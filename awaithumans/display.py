@@ -29,6 +29,7 @@ _EntryT = TypeVar("_EntryT")
 _MAX_VALUES = 2_000
 _MAX_NESTING = 6
 _LONG_TEXT = 120
+_DECIMAL = re.compile(r"-?\d{1,40}\.\d{1,40}", re.ASCII)
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
@@ -342,7 +343,12 @@ def _declared(value: Mapping[str, object]) -> Literal["", "markdown", "code"]:
 
 def _all_numbers(cells: Sequence[Shown]) -> bool:
     told = [cell for cell in cells if cell.kind != "empty"]
-    return bool(told) and all(cell.sense in {"number", "money", "size"} for cell in told)
+    return bool(told) and all(map(_is_number, told))
+
+
+def _is_number(cell: Shown) -> bool:
+    """Tell whether a cell holds a number; JSON has decimals as texts, too, to keep their digits."""
+    return cell.sense in {"number", "money", "size"} or (cell.kind == "text" and bool(_DECIMAL.fullmatch(cell.text)))
 
 
 def _fits_a_cell(value: object) -> bool:

@@ -164,6 +164,13 @@ def test_bytes_are_counted_where_a_key_or_a_file_says_so() -> None:
     assert under("size_bytes", -1).sense == "number"
 
 
+def test_a_column_of_decimals_is_one_of_numbers_also_where_they_are_texts() -> None:
+    table = under(
+        "rows", [{"price": "89.90", "year": "2026", "part": "A-1"}, {"price": None, "year": "2027", "part": ""}]
+    )
+    assert table.numeric == [True, False, False]
+
+
 def test_a_page_lays_out_so_much_and_counts_the_rest() -> None:
     table = under("rows", [{"a": n, "b": "x"} for n in range(5_000)])
     assert (len(table.rows), table.more, table.count) == (100, 4_900, 5_000)
