@@ -34,7 +34,7 @@ from awaithumans.forms.files import Kept, kept_files
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
 from awaithumans.forms.signatures import Drawing, drawing_in
-from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
+from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, lines, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
 from awaithumans.words import joined, words
 
@@ -251,7 +251,7 @@ def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choic
 
 def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
     """Choose a control that keeps what stands in it."""
-    if widget == "text" and any("\n" in text for text in current):
+    if widget == "text" and any("\n" in lines(text) for text in current):
         return "textarea"
     return widget if all(is_native(widget, text) for text in current) else "text"
 
