@@ -68,6 +68,11 @@ def authority_of(spec: TaskSpec) -> dict[str, object]:
     return {"assign_to": _people(spec.assign_to), "verifier": verifier}
 
 
+def same_people(one: TaskSpec, other: TaskSpec) -> bool:
+    """Tell whether both questions say the same of who is asked."""
+    return canonical(_people(one.assign_to) or {}) == canonical(_people(other.assign_to) or {})
+
+
 def _people(assign_to: JsonObject | None) -> JsonObject | None:
     people = dict(assign_to or {})
     if isinstance(address := people.get("email"), str):

@@ -975,6 +975,16 @@ class TestConfiguration:
         task = await engine.create(spec)
         assert (await engine.create(replace(spec, assign_to={"email": "ben@example.com"}))).id == task.id
 
+    async def test_what_leads_to_nobody_is_refused_even_if_the_key_has_expired(self, clock):
+        """Only the same words are forgiven: whom they meant may have left since."""
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        task = await engine.create(spec := a_question())
+        await clock.advance(spec.timeout_seconds + 1)
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+        with pytest.raises(InvalidRoutingError):
+            await engine.create(replace(spec, assign_to={"nobody": 42}))
+
     async def test_a_reassigned_task_is_found_as_it_was_asked(self, clock):
         engine = Engine(MemoryStore(), clock=clock, background=False)
         spec = a_question(assign_to={"email": "ana@example.com"})
