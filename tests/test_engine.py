@@ -1003,6 +1003,11 @@ class TestConfiguration:
             with pytest.raises(IdempotencyConflictError):
                 await engine.create(replace(spec, assign_to={"emails": other}))
 
+    async def test_an_answer_may_not_have_the_names_that_a_page_needs_itself(self):
+        schema = {"type": "object", "properties": {"_awaithumans_csrf": {"type": "string"}}}
+        with pytest.raises(InvalidInputError, match="_awaithumans_csrf"):
+            await Engine(MemoryStore()).create(a_question(response_schema=schema))
+
     async def test_two_channels_may_not_have_one_name(self):
         """The other one would silently tell nobody."""
         with pytest.raises(ConfigurationError, match="two channels 'test'"):
