@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Literal, TypeVar, cast
 
 from awaithumans.meaning import (
@@ -151,7 +152,7 @@ def size(count: int | str) -> Words:
     number = int(count)
     for unit, name in _SIZES:
         if number >= unit:
-            return name.filled(count=f"{number / unit:.1f}")
+            return name.filled(count=f"{Decimal(number) / unit:.1f}")
     return counted("%(count)s byte", "%(count)s bytes", number)
 
 

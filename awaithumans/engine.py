@@ -16,7 +16,7 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
-from awaithumans.admission import admit, admit_answer, admit_recipients, authority_of, content_of
+from awaithumans.admission import admit, admit_answer, admit_recipients, authority_of, content_of, same_people
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.assignment import Assignment
 from awaithumans.background import Background, Home
@@ -406,7 +406,8 @@ class Engine(TaskEngine):
         try:
             people = await self._meant(spec.assign_to)
         except InvalidRoutingError:
-            if asked := await self._asked(spec):
+            asked = await self._asked(spec)
+            if asked and (spec.key_scope is KeyScope.CALL or same_people(asked.spec, spec)):
                 return asked
             raise
         if not isinstance(people, OneOf):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from awaithumans.display import humanised, shown
+from awaithumans.display import humanised, shown, size
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,8 @@ def test_deep_values_end_as_json() -> None:
 def test_odd_schemas_do_no_harm(schema: dict[str, object]) -> None:
     [(label, _)] = shown({"a": 1}, schema).pairs
     assert label == "A"
+
+
+def test_a_size_beyond_all_measure_can_be_written():
+    assert size(10**400).endswith("0.0 GB")
+    assert [size(count) for count in (0, 999, 1000, 1_250_000)] == ["0 bytes", "999 bytes", "1.0 kB", "1.2 MB"]

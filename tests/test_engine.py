@@ -975,6 +975,16 @@ class TestConfiguration:
         task = await engine.create(spec)
         assert (await engine.create(replace(spec, assign_to={"email": "ben@example.com"}))).id == task.id
 
+    async def test_what_leads_to_nobody_is_refused_even_if_the_key_has_expired(self, clock):
+        """Only the same words are forgiven: whom they meant may have left since."""
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        task = await engine.create(spec := a_question())
+        await clock.advance(spec.timeout_seconds + 1)
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+        with pytest.raises(InvalidRoutingError):
+            await engine.create(replace(spec, assign_to={"nobody": 42}))
+
     async def test_a_reassigned_task_is_found_as_it_was_asked(self, clock):
         engine = Engine(MemoryStore(), clock=clock, background=False)
         spec = a_question(assign_to={"email": "ana@example.com"})
@@ -992,6 +1002,11 @@ class TestConfiguration:
         for other in (["ana@example.com"], ["ana@example.com", "ben@example.com", "eve@example.com"]):
             with pytest.raises(IdempotencyConflictError):
                 await engine.create(replace(spec, assign_to={"emails": other}))
+
+    async def test_an_answer_may_not_have_the_names_that_a_page_needs_itself(self):
+        schema = {"type": "object", "properties": {"_awaithumans_csrf": {"type": "string"}}}
+        with pytest.raises(InvalidInputError, match="_awaithumans_csrf"):
+            await Engine(MemoryStore()).create(a_question(response_schema=schema))
 
     async def test_two_channels_may_not_have_one_name(self):
         """The other one would silently tell nobody."""

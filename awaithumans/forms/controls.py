@@ -34,9 +34,9 @@ from awaithumans.forms.files import Kept, kept_files
 from awaithumans.forms.infer import humanised
 from awaithumans.forms.shape import ANYTHING, Shape
 from awaithumans.forms.signatures import Drawing, drawing_in
-from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, number_text, options_of, preset, write
+from awaithumans.forms.values import LEFT_OUT, SEVERAL, Typed, is_native, lines, number_text, options_of, preset, write
 from awaithumans.forms.widgets import Widget
-from awaithumans.words import joined, words
+from awaithumans.words import counted, joined, words
 
 
 class Choice(NamedTuple):
@@ -49,6 +49,7 @@ class Choice(NamedTuple):
 MAX_STEPS_DRAWN = 12
 """How many steps a scale may have to be drawn step by step."""
 
+_MANY_DIGITS = 10
 _LINES = frozenset({"text", "number", "select", "date", "time", "datetime-local"})
 
 
@@ -172,14 +173,18 @@ class Control:
             return self.around.get("limits", "")
         if self.steps:
             return ""
-        keys = ("min", "max") if self.widget == "number" else ("minlength", "maxlength")
-        least, most = (self.attributes.get(key, "") for key in keys)
         step = self.attributes.get("step", "") if self.widget == "number" else ""
-        span = between(least, most)
-        if span and self.widget != "number":
-            span = words("%(limits)s characters", limits=span)
         steps = words("in steps of %(step)s", step=step) if step not in {"", "1"} else ""
-        return joined(", ", filter(None, (span, *self._open_ends(), steps)))
+        return joined(", ", filter(None, (self._span(), *self._open_ends(), steps)))
+
+    def _span(self) -> str:
+        if self.widget == "number":
+            return between(self.attributes.get("min", ""), self.attributes.get("max", ""))
+        least, most = self.attributes.get("minlength", ""), self.attributes.get("maxlength", "")
+        said = between("" if least == "1" and self.required else least, most)
+        limit = most or least
+        number = int(limit) if limit.isdecimal() and len(limit) < _MANY_DIGITS else 0
+        return said and counted("%(limits)s character", "%(limits)s characters", number, limits=said)
 
     def _open_ends(self) -> Iterator[str]:
         if above := self.attributes.get("above"):
@@ -228,7 +233,7 @@ def _words(one: FormField) -> dict[str, str | None]:
 
 def _file_limits(one: FileUpload) -> Iterator[str]:
     if one.multiple and (count := between(str(one.min_count or ""), str(one.max_count or ""))):
-        yield words("%(count)s files", count=count)
+        yield counted("%(limits)s file", "%(limits)s files", one.max_count or one.min_count or 0, limits=count)
     if one.accept:
         yield ", ".join(one.accept)
     if one.max_size_bytes is not None:
@@ -251,7 +256,7 @@ def _steps(one: FormField, widget: Widget, values: Sequence[str]) -> tuple[Choic
 
 def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
     """Choose a control that keeps what stands in it."""
-    if widget == "text" and any("\n" in text for text in current):
+    if widget == "text" and any("\n" in lines(text) for text in current):
         return "textarea"
     return widget if all(is_native(widget, text) for text in current) else "text"
 

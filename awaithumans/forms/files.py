@@ -113,14 +113,23 @@ def file_faults(field: FileUpload, file: object) -> Iterator[str]:
         return
     known = cast("JsonObject", file)
     name, size = cast("str", known["name"]), known.get("size")
-    content = content_of(known["data"]) if known.get("data") is not None else b""
-    if content is None or ("data" in known and size != len(content or b"")):
+    if not _is_whole(known):
         yield words("“%(name)s” did not come through whole", name=name)
     most = field.max_size_bytes
     if most is not None and not (isinstance(size, int) and size <= most):
         yield words("“%(name)s” is larger than %(size)s", name=name, size=size_of(most))
     if field.accept and not any(_accepts(token, name, known.get("mime")) for token in field.accept):
         yield words("“%(name)s” is not of a kind asked for: %(kinds)s", name=name, kinds=", ".join(field.accept))
+
+
+def _is_whole(file: JsonObject) -> bool:
+    """Tell whether the content came along, as much as is said, or it is said where it is."""
+    size, data = file.get("size"), file.get("data")
+    if data is None:
+        placed = any(isinstance(file.get(name), str) and file[name] for name in ("url", "id"))
+        return placed and isinstance(size, int) and not isinstance(size, bool) and size >= 0
+    content = content_of(data)
+    return content is not None and size == len(content)
 
 
 def content_of(data: object) -> bytes | None:

@@ -14,7 +14,18 @@ from typing import cast
 from awaithumans.forms.definition import FileUpload, FormField, ShortText, Signature
 from awaithumans.forms.nodes import KEY, MARK, MAX_ROWS, VALUE, Composed, Group, Leaf, Node, OneOf, Rows, chosen_for
 from awaithumans.forms.shape import ANYTHING, Shape, as_list, same_member
-from awaithumans.forms.values import LEFT_OUT, Typed, UnreadableError, is_blank, preset, reread, sent, write
+from awaithumans.forms.values import (
+    LEFT_OUT,
+    Typed,
+    UnreadableError,
+    is_blank,
+    lines,
+    options_of,
+    preset,
+    reread,
+    sent,
+    write,
+)
 from awaithumans.forms.widgets import Widget
 from awaithumans.types import JsonObject
 from awaithumans.words import words
@@ -160,14 +171,14 @@ class Reading:
     """Reads what was posted: `typed` is all that stood there, `errors` what is wrong, by path."""
 
     def __init__(self, submitted: Filled) -> None:
-        self._submitted = submitted
+        self._submitted = {lines(name): texts for name, texts in submitted.items()}
         self.typed: dict[str, Typed] = {}
         self.errors: dict[str, str] = {}
 
     def field(self, node: Node, start: object) -> object:
         """Make the value of a field: of its parts if those were posted, else of the one control it has."""
         name = node.field.name
-        apart = isinstance(node, Leaf) or f"{name}.{MARK}" in self._submitted
+        apart = isinstance(node, Leaf) or lines(f"{name}.{MARK}") in self._submitted
         return self.value(node if apart else whole(node), name, name, start)
 
     def value(self, node: Node, name: str, path: str, start: object) -> object:
@@ -178,7 +189,7 @@ class Reading:
         try:
             match node:
                 case Leaf():
-                    return _part(node.field, node.shape, node.widget, self._typed(name), start)
+                    return _part(node.field, node.shape, node.widget, self._typed(name, node.field), start)
                 case Group():
                     return self._group(node, name, path, start)
                 case Rows():
@@ -189,8 +200,16 @@ class Reading:
             self.errors[path] = fault.message
             return ABSENT
 
-    def _typed(self, name: str) -> Typed:
-        self.typed[name] = Typed(self._submitted.get(name, ()))
+    def _aside(self) -> Reading:
+        """Read the same, for what stands there alone."""
+        reading = Reading({})
+        reading._submitted = self._submitted
+        return reading
+
+    def _typed(self, name: str, field: FormField | None = None) -> Typed:
+        options = {lines(option.value): option.value for option in options_of(field)} if field else {}
+        texts = self._submitted.get(lines(name), ())
+        self.typed[name] = Typed(options.get(lines(text), text) for text in texts)
         return self.typed[name]
 
     def _marks(self, name: str) -> list[str]:
@@ -243,7 +262,7 @@ class Reading:
         marks = self._marks(name)
         chosen: object = ABSENT
         for at, (_, choice) in enumerate(node.choices):
-            reading = self if marks == [str(at)] else Reading(self._submitted)
+            reading = self if marks == [str(at)] else self._aside()
             found = reading.value(choice, f"{name}.{MARK}{at}", path, start)
             self.typed |= reading.typed
             chosen = found if reading is self else chosen

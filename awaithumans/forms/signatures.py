@@ -19,8 +19,8 @@ MAX_CHARACTERS = 400_000
 """How long a signature may be, as text."""
 MAX_SIDE = 4_096
 """How wide and how high a picture of one may be, in pixels."""
-MAX_UNPACKED = 16_000_000
-"""How many bytes its pixels may have."""
+MAX_UNPACKED = 8_000_000
+"""How many bytes its pixels may have; a form can have dozens of pictures that unpack to so many."""
 MAX_SIGNED_NAME = 100
 
 WIDTH, HEIGHT = 600, 200
@@ -28,6 +28,7 @@ WIDTH, HEIGHT = 600, 200
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PREFIX = "data:image/png;base64,"
+_AT_ONCE = 65_536
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: {1, 2, 4, 8, 16}, 2: {8, 16}, 3: {1, 2, 4, 8}, 4: {8, 16}, 6: {8, 16}}
 _HEAD = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
@@ -94,12 +95,11 @@ def is_png(content: bytes) -> bool:
         chunks = list(_chunks(content))
         size = _size_of(chunks[0])
         pixels = b"".join(chunk.body for chunk in chunks if chunk.kind == b"IDAT")
-        unpacker = zlib.decompressobj()
-        unpacked = unpacker.decompress(pixels, size.most + 1)
+        unpacked, whole = _unpacked(pixels, size.most)
     except (ValueError, IndexError, struct.error, zlib.error):
         return False
     ended = [at for at, chunk in enumerate(chunks) if chunk.kind == b"IEND"] == [len(chunks) - 1]
-    return unpacker.eof and size.least <= len(unpacked) <= size.most and ended
+    return whole and size.least <= unpacked <= size.most and ended
 
 
 def _signed(name: str, field: Signature) -> str:
@@ -153,6 +153,16 @@ def _chunks(content: bytes) -> Iterator[_Chunk]:
             raise ValueError
         yield _Chunk(kind, body)
         at += length + 12
+
+
+def _unpacked(pixels: bytes, most: int) -> tuple[int, bool]:
+    """Count the bytes that are packed, a little beyond `most` at most, and tell whether that is all of them."""
+    unpacker = zlib.decompressobj()
+    count = 0
+    while pixels and count <= most:
+        count += len(unpacker.decompress(pixels, _AT_ONCE))
+        pixels = unpacker.unconsumed_tail
+    return count, unpacker.eof
 
 
 def _size_of(chunk: _Chunk) -> _Size:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import cast
 
 from awaithumans import schemas
+from awaithumans.errors import InvalidInputError
 from awaithumans.forms.constraints import validate_response
 from awaithumans.forms.definition import FormDefinition
 from awaithumans.forms.infer import form_for
-from awaithumans.forms.nodes import is_shown, nodes_of, whole_node
+from awaithumans.forms.nodes import MARK, is_shown, nodes_of, whole_node
 from awaithumans.forms.posting import ABSENT, Filled, Reading, moved, with_entry, without_entry
 from awaithumans.forms.values import Typed, preset
 from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
 from awaithumans.types import JsonObject, Task
 from awaithumans.words import words
+
+MAX_MARKED = 2_000
+"""How many rows, groups and chosen alternatives a posted form may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +49,10 @@ def parse(
     ignored. A nested value may come in parts, as `render_fields` names them, or
     as JSON under the name of its field. A date or time that came back as it was
     drawn for `start`, the values the form began with, is the very value. The
-    whole is then checked as `validate_response` does.
+    whole is then checked as `validate_response` does. Raises `InvalidInputError`
+    for more than `MAX_MARKED` parts of nested values.
     """
+    _ensure_few(submitted)
     shown = form_for(form, response_schema)
     if asks_whole(shown, response_schema):
         return _whole(response_schema, submitted, start)
@@ -58,6 +64,13 @@ def parse(
         value |= {} if part is ABSENT else {name: part}
     faults = _elsewhere(validate_response(shown, response_schema, value), reading.errors)
     return Submission(value=value, errors={**faults, **reading.errors}, typed=reading.typed)
+
+
+def _ensure_few(submitted: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what no page posts: each row that is only named has many parts to be read, and drawn again."""
+    marked = sum(1 for name, texts in submitted.items() if name.endswith(f".{MARK}") for text in texts if text)
+    if marked > MAX_MARKED:
+        raise InvalidInputError(words("the form has more than %(count)s entries", count=MAX_MARKED))
 
 
 def edited(

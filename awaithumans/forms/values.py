@@ -76,7 +76,7 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
         return [_member(text, field, shape.items) for text in texts]
     if len(texts) > 1:
         raise UnreadableError(words("give one value only"))
-    return _READERS.get(widget, _lines)(texts[0], field, shape)
+    return _READERS.get(widget, _text)(texts[0], field, shape)
 
 
 def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
@@ -96,8 +96,13 @@ def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tupl
     return (json.dumps(value, ensure_ascii=False) if quoted else value,)
 
 
-def _lines(text: str, _field: FormField, _shape: Shape) -> str:
+def lines(text: str) -> str:
+    """Write every line break as one letter; browsers post each as two, in names, too."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _text(text: str, _field: FormField, _shape: Shape) -> str:
+    return lines(text)
 
 
 def preset(field: FormField, shape: Shape) -> object:

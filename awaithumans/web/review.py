@@ -323,14 +323,21 @@ def _after_edit(controls: Sequence[forms.Control], edited: str) -> str:
         if one.widget == "ranking" and one.name == rows:
             return _button_at(one, number)
         if one.parts and one.parts.mark == f"{edited}.?":
-            return one.parts.entries[-1].controls[0].id if one.parts.entries else one.id
+            return _beginning(one.parts) or one.id
         if one.parts and number and one.parts.mark == f"{rows}.?":
             return f"{one.id}-add" if one.parts.add else one.id
     return ""
 
 
+def _beginning(parts: forms.Parts) -> str:
+    """Name the first control of the last entry."""
+    return next((one.id for entry in parts.entries[-1:] for one in entry.controls), "")
+
+
 def _button_at(ranking: forms.Control, moved: str) -> str:
     place, _, button = moved.partition("-")
+    if not place.isdecimal():
+        return ranking.id
     return f"{ranking.id}-{min(int(place), len(ranking.options) - 1)}-{button}"
 
 

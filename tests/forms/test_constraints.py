@@ -35,7 +35,7 @@ from awaithumans.forms import (
 from awaithumans.forms.definition import FormDefinition, FormField, PictureOption, TableColumn
 
 PICTURES = [PictureOption(value=value, label=value, image_url="u") for value in ("a", "b")]
-FILE = {"name": "a.pdf", "mime": "application/pdf", "size": 1}
+FILE = {"name": "a.pdf", "mime": "application/pdf", "size": 1, "id": "F1"}
 COLUMN = TableColumn(name="x", label="X")
 
 

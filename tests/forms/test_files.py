@@ -98,7 +98,7 @@ def test_the_type_is_that_of_the_ending(name: str, stated: str, kind: str):
     ],
 )
 def test_only_the_kinds_asked_for_are_accepted(accept: list[str], name: str, mime: str, fits: bool):  # noqa: FBT001
-    file = {"name": name, "mime": mime, "size": 1}
+    file = {"name": name, "mime": mime, "size": 1, "id": "F1"}
     assert (faults(file_upload(accept=accept), file) == {}) is fits
 
 
@@ -115,7 +115,17 @@ def test_size_and_count_have_limits():
 def test_a_stated_size_is_not_believed():
     lie = {**described("a.txt", "", b"123456"), "size": 1}
     assert "did not come through whole" in faults(file_upload(max_size_bytes=5), lie)["files"]
-    assert "larger than" in faults(file_upload(max_size_bytes=5), {"name": "a.txt", "mime": "text/plain"})["files"]
+    elsewhere = {"name": "a.txt", "mime": "text/plain", "url": "https://files.example/a.txt"}
+    assert faults(file_upload(max_size_bytes=5), {**elsewhere, "size": 5, "data": None}) == {}
+    assert "larger than" in faults(file_upload(max_size_bytes=5), {**elsewhere, "size": 6})["files"]
+    for size in ({}, {"size": -1}, {"size": True}, {"size": "5"}):
+        assert "did not come through whole" in faults(file_upload(), {**elsewhere, **size})["files"]
+
+
+def test_a_description_alone_is_no_file():
+    assert (
+        "did not come through whole" in faults(file_upload(), {"name": "a", "mime": "text/plain", "size": 1})["files"]
+    )
 
 
 @pytest.mark.parametrize(

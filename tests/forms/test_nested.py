@@ -374,6 +374,10 @@ def test_limits_are_told_in_words():
         "one to nine": ({"type": "integer", "minimum": 1, "maximum": 9}, "1 to 9"),
         "open": ({"type": "number", "exclusiveMinimum": 0, "multipleOf": 0.01}, "more than 0, in steps of 0.01"),
         "short": ({"type": "string", "maxLength": 80}, "at most 80 characters"),
+        "needed": ({"type": "string", "minLength": 1}, ""),
+        "initial": ({"type": "string", "minLength": 1, "maxLength": 1}, "at most 1 character"),
+        "one or two": ({"type": "string", "minLength": 1, "maxLength": 2}, "at most 2 characters"),
+        "in decimals": ({"type": "string", "maxLength": 8.0}, "at most 8.0 characters"),
         "free": ({"type": "string"}, ""),
     }
     assert {name: drawn(schema).limits for name, (schema, _) in limits.items()} == {

@@ -198,6 +198,15 @@ def test_members_that_read_alike_are_told_apart(members):
         assert json.dumps(parse(None, schema, as_a_browser_posts(drawn)).value) == json.dumps({"a": member})
 
 
+@pytest.mark.parametrize("member", ["two\nlines", "two\rlines", "two\r\nlines"])
+def test_an_option_of_two_lines_can_be_chosen(member):
+    """A browser posts each line break as two letters, in names, too."""
+    schema = {"type": "object", "properties": {"a\nb": {"enum": [member, "no"]}}, "required": ["a\nb"]}
+    sent = parse(None, schema, {"a\r\nb": ["two\r\nlines"]})
+    assert (sent.value, sent.errors) == ({"a\nb": member}, {})
+    assert sent.typed == {"a\nb": (member,)}
+
+
 def test_a_list_that_was_not_touched_is_no_choice_of_the_option_without_text():
     schema = {"properties": {"a": {"enum": ["", *"bcdefg"]}}, "required": ["a"]}
     assert render_fields(None, schema, {}, {})[0].widget == "radio"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
-from awaithumans.forms import file_upload, posted_file
+from awaithumans.forms import file_upload, posted_file, short_text
+from awaithumans.web.bodies import read_form
 from tests.web.world import World, as_person, hidden_token
 
 BOUNDARY = "b"
-FORM = {
-    "version": 1,
-    "fields": [file_upload(multiple=True).model_copy(update={"name": "files"}).model_dump(mode="json")],
-}
+FIELDS = [
+    file_upload(multiple=True).model_copy(update={"name": "files", "required": False}).model_dump(mode="json"),
+]
+FORM: dict[str, object] = {"version": 1, "fields": FIELDS}
 KIND = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
@@ -32,9 +36,12 @@ class Page:
 
     def __init__(self, world: World, client: httpx2.AsyncClient) -> None:
         self._world, self._client = world, client
+        self.form: dict[str, object] = FORM
 
     async def sends(self, *parts: bytes, whole: bytes | None = None, headers: dict[str, str] = KIND) -> httpx2.Response:
-        self.task_id = await self._world.ask(self._client, form_definition=FORM, response_schema={"type": "object"})
+        self.task_id = await self._world.ask(
+            self._client, form_definition=self.form, response_schema={"type": "object"}
+        )
         path = f"/tasks/{self.task_id}"
         drawn = await self._client.get(path, headers=as_person("ana"))
         token = part("_awaithumans_csrf", hidden_token(drawn.text).encode())
@@ -93,7 +100,10 @@ async def test_too_much_is_refused(page: Page, parts: list[bytes], status: int) 
         (b"", "multipart/form-data"),
         (b"--other\r\n\r\nx", f"multipart/form-data; boundary={BOUNDARY}"),
         (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--", f"multipart/form-data; boundary={BOUNDARY}"),
-        (b"--b\r\n\x00\r\n\r\n", f"multipart/form-data; boundary={BOUNDARY}; charset=nonsense"),
+        (b"--b\r\n\x00\r\n\r\n", f"multipart/form-data; boundary={BOUNDARY}"),
+        (sealed(part("a", b"b")), f"multipart/form-data; boundary={BOUNDARY}; charset=undefined"),
+        (b"files=%ff", "application/x-www-form-urlencoded"),
+        (b"files=&" * 10_001, "application/x-www-form-urlencoded"),
     ],
 )
 @pytest.mark.anyio
@@ -101,6 +111,48 @@ async def test_what_is_no_form_is_refused(page: Page, whole: bytes, kind: str) -
     reply = await page.sends(whole=whole, headers={"Content-Type": kind})
     assert reply.status_code == 422
     assert await page.answer() is None
+
+
+@pytest.mark.anyio
+async def test_a_codec_that_is_slow_is_not_used(page: Page) -> None:
+    slow = sealed(part("a", b"a" * 900_000))
+    before = time.process_time()
+    await page.sends(whole=slow, headers={"Content-Type": f"{KIND['Content-Type']}; charset=punycode"})
+    assert time.process_time() - before < 5  # it was a quarter of a minute
+
+
+@pytest.mark.anyio
+async def test_parts_may_say_that_they_are_utf_8(page: Page) -> None:
+    kept = part("files", posted_file("ä.txt", "", b"kept").encode())
+    assert (
+        await page.sends(kept, headers={"Content-Type": f"{KIND['Content-Type']}; charset=UTF-8"})
+    ).status_code == 303
+    assert "ä.txt" in str(await page.answer())
+
+
+@pytest.mark.anyio
+async def test_a_form_without_files_may_have_many_and_long_values(world: World) -> None:
+    posted = b"".join(b"f%d=1&" % number for number in range(9_999)) + b"long=" + b"%C3%A4" * 500_000
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": posted}
+
+    kind = b"application/x-www-form-urlencoded"
+    request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}, receive)
+    form = await read_form(request, 4_000_000)
+    assert len(form) == 10_000
+    assert form["long"] == ["ä" * 500_000]
+
+
+@pytest.mark.anyio
+async def test_what_browsers_write_out_in_a_name_is_meant(world: World, client: httpx2.AsyncClient) -> None:
+    name = 'the "right"\none'
+    field = short_text().model_copy(update={"name": name}).model_dump(mode="json")
+    page = Page(world, client)
+    page.form = {"version": 1, "fields": [*FIELDS, field]}
+    # So Chromium and Firefox write the name, after they have made two letters of the line break.
+    assert (await page.sends(part("the %22right%22%0D%0Aone", b"kept"))).status_code == 303
+    assert await page.answer() == {name: "kept"}
 
 
 @pytest.mark.anyio

@@ -48,6 +48,34 @@ async def test_a_row_more_is_no_answer_whatever_else_is_posted(world: World, cli
     assert without.status_code == 403
 
 
+@pytest.mark.parametrize(
+    "button", ["order.x", "order.", "order.²", "order", "same", "same.0", "either", "nothing.0", ".", "?"]
+)
+async def test_a_button_that_no_page_has_breaks_nothing(world: World, client: httpx2.AsyncClient, button: str) -> None:
+    only = {"type": "object", "properties": {"kind": {"const": "a"}}, "required": ["kind"]}
+    parts = {
+        "same": {"type": "array", "items": only},
+        "either": {"anyOf": [only, {"type": "integer"}, {"type": "null"}]},
+        "order": {"type": "array", "items": {"type": "string"}},
+    }
+    options = [{"value": one, "label": one} for one in "ab"]
+    form_definition = {"version": 1, "fields": [{"kind": "ranking", "name": "order", "options": options}]}
+    schema = {"type": "object", "properties": parts, "required": [*parts]}
+    _, link = await link_to(world, client, response_schema=schema, form_definition=form_definition)
+    drawn = {**await form(client, link, None), "same.?": "", "either.?": ""}
+    for name in ("_awaithumans_add", "_awaithumans_remove", "_awaithumans_up", "_awaithumans_down"):
+        assert (await client.post(link, data={**drawn, name: button}, headers=SAME)).status_code in {200, 422}
+
+
+async def test_rows_that_are_only_named_are_not_all_drawn(world: World, client: httpx2.AsyncClient) -> None:
+    tags = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
+    _, link = await link_to(world, client, response_schema=tags)
+    posted = {**await form(client, link, None), "tags.?": [str(number) for number in range(2_001)]}
+    refused = await client.post(link, data=posted, headers=SAME)
+    assert (refused.status_code, len(refused.text) < 10_000) == (422, True)
+    assert "more than 2000 entries" in refused.text
+
+
 async def test_it_leads_nowhere_else(world: World, client: httpx2.AsyncClient) -> None:
     task_id, link = await link_to(world, client)
     page = await client.get(link)
