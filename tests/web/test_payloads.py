@@ -30,6 +30,7 @@ TAGS = {
 ATTRIBUTES = {
     *("alt", "aria-label", "class", "controls", "data", "data-day", "data-moment", "datetime", "dir", "download"),
     *("href", "loading", "preload", "rel", "role", "scope", "src", "start", "tabindex", "target", "title", "type"),
+    "value",
 }
 ADDRESS = re.compile(r"https?://|mailto:|tel:\+?[0-9%]|data:(image|video)/|data:application/pdf|/[^/\\]")
 
