@@ -162,6 +162,7 @@ def test_bytes_are_counted_where_a_key_or_a_file_says_so() -> None:
     assert under("size", 12, mime="image/png").sense == "size"
     assert under("size", 12).sense == "number"
     assert under("size_bytes", -1).sense == "number"
+    assert under("size_bytes", 10**400).sense == "number"
 
 
 def test_a_page_lays_out_so_much_and_counts_the_rest() -> None:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from awaithumans.web.media import Media
 from awaithumans.web.texts import anchor, aside, diff_lines, file_name, leads_to, linked, plain
 
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 10_000
 """Longer texts are shown as they are written: a page is made within milliseconds."""
 
 _LINK = re.compile(r"https?://[^/\\@]+(?:[/?#].*)?|mailto:[^?]+", re.IGNORECASE)

@@ -14,8 +14,8 @@ from awaithumans.meaning import LINK
 from awaithumans.words import Words
 
 _HIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
-    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f\U000e0100-\U000e01ef]"
+    r"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f\U000e0100-\U000e01ef])\1*"
 )
 _TRAILING = ".,;:!?)]}"
 _LONG_CHARACTERS = 1_500
@@ -35,7 +35,9 @@ def linked(text: str) -> Markup:
     end = 0
     for found in LINK.finditer(text):
         address = _without_stops(found[0])
-        pieces += [plain(text[end : found.start()]), anchor(address, address), leads_to(address, address)]
+        pieces += [plain(text[end : found.start()]), anchor(address, address)]
+        if not address.isascii():
+            pieces.append(leads_to(address, address))
         end = found.start() + len(address)
     return Markup("").join([*pieces, plain(text[end:])])
 
@@ -114,8 +116,9 @@ def _lines(text: str) -> str:
 
 
 def _named(found: re.Match[str]) -> str:
-    code = f"U+{ord(found[0]):04X}"
-    name = unicodedata.name(found[0], "control character").lower()
+    character, times = found[1], len(found[0])
+    code = f"U+{ord(character):04X}" + (f" × {times}" if times > 1 else "")
+    name = unicodedata.name(character, "control character").lower()
     return f'<span class="hidden-character" title="{name}">{code}</span>'
 
 

@@ -24,6 +24,7 @@ EVIL = '<span class="quiet">(evil.example)</span>'
         ("\x07", '<span class="hidden-character" title="control character">U+0007</span>'),
         ("a\xadb", 'a<span class="hidden-character" title="soft hyphen">U+00AD</span>b'),
         ("\U000e0100", '<span class="hidden-character" title="variation selector-17">U+E0100</span>'),
+        ("\u202e" * 9_000, '<span class="hidden-character" title="right-to-left override">U+202E × 9000</span>'),
         ("\ud800", '<span class="hidden-character" title="control character">U+D800</span>'),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
         ("👩\u200d🚀", "👩\u200d🚀"),
