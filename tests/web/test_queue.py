@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import httpx2
 import pytest
 
-from awaithumans.types import Actor, Human
-from tests.web.world import BOB, YES, World, as_person
+from awaithumans.types import Actor, Claim, Human
+from tests.web.world import BOB, PEOPLE, YES, World, as_person
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +61,20 @@ async def test_what_cannot_be_searched_is_refused(client: httpx2.AsyncClient, q:
     page = await client.get(address, headers=as_person("ana"))
     assert page.status_code in {200, 422}
     assert "went wrong" not in page.text
+
+
+async def test_what_is_mine_is_so_by_any_of_my_addresses_and_by_no_part_of_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    async with world.client() as client:
+        await world.ask(client, task="Of Ana?", idempotency_key="ana", assign_to={"email": "ana@example.com"})
+        monkeypatch.setitem(PEOPLE, "ana", Human(id="42", email="Ana@example.com"))
+        monkeypatch.setitem(PEOPLE, "eve", Human(id="bo"))
+        free = await world.ask(client, task="Of Bob?", idempotency_key="bob")
+        await world.engine.act(free, Claim(by=Actor.of(BOB, auth="host")))
+        assert await listed(client, "ana", show="mine") == ["Of Ana?"]
+        assert await listed(client, "eve", show="mine") == []
 
 
 async def test_a_filter_outlives_a_change_of_tab(client: httpx2.AsyncClient) -> None:
@@ -136,7 +150,7 @@ async def test_figures_are_small_however_many_people_answer(world: World, client
     for number in range(120):
         task_id = await world.ask(client, idempotency_key=f"k{number}")
         person = Human(id=f"person-{number}@example.com", display_name=f"Person {number}")
-        await world.engine.submit(task_id, YES, by=Actor.of(person, auth="host", via=f"door-{number}"))
+        await world.engine.submit(task_id, YES, by=Actor.of(person, auth="host", via=f"door-{number % 4}"))
     page = await client.get("/figures?window_days=90", headers=as_person("olga"))
     files = [await client.get(address) for address in re.findall(r'"(/static/[^"]+)"', page.text)]
     assert sum(len(one.content) for one in (page, *files)) < 60_000
