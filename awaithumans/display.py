@@ -71,7 +71,7 @@ class Limits:
 
 MESSAGE = Limits(values=10**9, entries=500, columns=8, characters=10**9, markdown=10**9, data=10**9)
 """What goes into a message, which cuts long texts itself. Longer values are JSON there."""
-PAGE = Limits(values=500, entries=100, columns=40, characters=30_000, markdown=10_000, data=1_000_000)
+PAGE = Limits(values=1_000, entries=100, columns=40, characters=30_000, markdown=10_000, data=1_000_000)
 """What a page shows, with a link to the rest."""
 
 
