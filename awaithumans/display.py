@@ -62,7 +62,7 @@ class Limits:
     columns: int
     """Of a table; records with more keys are shown one after another."""
     characters: int
-    """Of all texts together, those of `data:` URLs apart."""
+    """Of all texts together, those of `data:` URLs apart; short texts are shown even beyond."""
     markdown: int
     """Characters of all Markdown together; what is beyond is shown as it is written."""
     data: int
@@ -294,6 +294,8 @@ class _Layout:
         return list(names)
 
     def _text(self, text: str, name: str, schema: JsonObject) -> Shown:
+        if self._characters <= 0 and len(text) > _LONG_TEXT and not text.startswith("data:"):
+            return Shown(kind="prose", more=len(text))
         if LINK.fullmatch(text):
             return Shown(kind="link", text=text, sense=sense_of(text, name, schema))
         if text.startswith("data:"):
@@ -306,7 +308,7 @@ class _Layout:
         return self._prose(text, sense)
 
     def _prose(self, text: str, sense: Sense) -> Shown:
-        kept = text[: max(0, self._characters)]
+        kept = text if len(text) <= _LONG_TEXT else text[: max(0, self._characters)]
         self._characters -= len(text)
         more = len(text) - len(kept)
         if sense == "markdown":

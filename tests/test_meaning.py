@@ -177,6 +177,12 @@ def test_a_page_lays_out_so_much_and_counts_the_rest() -> None:
     assert (picture.text, picture.more) == ("", 2_000_022)
 
 
+def test_what_is_short_is_shown_however_long_what_is_before_it() -> None:
+    parts = dict(shown({"log": "line\n" * 99_000, "total": "12.50", "note": "word " * 99}, limits=PAGE).pairs)
+    assert (parts["Total"].text, parts["Total"].more) == ("12.50", 0)
+    assert (parts["Note"].text, parts["Note"].more) == ("", 495)
+
+
 def test_a_message_has_json_for_what_is_too_long() -> None:
     assert shown([{"a": n} for n in range(5_000)]).kind == "raw"
 
