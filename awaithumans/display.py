@@ -64,7 +64,7 @@ class Limits:
     columns: int
     """Of a table; records with more keys are shown one after another."""
     characters: int
-    """Of all texts together, those of `data:` URLs apart."""
+    """Of all texts together, those of `data:` URLs apart; short texts are shown even beyond."""
     markdown: int
     """Characters of all Markdown together; what is beyond is shown as it is written."""
     data: int
@@ -73,7 +73,7 @@ class Limits:
 
 MESSAGE = Limits(values=10**9, entries=500, columns=8, characters=10**9, markdown=10**9, data=10**9)
 """What goes into a message, which cuts long texts itself. Longer values are JSON there."""
-PAGE = Limits(values=1_200, entries=100, columns=40, characters=100_000, markdown=30_000, data=1_000_000)
+PAGE = Limits(values=1_000, entries=100, columns=40, characters=30_000, markdown=10_000, data=1_000_000)
 """What a page shows, with a link to the rest."""
 
 
@@ -199,6 +199,17 @@ def humanised(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def short_json(value: object, most: int) -> str | None:
+    """Write a value as indented JSON; None, and soon, if it takes more characters than that."""
+    pieces: list[str] = []
+    for piece in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
+        pieces.append(piece)
+        most -= len(piece)
+        if most < 0:
+            return None
+    return "".join(pieces)
+
+
 class _Layout:
     """Lays one value out, within its limits."""
 
@@ -285,6 +296,8 @@ class _Layout:
         return list(names)
 
     def _text(self, text: str, name: str, schema: JsonObject) -> Shown:
+        if self._characters <= 0 and len(text) > _LONG_TEXT and not text.startswith("data:"):
+            return Shown(kind="prose", more=len(text))
         if LINK.fullmatch(text):
             return Shown(kind="link", text=text, sense=sense_of(text, name, schema))
         if text.startswith("data:"):
@@ -297,7 +310,7 @@ class _Layout:
         return self._prose(text, sense)
 
     def _prose(self, text: str, sense: Sense) -> Shown:
-        kept = text[: max(0, self._characters)]
+        kept = text if len(text) <= _LONG_TEXT else text[: max(0, self._characters)]
         self._characters -= len(text)
         more = len(text) - len(kept)
         if sense == "markdown":
@@ -315,7 +328,9 @@ class _Layout:
         return Shown(kind="prose" if len(text) > _LONG_TEXT else "text", text=text, sense=sense)
 
     def _raw(self, value: object) -> Shown:
-        return replace(self._prose(raw_json(value), ""), kind="raw")
+        """Lay out as JSON; without line breaks, which take long to write, what there is no room for anyway."""
+        text = short_json(value, self._characters) or json.dumps(value, ensure_ascii=False)
+        return replace(self._prose(text, ""), kind="raw")
 
     def _taken(self, entries: Sequence[_EntryT], most: int, *, each: int = 1) -> Sequence[_EntryT]:
         """Give the entries that there is room for; each has so many values."""

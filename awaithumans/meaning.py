@@ -31,7 +31,10 @@ Sense = Literal[
     "phone",
 ]
 
-LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}]{1,2000}", re.IGNORECASE | re.ASCII)
+LINK = re.compile(
+    r"https?://[^\s\"'<>\\^`{|}@/?#]{1,300}(?:[/?#][^\s\"'<>\\^`{|}]{0,1700})?", re.IGNORECASE | re.ASCII
+)
+"""An address of the web; none that names a user, since `https://bank.example@evil.example` leads to the latter."""
 
 _NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
@@ -75,6 +78,7 @@ _SIGNS = (
     re.compile(r"(?<![\w`])`[^`\n]{1,200}`(?![\w`])"),
 )
 _EXAMINED = 20_000
+_MOST_BYTES = 10**18
 
 
 def sense_of(text: str, name: str, schema: JsonObject) -> Sense:
@@ -130,7 +134,7 @@ def amount_in(currency: str, value: object) -> str | None:
 
 def is_size(name: str, value: object, record: Mapping[str, object]) -> bool:
     """Tell whether a number counts bytes: its key says so, or it is the size of a file."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_BYTES:
         return False
     return last_word(name) == "bytes" or (name == "size" and any(key in record for key in _MEDIA_TYPES))
 

@@ -711,6 +711,8 @@ class Query:
     """An assignee's exact id, e-mail or Slack id, or part of the display name; letter case does not count."""
     assignee_id: str | None = None
     """An assignee's exact id; letter case does not count."""
+    held_by: Human | None = None
+    """Assigned to this person, by whichever of their addresses."""
     unassigned: bool | None = None
     """Whether nobody has it."""
     visible_to: Human | None = None
@@ -748,6 +750,7 @@ class Query:
         yield self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key
         yield self.unassigned is None or (task.assignee is None) == self.unassigned
         yield self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower())
+        yield self.held_by is None or _is_one_of(task.assignee, self.held_by.addresses)
         yield self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower())
         yield self.after is None or self._is_behind(task, self.after)
         since = self.changed_after
@@ -817,6 +820,10 @@ def _is_with(assignee: Human | None, name: str) -> bool:
     if assignee is None:
         return False
     return name in assignee.addresses or name in (assignee.display_name or "").lower()
+
+
+def _is_one_of(assignee: Human | None, addresses: frozenset[str]) -> bool:
+    return assignee is not None and bool(assignee.addresses & addresses)
 
 
 def _is_called(assignee: Human | None, id_: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from gettext import NullTranslations
-from typing import Self
+from typing import Self, TypeVar, cast
+
+StrT = TypeVar("StrT", bound=str)
 
 
 class Words(str):
@@ -38,12 +40,14 @@ class Words(str):
 
     def translated(self, translations: NullTranslations) -> str:
         """Say it, and what stands in it, in another language; in English where that has no words for it."""
-        if self.plural is None:
-            text = translations.gettext(self.message)
-        else:
+        if not self.message:  # which catalogues keep notes of their own under
+            return ""
+        text, english = translations.gettext(self.message), self.message
+        if self.plural is not None:
             text = translations.ngettext(self.message, self.plural, self.number)
+            english = self.message if self.number == 1 else self.plural
         arguments = {name: translated(one, translations) for name, one in self.arguments.items()}
-        return text % arguments if arguments else text
+        return filled(text, english, arguments) if arguments else text
 
 
 def words(message: str, /, **arguments: object) -> Words:
@@ -68,6 +72,14 @@ def joined(separator: str, parts: Iterable[str]) -> Words:
 def placed(place: str, fault: str) -> str:
     """Say where a fault is, and what it is; "" as a place is everything."""
     return words("%(place)s: %(fault)s", place=place, fault=fault) if place else fault
+
+
+def filled(text: StrT, english: StrT, arguments: Mapping[str, object]) -> StrT:
+    """Put arguments into a translation; into the English where the translation has no right places for them."""
+    try:
+        return cast("StrT", text % arguments)
+    except (KeyError, TypeError, ValueError):
+        return cast("StrT", english % arguments)
 
 
 def translated(text: object, translations: NullTranslations) -> object:

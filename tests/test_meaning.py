@@ -162,6 +162,7 @@ def test_bytes_are_counted_where_a_key_or_a_file_says_so() -> None:
     assert under("size", 12, mime="image/png").sense == "size"
     assert under("size", 12).sense == "number"
     assert under("size_bytes", -1).sense == "number"
+    assert under("size_bytes", 10**400).sense == "number"
 
 
 def test_a_column_of_decimals_is_one_of_numbers_also_where_they_are_texts() -> None:
@@ -181,6 +182,12 @@ def test_a_page_lays_out_so_much_and_counts_the_rest() -> None:
     assert len(text.text) + text.more == 300_000
     picture = under("picture", "data:image/png;base64," + "A" * 2_000_000)
     assert (picture.text, picture.more) == ("", 2_000_022)
+
+
+def test_what_is_short_is_shown_however_long_what_is_before_it() -> None:
+    parts = dict(shown({"log": "line\n" * 99_000, "total": "12.50", "note": "word " * 99}, limits=PAGE).pairs)
+    assert (parts["Total"].text, parts["Total"].more) == ("12.50", 0)
+    assert (parts["Note"].text, parts["Note"].more) == ("", 495)
 
 
 def test_a_message_has_json_for_what_is_too_long() -> None:

@@ -8,6 +8,8 @@ import pickle
 import re
 from gettext import NullTranslations
 
+import pytest
+
 from awaithumans.words import Words, counted, joined, placed, translated, words
 
 
@@ -19,6 +21,17 @@ class Loud(NullTranslations):
 
     def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
         return self.gettext(msgid1 if n == 1 else msgid2)
+
+
+class Said(NullTranslations):
+    """A language that has one text for everything."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def gettext(self, message: str) -> str:  # noqa: ARG002 - whatever it is
+        return self.text
 
 
 def test_it_is_the_english_text_to_whoever_does_not_translate() -> None:
@@ -50,6 +63,15 @@ def test_parts_are_translated_each_by_itself() -> None:
 def test_a_per_cent_sign_in_an_argument_or_alone_is_only_that() -> None:
     assert words("95 % of it") == "95 % of it"
     assert words("must be %(limit)s", limit="%s %(x)s").translated(Loud()) == "MUST BE %s %(x)s"
+
+
+def test_nothing_stays_nothing_in_a_catalogue_that_has_notes_under_it() -> None:
+    assert joined(" · ", []).translated(Said("Project-Id-Version: 1")) == ""
+
+
+@pytest.mark.parametrize("wrong", ["%(hwo)s fragte", "%(who) fragte", "%(who)d fragte", "100 % (%(who)s", "%(who"])
+def test_a_translation_with_wrong_places_is_left_for_the_english(wrong: str) -> None:
+    assert words("%(who)s asked", who="Ana").translated(Said(wrong)) == "Ana asked"
 
 
 def test_a_copy_can_be_translated_too() -> None:

@@ -70,6 +70,7 @@ _CREATE_ROUNDS = 10
 _FEW = 1_000
 """As many tasks are asked for by id."""
 _TIMES = {Order.NEWEST: "created_at", Order.OLDEST: "created_at", Order.DEADLINE: "deadline"}
+_ASSIGNEE = (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
@@ -481,6 +482,9 @@ def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[
         yield tasks.c.assignee_id.is_(None) if query.unassigned else tasks.c.assignee_id.is_not(None)
     if query.assigned_to is not None:
         yield _is_with(query.assigned_to.lower(), codec)
+    if query.held_by is not None:
+        known_as = [codec.address(address) for address in query.held_by.addresses]
+        yield or_(*(column.in_(known_as) for column in _ASSIGNEE))
     if query.assignee_id is not None:
         yield tasks.c.assignee_id == codec.address(query.assignee_id.lower())
     if query.visible_to is not None and not query.visible_to.operator:
@@ -492,8 +496,8 @@ def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[
 
 
 def _is_with(name: str, codec: Codec) -> ColumnElement[bool]:
-    known_as, columns = codec.address(name), (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
-    exact = or_(*(column == known_as for column in columns))
+    known_as = codec.address(name)
+    exact = or_(*(column == known_as for column in _ASSIGNEE))
     part = codec.searchable(name)
     return exact if part is None else or_(exact, tasks.c.assignee_name.contains(part, autoescape=True))
 

@@ -827,6 +827,23 @@ class FindTests(StoreTests, of="Store.find"):
         await opened(store, id="nobody")
         assert ids(await store.find(Query(assignee_id=id_))) == ([found] if found else [])
 
+    @pytest.mark.parametrize(
+        ("person", "found"),
+        [
+            (Human(id="other", email="ANA@example.com"), "ana"),
+            (Human(id="other", slack_user_id="u0ana"), "ana"),
+            (Human(id="U-2"), "ben"),
+            (Human(id="ana"), None),
+            (Human(id="u-", display_name="Ana Šimić"), None),
+        ],
+    )
+    async def test_by_the_person_who_has_it(self, store: Store, person: Human, found: str | None) -> None:
+        """By any of their addresses, whole; what they are called does not count."""
+        await opened(store, id="ana", assignee=ANA)
+        await opened(store, id="ben", assignee=BEN)
+        await opened(store, id="nobody")
+        assert ids(await store.find(Query(held_by=person))) == ([found] if found else [])
+
     async def test_by_assignee_follows_the_latest_state(self, store: Store) -> None:
         """Who had it once does not have it now."""
         task = await opened(store, assignee=ANA)
@@ -1023,6 +1040,7 @@ class PurgeTests(StoreTests, of="Store.purge"):
             Query(statuses=frozenset(TaskStatus)),
             Query(assigned_to="u-1"),
             Query(assignee_id="u-1"),
+            Query(held_by=ANA),
             Query(search=task.id),
             Query(unassigned=True),
             Query(visible_to=ANA),

@@ -128,6 +128,7 @@ class GuestPages:
     async def _payload(self, request: Request) -> Response:
         """Give what the task is about as JSON."""
         grant = await self._grants.grant(request)
+        _ensure_theirs(grant)
         return json_file(grant.task.spec.payload, "payload.json")
 
     async def _answer(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ DOMAIN = "awaithumans"
 ENGLISH = "en"
 OURS = Path(__file__).parent / "locale"
 
-_TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*", re.IGNORECASE | re.ASCII)
+_TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8}){0,7}", re.IGNORECASE | re.ASCII)
 _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)", re.ASCII)
 _RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ks", "nqo", "ps", "sd", "syr", "ug", "ur", "yi"})
 _SCRIPTS = {"adlm": "rtl", "arab": "rtl", "hebr": "rtl", "cyrl": "ltr", "deva": "ltr", "latn": "ltr"}
@@ -60,7 +61,8 @@ class Languages:
     def of(self, request: Request) -> Language:
         """Choose for a request: what the host says, else what the browser asks for, else English."""
         wanted = [self._choice(request) or "", *_accepted(request.headers.get("accept-language", ""))]
-        found = (self._nearest(tag.replace("_", "-").lower()) for tag in wanted if tag)
+        tags = (tag.replace("_", "-") for tag in wanted)
+        found = (self._nearest(tag.lower()) for tag in tags if _TAG.fullmatch(tag))
         return next(filter(None, found), self._by_tag[ENGLISH])
 
     def _nearest(self, tag: str) -> Language | None:
@@ -116,7 +118,7 @@ def _read(file: Path) -> GNUTranslations:
     try:
         with file.open("rb") as opened:
             return GNUTranslations(opened)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, struct.error) as error:
         raise ConfigurationError(f"{file} cannot be read", hint=f"Compile it again: {error}") from error
 
 

@@ -21,7 +21,7 @@ from awaithumans.web.colours import accent_styles
 from awaithumans.web.languages import Language, LanguageChoice, Languages
 from awaithumans.web.markdown import Markdown, code
 from awaithumans.web.media import Media
-from awaithumans.words import translated
+from awaithumans.words import filled, translated
 
 LOOK = "awaithumans.look"
 """Where a request's ASGI scope has the look."""
@@ -35,6 +35,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "day_of_year": day_of_year,
     "file_name": texts.file_name,
     "grouped": texts.grouped,
+    "leads_to": texts.leads_to,
     "linked": texts.unless_ours(texts.linked),
     "moment": moment,
     "plain": texts.unless_ours(texts.plain),
@@ -144,16 +145,23 @@ def _filters(translations: NullTranslations) -> Mapping[str, Callable[[object], 
 def _gettext(translations: NullTranslations) -> Mapping[str, Callable[..., str]]:
     """Give what `_` calls in templates; unlike Jinja's own it translates arguments, too."""
 
-    def filled(text: str, arguments: Mapping[str, object]) -> str:
-        return Markup(text) % {name: translated(one, translations) for name, one in arguments.items()}  # noqa: S704 - from catalogues
+    def put(text: str, english: str, arguments: Mapping[str, object]) -> str:
+        said = {name: translated(one, translations) for name, one in arguments.items()}
+        return filled(_markup(text), _markup(english), said)
 
     def gettext(message: str, /, **arguments: object) -> str:
-        return filled(translations.gettext(message), arguments)
+        return put(translations.gettext(message), message, arguments)
 
     def ngettext(one: str, many: str, num: int, /, **arguments: object) -> str:
-        return filled(translations.ngettext(one, many, num), {"num": num, **arguments})
+        english = one if num == 1 else many
+        return put(translations.ngettext(one, many, num), english, {"num": num, **arguments})
 
     return {"gettext": gettext, "ngettext": ngettext}
+
+
+def _markup(text: str) -> Markup:
+    """Take a catalogue's text as HTML; it may stand in an attribute, which quotation marks would end."""
+    return Markup(text.replace('"', "&#34;"))  # noqa: S704 - from catalogues
 
 
 def _folder(path: str | PathLike[str]) -> Path:

@@ -13,12 +13,13 @@ from markdown_it.utils import EnvType, OptionsDict
 from markupsafe import Markup
 
 from awaithumans.web.media import Media
-from awaithumans.web.texts import anchor, diff_lines, file_name, host_of, linked, plain
+from awaithumans.web.texts import anchor, aside, diff_lines, file_name, leads_to, linked, plain
 
-MAX_CHARACTERS = 20_000
+MAX_CHARACTERS = 10_000
 """Longer texts are shown as they are written: a page is made within milliseconds."""
 
 _LINK = re.compile(r"https?://[^/\\@]+(?:[/?#].*)?|mailto:[^?]+", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[\w+#.-]{0,20}")
 _LOWEST = 6
 _ALIGNED = {"text-align:right": "number", "text-align:center": "centred"}
 
@@ -31,7 +32,10 @@ class Markdown:
         self._parser = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
         self._parser.enable(["table", "strikethrough"])
         self._parser.validateLink = _is_address  # type: ignore[method-assign,assignment] # as it is documented
+        self._parser.normalizeLinkText = str  # type: ignore[method-assign] # it would turn xn-- into what it looks like
+        self._parser.disable("reference")  # its titles, and unused ones, would be hidden
         self._parser.core.ruler.push("fit", _fit)
+        self._parser.core.ruler.push("numbers", _number)
 
     def __call__(self, text: str, level: int = 3) -> Markup:
         """Write a text; its headings begin at a level of the page's.
@@ -62,6 +66,21 @@ def _fit(state: StateCore) -> None:
             token.attrs["class"] = _ALIGNED.get(str(style), "")
 
 
+def _number(state: StateCore) -> None:
+    """Keep the numbers of a list as they were written, unless all of them are the same."""
+    lists: list[list[Token]] = []
+    for token in state.tokens:
+        if token.type in {"ordered_list_open", "bullet_list_open"}:
+            lists.append([])
+        elif token.type == "list_item_open":
+            lists[-1].append(token)
+        elif token.type in {"ordered_list_close", "bullet_list_close"}:
+            items = lists.pop()
+            if len({item.info for item in items}) > 1:
+                for item in items:
+                    item.attrs["value"] = int(item.info)
+
+
 class _Renderer(RendererHTML):
     """Escapes all text by our own rules."""
 
@@ -76,8 +95,9 @@ class _Renderer(RendererHTML):
         return str(code(tokens[idx].content))
 
     def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
-        language = tokens[idx].info.strip().partition(" ")[0]
-        return str(code(tokens[idx].content, is_diff=language in {"diff", "patch"}))
+        info = tokens[idx].info.strip()
+        said = Markup("") if _LANGUAGE.fullmatch(info) else Markup("<p>{}</p>\n").format(linked(info))
+        return str(said + code(tokens[idx].content, is_diff=info.partition(" ")[0] in {"diff", "patch"}))
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
         return '<div class="scroll" tabindex="0"><table>\n'
@@ -90,22 +110,30 @@ class _Renderer(RendererHTML):
         env["within"] = "a" if _LINK.fullmatch(address) else "span"
         if env["within"] == "span":  # paths of the host's own site are for the host to link
             return "<span>"
-        env["host"] = "" if tokens[idx].info == "auto" else host_of(address)
+        said = tokens[idx + 1].content if tokens[idx].info == "auto" else ""
+        env["after"] = leads_to(address, said) + _titled(tokens[idx])
         return str(anchor(address, "")).removesuffix("</a>")
 
     def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:  # noqa: ARG002
-        host = env.pop("host", "")
-        after = Markup(' <span class="quiet">({})</span>').format(plain(host)) if host else ""
-        return f"</{env.pop('within')}>{after}"
+        return f"</{env.pop('within')}>{env.pop('after', '')}"
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[idx]
         address = str(token.attrs["src"])
         words = self.renderInlineAsText(token.children, options, env)
         if env["media"].inline(address, "image"):
-            return str(Markup('<img class="picture" src="{}" alt="{}" loading="lazy">').format(address, words))
+            picture = Markup('<img class="picture" src="{}" alt="{}" loading="lazy">').format(address, words)
+            return str(picture + _titled(token))
         name = words or file_name(address) or address
-        return str(plain(name) if env.get("within") or not _LINK.fullmatch(address) else anchor(address, name))
+        if env.get("within") or not _LINK.fullmatch(address):
+            return str(plain(name) + _titled(token))
+        return str(anchor(address, name) + leads_to(address) + _titled(token))
+
+
+def _titled(token: Token) -> Markup:
+    """Say what a browser would show to those alone who point at it."""
+    title = token.attrs.get("title")
+    return aside(str(title)) if title else Markup("")
 
 
 def code(text: str, *, is_diff: bool = False) -> Markup:

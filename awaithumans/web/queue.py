@@ -78,7 +78,7 @@ class Filter:
         """Return what to look for; one more than a page, to see whether there is another."""
         return Query(
             statuses=STATUSES[self.status],
-            assigned_to=human.id if self.show == "mine" else None,
+            held_by=human if self.show == "mine" else None,
             unassigned=True if self.show == "unassigned" else None,
             visible_to=replace(human, operator=False) if self.show == "mine" else human,
             search=self.search or None,
@@ -133,7 +133,7 @@ async def next_question(engine: Engine, human: Human) -> Review | None:
         order=Order.DEADLINE,
         limit=_NEXT,
     )
-    theirs = await engine.find(replace(waiting, assigned_to=human.id))
+    theirs = await engine.find(replace(waiting, held_by=human))
     free = await engine.find(replace(waiting, unassigned=True))
     now = engine.clock.now()
     reviews = (Review(task=task, human=human, now=now) for task in (*theirs, *free))

@@ -10,7 +10,7 @@ from functools import cached_property
 from starlette.requests import Request
 
 from awaithumans import forms, lifecycle
-from awaithumans.display import PAGE, Shown, humanised, raw_json, shown
+from awaithumans.display import PAGE, Shown, humanised, short_json, shown
 from awaithumans.engine import Engine
 from awaithumans.errors import SchemaValidationError
 from awaithumans.forms.definition import SectionCollapse, Subform
@@ -75,6 +75,7 @@ _RECORDED = {
 """What the facts of an entry of the trail are called."""
 
 _DIGITS = 6
+_MOST_JSON = 20_000
 _LITTLE_TIME = timedelta(hours=1)
 _LITTLE_PART = 4
 _NOTED = ("recipient", "reason", "verifier_reason")
@@ -194,9 +195,9 @@ class Review:
         return shown(self.task.spec.payload, self.task.spec.payload_schema, limits=PAGE)
 
     @property
-    def payload_json(self) -> str:
-        """Give the payload as JSON."""
-        return raw_json(self.task.spec.payload)
+    def payload_json(self) -> str | None:
+        """Give the payload as JSON; None if that is too long for the page."""
+        return short_json(self.task.spec.payload, _MOST_JSON)
 
     @property
     def response(self) -> Shown | None:
@@ -205,9 +206,9 @@ class Review:
         return None if decided is None else shown(decided, self.task.spec.response_schema, limits=PAGE)
 
     @property
-    def response_json(self) -> str:
-        """Give the decided response as JSON."""
-        return raw_json(self.task.response)
+    def response_json(self) -> str | None:
+        """Give the decided response as JSON; None if that is too long for the page."""
+        return short_json(self.task.response, _MOST_JSON)
 
     @property
     def asked_by(self) -> str:

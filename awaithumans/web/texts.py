@@ -14,7 +14,8 @@ from awaithumans.meaning import LINK
 from awaithumans.words import Words
 
 _HIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    r"([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    r"\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f\U000e0100-\U000e01ef])\1*"
 )
 _TRAILING = ".,;:!?)]}"
 _LONG_CHARACTERS = 1_500
@@ -35,6 +36,8 @@ def linked(text: str) -> Markup:
     for found in LINK.finditer(text):
         address = _without_stops(found[0])
         pieces += [plain(text[end : found.start()]), anchor(address, address)]
+        if not address.isascii():
+            pieces.append(leads_to(address, address))
         end = found.start() + len(address)
     return Markup("").join([*pieces, plain(text[end:])])
 
@@ -49,12 +52,29 @@ def anchor(address: str, text: str) -> Markup:
     return Markup('<a href="{}" ' + _ELSEWHERE + ">{}</a>").format(address, plain(text))  # noqa: S704 - formatted
 
 
-def host_of(address: str) -> str:
-    """Return the host that a link leads to, "" where there is none."""
+def leads_to(address: str, text: str = "") -> Markup:
+    """Say where a link leads, unless its text does."""
+    target = target_of(address)
+    return Markup("") if target in text.lower() else aside(target)
+
+
+def aside(text: str) -> Markup:
+    """Write a remark of ours, behind what somebody wrote."""
+    return Markup(' <span class="quiet">({})</span>').format(plain(text))
+
+
+def target_of(address: str) -> str:
+    """Return whom a link leads to: its host, with letters that look like others spelled out, or whom it writes to."""
+    if address.lower().startswith("mailto:"):
+        return address[len("mailto:") :].lower()
     try:
-        return urlsplit(address).hostname or ""
+        host = urlsplit(address).hostname or ""
     except ValueError:
-        return ""
+        return address
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return ascii(host)[1:-1]
 
 
 def file_name(address: str) -> str:
@@ -96,16 +116,19 @@ def _lines(text: str) -> str:
 
 
 def _named(found: re.Match[str]) -> str:
-    code = f"U+{ord(found[0]):04X}"
-    name = unicodedata.name(found[0], "control character").lower()
+    character, times = found[1], len(found[0])
+    code = f"U+{ord(character):04X}" + (f" × {times}" if times > 1 else "")
+    name = unicodedata.name(character, "control character").lower()
     return f'<span class="hidden-character" title="{name}">{code}</span>'
 
 
 def _without_stops(address: str) -> str:
     """Cut off what ends a sentence; a bracket stays if it was opened in the address."""
-    while address[-1] in _TRAILING and not (address[-1] == ")" and address.count("(") >= address.count(")")):
-        address = address[:-1]
-    return address
+    unopened, end = address.count(")") - address.count("("), len(address)
+    while address[end - 1] in _TRAILING and not (address[end - 1] == ")" and unopened <= 0):
+        unopened -= address[end - 1] == ")"
+        end -= 1
+    return address[:end]
 
 
 def _part_of_diff(line: str) -> str:

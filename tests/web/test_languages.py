@@ -45,6 +45,7 @@ async def heading(world: World, language: str = "") -> str:
         ("*", "Questions"),
         ("de;q=x;;, ,\x7f", "Fragen"),
         ("x" * 5_000, "Questions"),
+        ("de" + "-a" * 30_000, "Questions"),
     ],
 )
 async def test_the_browser_says_what_its_person_reads(wanted: str, expected: str) -> None:
@@ -65,7 +66,8 @@ async def test_the_host_may_know_better() -> None:
         return request.query_params.get("language")
 
     world = World(language=choose)
-    for path, expected in (("/?language=de_DE", "de"), ("/?language=tlh", "en"), ("/", "en")):
+    strange = "/?language=" + "de" + "-" * 5_000
+    for path, expected in (("/?language=de_DE", "de"), ("/?language=tlh", "en"), ("/", "en"), (strange, "en")):
         assert (await read(world, path, language="en")).headers["Content-Language"] == expected
     assert await heading(World(language="en"), "de") == "Questions"
 
@@ -91,6 +93,18 @@ async def test_a_host_rewords_what_we_say(tmp_path: Path) -> None:
     assert "<i>Numbers</i>" in (await read(world)).text  # a catalogue is the host's own
 
 
+@anyio_test
+async def test_a_slip_of_a_hosts_translator_breaks_no_page(tmp_path: Path) -> None:
+    said = {"asked by %(who)s": "von %(hwo)s", "Search": 'nach "Worten"', "%(span)s left": "noch %(span)d"}
+    world = World(translations=compiled(tmp_path, "de", said))
+    async with world.client() as client:
+        await world.ask(client)
+    page = await read(world, language="de")
+    assert page.status_code == 200
+    assert "asked by <bdi>asker</bdi>" in page.text
+    assert 'placeholder="nach &#34;Worten&#34;"' in page.text
+
+
 def test_what_cannot_be_a_catalogue_or_a_language_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"there is no awaithumans\.mo"):
         World(translations=tmp_path)
@@ -98,9 +112,10 @@ def test_what_cannot_be_a_catalogue_or_a_language_is_refused(tmp_path: Path) -> 
         World(language="fr")
     broken = tmp_path / "fr" / "LC_MESSAGES" / "awaithumans.mo"
     broken.parent.mkdir(parents=True)
-    broken.write_bytes(b"no catalogue")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
-        World(translations=tmp_path)
+    for body in (b"no catalogue", b"", b"\xde\x12\x04\x95" + bytes(4)):
+        broken.write_bytes(body)
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            World(translations=tmp_path)
     broken.parent.parent.rename(tmp_path / "french!")
     with pytest.raises(ConfigurationError, match="is no language"):
         World(translations=tmp_path)

@@ -105,6 +105,9 @@ async def test_somebody_elses_answer_ends_it_and_is_told(world: World, client: h
     assert page.status_code == 410
     assert "Bob answered this question on" in page.text
     assert "A-1" not in page.text
+    payload = await client.get(f"{link}/payload")
+    assert payload.status_code == 410
+    assert "A-1" not in payload.text
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "%00", "é", "a" * 5_000, "..%2f..%2ftasks"])

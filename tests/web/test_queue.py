@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import httpx2
 import pytest
 
-from awaithumans.types import Actor
-from tests.web.world import BOB, YES, World, as_person
+from awaithumans.types import Actor, Claim, Human
+from tests.web.world import BOB, PEOPLE, YES, World, as_person
 
 pytestmark = pytest.mark.anyio
 
+OPTIONS = [{"value": "a", "label": "A"}, {"value": "b", "label": "B"}]
 FOR_BOB = {"email": "bob@example.com"}
 
 
@@ -60,6 +61,20 @@ async def test_what_cannot_be_searched_is_refused(client: httpx2.AsyncClient, q:
     page = await client.get(address, headers=as_person("ana"))
     assert page.status_code in {200, 422}
     assert "went wrong" not in page.text
+
+
+async def test_what_is_mine_is_so_by_any_of_my_addresses_and_by_no_part_of_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    async with world.client() as client:
+        await world.ask(client, task="Of Ana?", idempotency_key="ana", assign_to={"email": "ana@example.com"})
+        monkeypatch.setitem(PEOPLE, "ana", Human(id="42", email="Ana@example.com"))
+        monkeypatch.setitem(PEOPLE, "eve", Human(id="bo"))
+        free = await world.ask(client, task="Of Bob?", idempotency_key="bob")
+        await world.engine.act(free, Claim(by=Actor.of(BOB, auth="host")))
+        assert await listed(client, "ana", show="mine") == ["Of Ana?"]
+        assert await listed(client, "eve", show="mine") == []
 
 
 async def test_a_filter_outlives_a_change_of_tab(client: httpx2.AsyncClient) -> None:
@@ -112,5 +127,30 @@ async def test_the_first_page_is_small(world: World, client: httpx2.AsyncClient)
     for number in range(31):
         await world.ask(client, task=f"{number} {'long ' * 30}", idempotency_key=f"k{number}")
     page = await client.get("/", headers=as_person("olga"))
+    files = [await client.get(address) for address in re.findall(r'"(/static/[^"]+)"', page.text)]
+    assert sum(len(one.content) for one in (page, *files)) < 60_000
+
+
+async def test_the_page_of_a_task_is_small(world: World, client: httpx2.AsyncClient) -> None:
+    """With a form that needs every script there is."""
+    fields = [
+        {"kind": "signature", "name": "signed", "label": "Sign"},
+        {"kind": "file_upload", "name": "files", "label": "Files"},
+        {"kind": "ranking", "name": "order", "label": "Order", "options": OPTIONS},
+    ]
+    order = {"items": [{"sku": f"LAMP-{n}", "quantity": n, "price": "12.50"} for n in range(10)], "note": "word " * 200}
+    task_id = await world.ask(client, payload=order, form_definition={"version": 1, "fields": fields})
+    page = await client.get(f"/tasks/{task_id}", headers=as_person("olga"))
+    assert {"sign.js", "fields.js", "keys.js"} <= set(re.findall(r'/([a-z]+\.js)"', page.text))
+    files = [await client.get(address) for address in re.findall(r'"(/static/[^"]+)"', page.text)]
+    assert sum(len(one.content) for one in (page, *files)) < 60_000
+
+
+async def test_figures_are_small_however_many_people_answer(world: World, client: httpx2.AsyncClient) -> None:
+    for number in range(120):
+        task_id = await world.ask(client, idempotency_key=f"k{number}")
+        person = Human(id=f"person-{number}@example.com", display_name=f"Person {number}")
+        await world.engine.submit(task_id, YES, by=Actor.of(person, auth="host", via=f"door-{number % 4}"))
+    page = await client.get("/figures?window_days=90", headers=as_person("olga"))
     files = [await client.get(address) for address in re.findall(r'"(/static/[^"]+)"', page.text)]
     assert sum(len(one.content) for one in (page, *files)) < 60_000

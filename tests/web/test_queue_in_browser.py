@@ -117,6 +117,29 @@ def test_a_form_that_asks_for_more_is_not_answered_by_a_key(browser: Browser, si
     expect(page.get_by_role("button", name="Send the answer")).to_be_visible()
 
 
+def test_a_key_chooses_in_a_form_whose_field_is_called_action(browser: Browser, site: Site) -> None:
+    schema = {"type": "object", "properties": {"action": {"type": "boolean"}}, "required": ["action"]}
+    task_id = site.ask("Act?", response_schema=schema)
+    page = site.open(browser, f"/tasks/{task_id}")
+    page.keyboard.press("a")
+    expect(page.get_by_text("You chose Yes. Nothing is sent yet.")).to_be_visible()
+
+
+def test_nothing_is_called_gone_once_the_log_in_has_ended(browser: Browser, site: Site) -> None:
+    site.ask("An old one?")
+    page = site.open(browser)
+    page.evaluate(
+        "() => new MutationObserver(() => { window.gone ||= !!document.querySelector('.gone'); })"
+        ".observe(document.body, { attributes: true, childList: true, subtree: true })"
+    )
+    page.route(f"{site.base}/", lambda route: route.fulfill(body="<h1>Log in</h1>"), times=1)
+    with page.expect_response(f"{site.base}/"):
+        site.ask("A new one?")
+    site.ask("And another one?")
+    expect(page.get_by_role("status").get_by_role("link")).to_have_text("New questions: 2")
+    assert not page.evaluate("window.gone")
+
+
 def test_keys_are_explained_not_heard_while_typing_and_can_be_turned_off(browser: Browser, site: Site) -> None:
     site.ask("A question?")
     page = site.open(browser)

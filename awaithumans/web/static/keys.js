@@ -39,7 +39,7 @@ function asksYesOrNo() {
 
 function choose(answer) {
   const row = questions().find((link) => link === document.activeElement);
-  const confirmation = row?.href ?? (asksYesOrNo() ? document.querySelector("form.answer").action : null);
+  const confirmation = row?.href ?? (asksYesOrNo() ? document.querySelector("form.answer").getAttribute("action") : null);
   if (confirmation) location.assign(`${confirmation}?answer=${answer}`);
 }
 

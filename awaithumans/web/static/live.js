@@ -2,17 +2,20 @@
 "use strict";
 
 const SETTLED_MS = 400;
+const BREAK_MS = 3000;
 const news = document.querySelector("[data-live]");
 const link = news.querySelector("a");
 const rows = [...document.querySelectorAll(".queue [data-task]")];
 const known = new Set(rows.map((row) => row.dataset.task));
 let waiting = null;
+let looked = -BREAK_MS;
 
 async function look() {
-  waiting = null;
+  looked = performance.now();
   const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
   if (!reply.ok) return;
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  if (!page.querySelector("[data-live]")) return; // the log-in ended, and this is another page
   const now = new Set([...page.querySelectorAll(".queue [data-task]")].map((row) => row.dataset.task));
   const fresh = [...now].filter((id) => !known.has(id)).length;
   link.textContent = news.dataset.new.replace("{n}", fresh);
@@ -33,7 +36,8 @@ function mark(row, gone) {
 }
 
 function changed() {
-  waiting ??= setTimeout(() => look().catch(() => {}), SETTLED_MS);
+  const delay = Math.max(SETTLED_MS, looked + BREAK_MS - performance.now());
+  waiting ??= setTimeout(() => { waiting = null; look().catch(() => {}); }, delay);
 }
 
 let source = null;

@@ -50,13 +50,20 @@ for (const element of document.querySelectorAll("[data-left]")) {
 const written = document.documentElement.lang;
 const locale = navigator.languages.find((one) => one.split("-")[0] === written.split("-")[0]) ?? written;
 const asMoment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const asWritten = new Intl.DateTimeFormat(locale, {
+  day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit", timeZoneName: "short",
+});
 const asDay = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" });
 
 for (const element of document.querySelectorAll("time[data-moment], time[data-day]")) {
   const at = new Date(element.dateTime);
   if (isNaN(at)) continue;
-  if (element.hasAttribute("data-moment")) element.title = element.textContent;
-  element.textContent = (element.hasAttribute("data-day") ? asDay : asMoment).format(at);
+  if (element.hasAttribute("data-day")) element.textContent = asDay.format(at);
+  else if (element.title) element.textContent = asWritten.format(at); // of the payload: what it says is kept beside it
+  else {
+    element.title = element.textContent;
+    element.textContent = asMoment.format(at);
+  }
 }
 
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), RELOAD_AFTER_MS);
