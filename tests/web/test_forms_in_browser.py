@@ -155,6 +155,17 @@ def test_a_refused_row_comes_back_filled_in(browser: Browser, site: Site, javasc
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you, that is answered")
 
 
+def test_the_cells_of_a_row_stay_in_a_line_where_one_is_wrong(browser: Browser, site: Site) -> None:
+    page = site.open(browser, f"/tasks/{site.task_id}", viewport={"width": 1200, "height": 800})
+    line = page.get_by_role("group", name="Lines 1", exact=True)
+    line.get_by_label("Article").fill("LAMP")
+    line.get_by_label("Quantity").fill("100")
+    page.get_by_role("button", name="Send the answer").click()
+    expect(page.get_by_role("alert")).to_contain_text("Quantity: must be at most 99")
+    cells = [line.get_by_label(label).bounding_box() for label in ("Article", "Quantity", "Price")]
+    assert len({cell["y"] + cell["height"] for cell in cells if cell}) == 1
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_new_row_is_where_one_goes_on(browser: Browser, site: Site, javascript: bool) -> None:  # noqa: FBT001
     page = site.open(browser, f"/tasks/{site.task_id}", java_script_enabled=javascript)
