@@ -31,9 +31,7 @@ Sense = Literal[
     "phone",
 ]
 
-LINK = re.compile(
-    r"https?://[^\s\"'<>\\^`{|}@/?#]{1,300}(?:[/?#][^\s\"'<>\\^`{|}]{0,1700})?", re.IGNORECASE | re.ASCII
-)
+LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}@/?#]{1,300}(?:[/?#][^\s\"'<>\\^`{|}]{0,1700})?", re.IGNORECASE | re.ASCII)
 """An address of the web; none that names a user, since `https://bank.example@evil.example` leads to the latter."""
 
 _NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
