@@ -26,7 +26,7 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
-from awaithumans.forms.shape import Shape, as_list, shapes
+from awaithumans.forms.shape import DECIMAL, Shape, as_list, shapes
 from awaithumans.types import JsonObject
 
 _ENUM_NAMES = "x-enum-varnames"
@@ -39,9 +39,15 @@ class _Naming(GenerateJsonSchema):
         """Name the members, where a generator of code or of forms looks for it."""
         return {**super().enum_schema(schema), _ENUM_NAMES: [member.name for member in schema["members"]]}
 
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Mark the text as a number's, which any other union of number and text is not."""
+        made = super().decimal_schema(schema)
+        either = [{**one, DECIMAL: True} if one.get("type") == "string" else one for one in made.get("anyOf", [])]
+        return {**made, "anyOf": either} if either else made
+
 
 def schema_of(model: type[BaseModel]) -> dict[str, object]:
-    """Give the JSON Schema of a model, with the names of the members of each Enum in it."""
+    """Give the JSON Schema of a model, with the names of the members of each Enum in it, and decimals marked."""
     return model.model_json_schema(schema_generator=_Naming)
 
 

@@ -10,6 +10,8 @@ from typing import cast
 from awaithumans import schemas
 from awaithumans.types import JsonObject
 
+DECIMAL = "x-decimal"
+"""Marks the text that a number may come as, with all its digits."""
 _NUMBERS = frozenset({"number", "integer"})
 _DECIMAL = frozenset({"number", "string"})
 _WHOLE = frozenset({"integer"})
@@ -77,6 +79,11 @@ class Shape:
     def decimal(self) -> bool:
         """Tell whether a number may come as text, as Pydantic's Decimal may."""
         return self.types == _DECIMAL and self.members is None
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """Tell whether a number that comes as text is nothing but that number."""
+        return self.decimal and any(one.schema.get(DECIMAL) is True for one in self.alternatives)
 
     @property
     def secret(self) -> bool:

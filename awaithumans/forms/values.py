@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import cast
 
+from awaithumans import schemas
 from awaithumans.documents import MAX_INTEGER_DIGITS, loads
 from awaithumans.errors import InvalidInputError
 from awaithumans.forms.definition import (
@@ -30,6 +31,7 @@ from awaithumans.forms.widgets import Widget
 from awaithumans.words import words
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_ENDING_ZERO = re.compile(r"-?\d+[.]\d*0", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
@@ -188,7 +190,7 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
         return int(text)
     if shape.whole:
         raise UnreadableError(words("must be a whole number"))
-    return _exact(text, or_text=shape.decimal)
+    return _exact(text, shape)
 
 
 def number_text(value: float) -> str:
@@ -209,13 +211,26 @@ def _quoted(text: str) -> str:
     return value
 
 
-def _exact(text: str, *, or_text: bool) -> float | str:
+def _exact(text: str, shape: Shape) -> float | str:
+    """Read a number with all its digits: as text where it may come so and a number would lose some, be it zeros."""
     nearest = float(text)
-    if math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text):
+    exact = math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text)
+    if exact and not (shape.keeps_zeros and _ENDING_ZERO.fullmatch(text)):
         return nearest
-    if or_text:
-        return text
-    raise UnreadableError(words("has more digits than can be kept; use at most 15"))
+    if not shape.decimal:
+        raise UnreadableError(words("has more digits than can be kept; use at most 15"))
+    faults = _faults(nearest, shape) if math.isfinite(nearest) else {}
+    if exact and (faults or _faults(text, shape)):
+        return nearest
+    if faults:
+        raise UnreadableError(next(iter(faults.values())))
+    return text
+
+
+def _faults(value: float | str, shape: Shape) -> Mapping[str, str]:
+    """Say what is wrong with a number or a text, as the part of the schema has it that is about its kind."""
+    found = [schemas.validate(one.schema, value) for one in shape.alternatives or [shape] if one.admits(value)]
+    return min(found, key=len, default={})
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────

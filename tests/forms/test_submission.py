@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, BaseModel, create_model
+from pydantic import AwareDatetime, BaseModel, Field, create_model
 
 from awaithumans.forms import (
     Typed,
@@ -27,6 +27,7 @@ from awaithumans.forms import (
     ranking,
     render_fields,
     rich_text,
+    schema_of,
     section_collapse,
     short_text,
     single_select,
@@ -492,3 +493,26 @@ def test_whatever_is_posted_is_a_fitting_value_or_an_error(posted: Posted, examp
         json.dumps(sent.value, allow_nan=False)
         drawn = render_fields(None, schema, sent.value, {})
         assert parse(None, schema, as_a_browser_posts(drawn)).errors == {}
+
+
+class Price(BaseModel):
+    price: Decimal = Field(ge=0, le=100)
+    rebate: Decimal | None = None
+    either: float | str = 0.0
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [("12.50", "12.50"), ("0.10", "0.10"), ("12.5", 12.5), ("12", 12), ("1e1", 10.0)],
+)
+def test_a_decimal_keeps_the_zeros_that_were_typed(typed: str, kept: object) -> None:
+    sent = parse(None, schema_of(Price), {"price": [typed], "rebate": [typed], "either": [typed]})
+    assert not sent.errors
+    assert (sent.value["price"], sent.value["rebate"]) == (kept, kept)
+    assert str(Price.model_validate(sent.value).price) == str(Decimal(str(kept)))
+    assert not isinstance(sent.value["either"], str), "what may be text or a number is a number if it can be one"
+
+
+@pytest.mark.parametrize("typed", ["-0.50", "100.10", "-5.0000000000000000000000001", "200.0000000000000000000000001"])
+def test_a_decimal_that_comes_as_text_is_within_the_limits_of_the_number(typed: str) -> None:
+    assert parse(None, schema_of(Price), {"price": [typed]}).errors.keys() == {"price"}

@@ -106,11 +106,16 @@ def test_keys_move_open_and_confirm_but_never_send(browser: Browser, site: Site)
     assert site.status(task_id) == "completed"
 
 
-def test_a_form_that_asks_for_more_is_not_answered_by_a_key(browser: Browser, site: Site) -> None:
+def test_in_a_form_that_asks_for_more_a_key_chooses_and_does_not_answer(browser: Browser, site: Site) -> None:
     task_id = site.ask("Approve, and say why?")
     page = site.open(browser, f"/tasks/{task_id}")
     page.keyboard.press("a")
+    expect(page.get_by_role("radio", name="Yes")).to_be_checked()
+    expect(page.get_by_role("radio", name="Yes")).to_be_focused()
+    page.keyboard.press("r")
+    expect(page.get_by_role("radio", name="No")).to_be_checked()
     expect(page).to_have_url(f"{site.base}/tasks/{task_id}")
+    assert site.status(task_id) == "created"
     page.goto(f"{site.base}/")
     page.keyboard.press("j")
     page.keyboard.press("a")

@@ -18,7 +18,7 @@ function store(value) {
 }
 
 function typing(target) {
-  return target.closest("input, select, textarea, dialog, [contenteditable]");
+  return target.closest("input:not([type=radio]), select, textarea, dialog, [contenteditable]");
 }
 
 function questions() {
@@ -32,17 +32,22 @@ function move(step) {
   all[next]?.focus();
 }
 
-// The lone choice between yes and no that the page asks for, if it is that.
-function asksYesOrNo() {
-  const controls = document.querySelectorAll("form.answer :is(input:not([type=hidden]), select, textarea)");
-  const values = [...controls].map((control) => control.type === "radio" && control.value);
-  return values.length === 2 && values.includes("true") && values.includes("false");
+// The choice between yes and no, where the page asks for one alone, be it with a note.
+function yesOrNo(answer) {
+  const choices = [...document.querySelectorAll("form.answer input[type=radio]")];
+  const values = choices.map((choice) => choice.value).sort().join();
+  return values === "false,true" ? choices.find((choice) => choice.value === answer) : null;
 }
 
 function choose(answer) {
   const row = questions().find((link) => link === document.activeElement);
-  const confirmation = row?.href ?? (asksYesOrNo() ? document.querySelector("form.answer").getAttribute("action") : null);
-  if (confirmation) location.assign(`${confirmation}?answer=${answer}`);
+  if (row) return location.assign(`${row.href}?answer=${answer}`);
+  const choice = yesOrNo(answer);
+  if (!choice) return;
+  const others = choice.form.querySelectorAll("input:not([type=hidden], [type=radio]), select, textarea");
+  if (!others.length) return location.assign(`${choice.form.getAttribute("action")}?answer=${answer}`);
+  choice.click();
+  choice.focus();
 }
 
 const deeds = {
