@@ -88,8 +88,8 @@ def _files_in(
                 yield from ((path, file) for file in (as_list(part) if isinstance(part, list) else [part]))
             case Subform():
                 for number, row in enumerate(as_list(part)):
-                    inside = cast("JsonObject", row) if isinstance(row, dict) else {}
-                    yield from _files_in(field.fields, inside, f"{path}.{number}.")
+                    if isinstance(row, dict):
+                        yield from _files_in(field.fields, cast("JsonObject", row), f"{path}.{number}.")
             case _:
                 continue
 
