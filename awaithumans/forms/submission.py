@@ -84,8 +84,8 @@ def _files_in(
         match field:
             case SectionCollapse():
                 yield from _files_in(field.fields, value, below)
-            case FileUpload() if part is not None:
-                yield from ((path, file) for file in (as_list(part) if isinstance(part, list) else [part]))
+            case FileUpload() if part not in (None, []):
+                yield from ((path, file) for file in as_list(part) or [part])
             case Subform():
                 for number, row in enumerate(as_list(part)):
                     if isinstance(row, dict):
