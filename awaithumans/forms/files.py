@@ -23,6 +23,7 @@ from awaithumans.words import words
 MAX_NAME = 200
 """How long a file's name may be; of a longer one the beginning and the ending are kept."""
 
+BROKEN = words("a file did not come through; choose it again")
 _ANY = "application/octet-stream"
 _MIME = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*", re.ASCII)
 _DATA = re.compile(r"data:([^;,]*)(?:;[\w.=+-]*)?;base64,", re.ASCII)
@@ -122,6 +123,14 @@ def file_faults(field: FileUpload, file: object) -> Iterator[str]:
         yield words("“%(name)s” is not of a kind asked for: %(kinds)s", name=name, kinds=", ".join(field.accept))
 
 
+def has_content(file: object) -> bool:
+    """Tell whether the content of a file came along, and nothing says that it is somewhere else."""
+    if not isinstance(file, dict):
+        return False
+    known = cast("JsonObject", file)
+    return content_of(known.get("data")) is not None and not (known.get("url") or known.get("id"))
+
+
 def _is_whole(file: JsonObject) -> bool:
     """Tell whether the content came along, as much as is said, or it is said where it is."""
     size, data = file.get("size"), file.get("data")
@@ -147,21 +156,18 @@ def _descriptions(text: str) -> list[JsonObject]:
     try:
         value = loads(text)
     except InvalidInputError:
-        raise ValueError(_BROKEN) from None
+        raise ValueError(BROKEN) from None
     files = cast("list[object]", value) if isinstance(value, list) else [value]
     if not all(isinstance(one, dict) for one in files):
-        raise ValueError(_BROKEN)
+        raise ValueError(BROKEN)
     return cast("list[JsonObject]", files)
 
 
 def _read(file: JsonObject) -> JsonObject:
     name, mime, content = file.get("name"), file.get("mime"), content_of(file.get("data"))
     if not isinstance(name, str) or content is None:
-        raise ValueError(_BROKEN)
+        raise ValueError(BROKEN)
     return described(name, mime if isinstance(mime, str) else "", content)
-
-
-_BROKEN = words("a file did not come through; choose it again")
 
 
 def _kept(file: JsonObject) -> Kept:

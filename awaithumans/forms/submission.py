@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from awaithumans import schemas
 from awaithumans.errors import InvalidInputError
 from awaithumans.forms.constraints import validate_response
-from awaithumans.forms.definition import FormDefinition
+from awaithumans.forms.definition import FileUpload, FormDefinition, FormField, SectionCollapse, Subform
+from awaithumans.forms.files import BROKEN, has_content
 from awaithumans.forms.infer import form_for
 from awaithumans.forms.nodes import MARK, is_shown, nodes_of, whole_node
 from awaithumans.forms.posting import ABSENT, Filled, Reading, moved, with_entry, without_entry
+from awaithumans.forms.shape import as_list
 from awaithumans.forms.values import Typed, preset
 from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole
 from awaithumans.types import JsonObject, Task
@@ -62,8 +64,34 @@ def parse(
         name = node.field.name
         part = reading.field(node, (start or {}).get(name, preset(node.field, node.shape)))
         value |= {} if part is ABSENT else {name: part}
-    faults = _elsewhere(validate_response(shown, response_schema, value), reading.errors)
-    return Submission(value=value, errors={**faults, **reading.errors}, typed=reading.typed)
+    errors = {**_strange_files(shown.fields, value, start or {}), **reading.errors}
+    faults = _elsewhere(validate_response(shown, response_schema, value), errors)
+    return Submission(value=value, errors={**faults, **errors}, typed=reading.typed)
+
+
+def _strange_files(fields: Iterable[FormField], value: JsonObject, start: Mapping[str, object]) -> dict[str, str]:
+    """Find files that did not come along, also those inside of JSON: whoever posts may not say where one is."""
+    known = [file for _, file in _files_in(fields, start)]
+    strange = [path for path, file in _files_in(fields, value) if not has_content(file) and file not in known]
+    return dict.fromkeys(strange, BROKEN)
+
+
+def _files_in(
+    fields: Iterable[FormField], value: Mapping[str, object], below: str = ""
+) -> Iterator[tuple[str, object]]:
+    for field in fields:
+        part, path = value.get(field.name), f"{below}{field.name}"
+        match field:
+            case SectionCollapse():
+                yield from _files_in(field.fields, value, below)
+            case FileUpload() if part not in (None, []):
+                yield from ((path, file) for file in as_list(part) or [part])
+            case Subform():
+                for number, row in enumerate(as_list(part)):
+                    if isinstance(row, dict):
+                        yield from _files_in(field.fields, cast("JsonObject", row), f"{path}.{number}.")
+            case _:
+                continue
 
 
 def _ensure_few(submitted: Mapping[str, Sequence[str]]) -> None:

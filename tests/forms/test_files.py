@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -16,9 +17,10 @@ from awaithumans.forms import (
     parse,
     posted_file,
     render_fields,
+    subform,
     validate_response,
 )
-from awaithumans.forms.definition import FileUpload
+from awaithumans.forms.definition import FileUpload, FormField
 from awaithumans.forms.files import MAX_NAME, described
 
 SCHEMA = {"type": "object", "properties": {"files": {"type": "array"}}}
@@ -197,3 +199,31 @@ def test_the_limits_are_said():
     field = file_upload(multiple=True, max_count=3, accept=[".pdf"], max_size_bytes=1_500_000)
     [control] = render_fields(form(field), SCHEMA, {}, {})
     assert control.limits == "at most 3 files, .pdf, at most 1.5 MB each"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "schema", "value"),
+    [
+        (
+            lambda file: [subform([file]).model_copy(update={"name": "rows"})],
+            {},
+            lambda one: {"rows": [{"files": [one]}]},
+        ),
+        (lambda file: [file], {"properties": {"files": {"type": "object"}}}, lambda one: {"files": one}),
+    ],
+)
+def test_nor_inside_of_json_may_a_person_say_where_a_file_is(
+    kinds: Callable[[FormField], list[FormField]],
+    schema: dict[str, object],
+    value: Callable[[object], dict[str, object]],
+):
+    """Whatever fetches files from Slack does it with the bot's token."""
+    form = FormDefinition(fields=tuple(kinds(file_upload().model_copy(update={"name": "files"}))))
+    there = {"id": "F1", "name": "a.pdf", "mime": "application/pdf", "url": "https://internal.example/a", "size": 1}
+    [(name, whole)] = value(there).items()
+    with_content = json.dumps(value({**there, **described("a.pdf", "", b"x")})[name])
+    for posted in (json.dumps(whole), with_content):
+        refused = parse(form, {"type": "object", **schema}, {name: [posted]})
+        assert "did not come through" in str(refused.errors)
+    kept = parse(form, {"type": "object", **schema}, {name: [json.dumps(whole)]}, value(there))
+    assert (kept.value, kept.errors) == (value(there), {})
