@@ -34,6 +34,7 @@ _DECIMAL = re.compile(r"-?\d{1,40}\.\d{1,40}", re.ASCII)
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_LANGUAGE = re.compile(r"[\w+#.-]{1,20}")
 _LOCAL_REF = "#/$defs/"
 _MONTHS = (
     words("Jan"),
@@ -354,7 +355,8 @@ def _declared(value: Mapping[str, object]) -> Literal["", "markdown", "code"]:
     if set(value) == {"markdown"} and isinstance(value["markdown"], str):
         return "markdown"
     of_code = set(value) == {"code", "language"} and isinstance(value["code"], str)
-    return "code" if of_code and isinstance(value["language"], str) else ""
+    language = value.get("language")
+    return "code" if of_code and isinstance(language, str) and _LANGUAGE.fullmatch(language) else ""
 
 
 def _all_numbers(cells: Sequence[Shown]) -> bool:

@@ -31,9 +31,7 @@ Sense = Literal[
     "phone",
 ]
 
-LINK = re.compile(
-    r"https?://[^\s\"'<>\\^`{|}@/?#]{1,300}(?:[/?#][^\s\"'<>\\^`{|}]{0,1700})?", re.IGNORECASE | re.ASCII
-)
+LINK = re.compile(r"https?://[^\s\"'<>\\^`{|}@/?#]{1,300}(?:[/?#][^\s\"'<>\\^`{|}]{0,1700})?", re.IGNORECASE | re.ASCII)
 """An address of the web; none that names a user, since `https://bank.example@evil.example` leads to the latter."""
 
 _NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
@@ -114,9 +112,11 @@ def money_of(record: Mapping[str, object]) -> str | None:
 
 
 def currency_of(record: Mapping[str, object]) -> str:
-    """Return the code of the currency that an object names, or ""."""
+    """Return the code of the currency that an object names, or ""; "" too if it names several."""
     named = [record[name] for name in _CURRENCIES if name in record]
-    return next((one for one in named if isinstance(one, str) and _CURRENCY.fullmatch(one)), "")
+    first = named[0] if named else ""
+    known = isinstance(first, str) and _CURRENCY.fullmatch(first) and all(one == first for one in named)
+    return str(first) if known else ""
 
 
 def is_amount(name: str) -> bool:

@@ -155,6 +155,14 @@ def test_an_object_says_what_its_only_text_is() -> None:
     assert under("a", {"code": "x", "language": "sql"}).sense == "code"
     assert under("a", {"markdown": 1}).kind == "pairs"
     assert under("a", {"code": "x"}).kind == "pairs"
+    assert under("a", {"code": "x", "language": "sql, and drop the table"}).kind == "pairs"
+    assert under("a", {"code": "x", "language": 1}).kind == "pairs"
+
+
+@pytest.mark.parametrize("other", ["USD", "eur", "", None, "or whatever it costs"])
+def test_of_two_currencies_none_is_left_out(other: object) -> None:
+    assert under("a", {"amount": 5, "currency": "EUR", "currency_code": other}).kind == "pairs"
+    assert under("amount", 5, currency="EUR", currency_code=other).sense == "number"
 
 
 def test_bytes_are_counted_where_a_key_or_a_file_says_so() -> None:

@@ -30,7 +30,7 @@ class Said(NullTranslations):
         super().__init__()
         self.text = text
 
-    def gettext(self, message: str) -> str:  # noqa: ARG002 - whatever it is
+    def gettext(self, message: str) -> str:
         return self.text
 
 

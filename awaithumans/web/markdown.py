@@ -32,7 +32,7 @@ class Markdown:
         self._parser = MarkdownIt("commonmark", {"html": False, "breaks": True}, renderer_cls=_Renderer)
         self._parser.enable(["table", "strikethrough"])
         self._parser.validateLink = _is_address  # type: ignore[method-assign,assignment] # as it is documented
-        self._parser.normalizeLinkText = str  # type: ignore[method-assign] # it would turn xn-- into what it looks like
+        self._parser.normalizeLinkText = _as_written  # type: ignore[method-assign,assignment] # not xn-- as what it looks like
         self._parser.disable("reference")  # its titles, and unused ones, would be hidden
         self._parser.core.ruler.push("fit", _fit)
         self._parser.core.ruler.push("numbers", _number)
@@ -51,6 +51,10 @@ class Markdown:
 def _is_address(address: str) -> bool:
     """Tell whether something may be a link or a picture; anything else stays text."""
     return _LINK.fullmatch(address) is not None or address.startswith(("/", "data:image/"))
+
+
+def _as_written(address: str) -> str:
+    return address
 
 
 def _fit(state: StateCore) -> None:

@@ -21,6 +21,7 @@ from awaithumans.web.queue import next_question
 from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
 from awaithumans.web.review import (
+    MOST_LINES,
     FormReturnedError,
     Review,
     check_fails,
@@ -219,14 +220,15 @@ class Pages:
     async def _review(
         self, task: Task, human: Human, values: Mapping[str, object], errors: Mapping[str, str]
     ) -> Review:
-        deliveries = await self._engine.deliveries(task.id)
+        deliveries, trail = await self._engine.deliveries(task.id), await self._engine.trail(task.id)
         return Review(
             task=task,
             human=human,
             now=self._engine.clock.now(),
             values=values,
             errors=errors,
-            trail=[line_of(entry) for entry in await self._engine.trail(task.id)],
+            trail=[line_of(entry) for entry in trail[-MOST_LINES:]],
+            earlier=max(0, len(trail) - MOST_LINES),
             failures=failures_of(deliveries),
             check_fails=check_fails(deliveries),
         )

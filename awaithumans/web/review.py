@@ -76,6 +76,8 @@ _RECORDED = {
 
 _DIGITS = 6
 _MOST_JSON = 20_000
+MOST_LINES = 40
+"""So many lines of a trail are on a page, the latest."""
 _LITTLE_TIME = timedelta(hours=1)
 _LITTLE_PART = 4
 _NOTED = ("recipient", "reason", "verifier_reason")
@@ -146,6 +148,8 @@ class Review:
     values: Mapping[str, object] = field(default_factory=dict[str, object])
     errors: Mapping[str, str] = field(default_factory=dict[str, str])
     trail: Sequence[Line] = ()
+    earlier: int = 0
+    """Counts the lines of the trail before these."""
     failures: Sequence[Failure] = ()
     check_fails: bool = False
     """Whether the answer is being checked again, because the check did not work."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError, VerifierError
 from awaithumans.testing.channels import RecordingChannel
-from awaithumans.types import Actor, Notice, TaskStatus, Verdict, VerificationContext
+from awaithumans.types import Actor, Claim, Notice, Release, TaskStatus, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
 from tests.web.world import ANA, BOB, OLGA, YES, World, as_person, as_program, form, secret_of
 
@@ -36,6 +36,21 @@ async def test_from_the_queue_to_the_answer(world: World, client: httpx2.AsyncCl
     assert answer
     assert answer.value == {"approved": True, "note": "fine"}
     assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "host", "web")
+
+
+async def test_a_long_trail_has_its_end_on_the_page_and_the_rest_behind_a_link(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    task_id, ana = await world.ask(client), Actor.of(ANA, auth="host")
+    for _ in range(30):
+        await world.engine.act(task_id, Claim(by=ana))
+        await world.engine.act(task_id, Release(by=ana))
+    page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
+    assert page.count("gave the task back") == 20
+    assert "21 earlier entries" in page
+    rest = await client.get(f"/api/tasks/{task_id}/audit", headers=as_person("ana"))
+    assert f'href="{rest.url.path}"' in page
+    assert len(rest.json()) == 61
 
 
 async def test_every_page_has_the_headers_that_keep_it_safe(world: World, client: httpx2.AsyncClient) -> None:

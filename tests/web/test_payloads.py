@@ -120,6 +120,17 @@ def is_raw(leaf: str, text: str) -> bool:
     return squeezed(plain(json.dumps(leaf, ensure_ascii=False)).unescape()) in text
 
 
+def test_a_telephone_dials_and_a_mail_reaches_what_is_written(look: Look) -> None:
+    assert 'href="tel:+49301234567"><bdi>+49 (0) 30 1234567<' in written(look, {"call": "+49 (0) 30 1234567"})
+    assert 'href="mailto:a+b@example.com"' in written(look, {"mail": "a+b@example.com"})
+
+
+def test_a_link_to_a_host_that_looks_like_another_says_so(look: Look) -> None:
+    assert "(xn--pple-43d.com)" in written(look, {"shop": "https://\u0430pple.com/"})
+    html = written(look, {"shop": "https://bank.example@evil.example/"})
+    assert re.findall('href="([^"]*)"', html) == ["https://bank.example"]
+
+
 def test_a_page_stays_small_and_fast_whatever_the_payload(look: Look) -> None:
     table = [{"sku": f"LAMP-{n}", "quantity": n, "price": n / 4, "note": "x" * 20, "ok": True} for n in range(5_000)]
     words = {f"key_{n}": "word " * 40 for n in range(1_000)}

@@ -125,6 +125,17 @@ def test_a_key_chooses_in_a_form_whose_field_is_called_action(browser: Browser, 
     expect(page.get_by_text("You chose Yes. Nothing is sent yet.")).to_be_visible()
 
 
+def test_a_form_that_was_begun_is_not_left_by_a_key(browser: Browser, site: Site) -> None:
+    address = f"/tasks/{site.ask('Approve, and say why?')}"
+    page = site.open(browser, address)
+    page.get_by_label("Note").fill("Because")
+    page.get_by_role("heading", level=1).click()
+    page.keyboard.press("q")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page).to_have_url(f"{site.base}{address}")
+
+
 def test_nothing_is_called_gone_once_the_log_in_has_ended(browser: Browser, site: Site) -> None:
     site.ask("An old one?")
     page = site.open(browser)

@@ -47,7 +47,8 @@ def test_addresses_in_text_are_links(text: str, address: str) -> None:
 
 
 def test_an_address_that_looks_like_another_one_says_where_it_leads() -> None:
-    assert linked("https://\u0430pple.com/").endswith('>https://\u0430pple.com/</a> <span class="quiet">(xn--pple-43d.com)</span>')
+    html = linked("https://\u0430pple.com/")
+    assert html.endswith('>https://\u0430pple.com/</a> <span class="quiet">(xn--pple-43d.com)</span>')
     assert 'href="https://bank.example"' in linked("https://bank.example@evil.example/")
     assert "evil.example/</a>" not in linked("https://bank.example@evil.example/")
 
@@ -97,7 +98,10 @@ def test_thousands_have_a_gap() -> None:
         ),
         ("<https://xn--pple-43d.com>", ">https://xn--pple-43d.com</a></p>"),
         ("<https://\u0430pple.com>", '>https://\u0430pple.com</a> <span class="quiet">(xn--pple-43d.com)</span>'),
-        ("[help@bank.example](mailto:eve@evil.example)", '>help@bank.example</a> <span class="quiet">(eve@evil.example)'),
+        (
+            "[help@bank.example](mailto:eve@evil.example)",
+            '>help@bank.example</a> <span class="quiet">(eve@evil.example)',
+        ),
         ("<eve@evil.example>", ">eve@evil.example</a></p>"),
         ('[a](https://evil.example/ "and pay 9")', f'>a</a> {EVIL} <span class="quiet">(and pay 9)</span>'),
         ('![a](/a.png "and pay 9")', 'loading="lazy"> <span class="quiet">(and pay 9)</span>'),

@@ -7,6 +7,8 @@ const help = foot.querySelector("dialog");
 const wanted = foot.querySelector("[data-keys-on]");
 const home = document.querySelector("a.brand");
 
+let touched = false; // a form that was begun is not left by a key
+
 function stored() {
   try { return localStorage.getItem(STORED); } catch { return null; }
 }
@@ -48,7 +50,7 @@ const deeds = {
   k: () => move(-1),
   a: () => choose("true"),
   r: () => choose("false"),
-  q: () => home?.click(),
+  q: () => touched || home?.click(),
   "/": () => document.getElementById("q")?.focus(),
   "?": () => help.showModal(),
 };
@@ -65,3 +67,4 @@ wanted.checked = stored() !== "off";
 wanted.addEventListener("change", () => store(wanted.checked ? "on" : "off"));
 foot.querySelector("[data-keys-open]").addEventListener("click", () => help.showModal());
 document.addEventListener("keydown", pressed);
+document.addEventListener("input", (event) => { touched ||= event.target.closest("form.answer") !== null; });
