@@ -382,7 +382,8 @@ def _named(value: object, schema: JsonObject) -> str:
     if not isinstance(labels, dict) or not isinstance(value, str | int | float):
         return ""
     text = value if isinstance(value, str) else json.dumps(value)
-    return _said(labels, text) or _said(labels, str(value))
+    named = cast("JsonObject", labels)
+    return _said(named, text) or _said(named, str(value))
 
 
 def _said(schema: JsonObject, key: str) -> str:
@@ -454,7 +455,7 @@ def _inside(schema: JsonObject, root: JsonObject) -> JsonObject | None:
     if isinstance(reference, str) and reference.startswith(_LOCAL_REF) and isinstance(definitions, dict):
         found = cast("dict[str, object]", definitions).get(reference.removeprefix(_LOCAL_REF))
         return cast(JsonObject, found) if isinstance(found, dict) else None
-    either = next((schema[key] for key in _COMBINED if isinstance(schema.get(key), list)), [])
-    known = [cast(JsonObject, one) for one in cast("list[object]", either) if isinstance(one, dict)]
+    either = next((cast("list[object]", part) for part in map(schema.get, _COMBINED) if isinstance(part, list)), ())
+    known = [cast(JsonObject, one) for one in either if isinstance(one, dict)]
     rest = [one for one in known if one.get("type") != "null"]
     return rest[0] if len(rest) == 1 and "properties" not in schema else None

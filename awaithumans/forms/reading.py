@@ -97,7 +97,7 @@ def _labels(field: FormField) -> Mapping[str, str]:
 
 def _of_definition(part: object) -> object:
     """Label the members of an Enum as the field does that asks for one."""
-    if not isinstance(part, dict) or "enum" not in part:
-        return cast("object", part)
+    if not isinstance(part, dict):
+        return part
     definition = cast("JsonObject", part)
-    return {**definition, LABELS: _labels(field_for("", shape_of(definition)))}
+    return {**definition, LABELS: _labels(field_for("", shape_of(definition)))} if "enum" in definition else definition
