@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +15,7 @@ from awaithumans.meaning import (
     Sense,
     amount_in,
     currency_of,
+    data_size,
     day_of,
     is_amount,
     is_size,
@@ -36,6 +37,17 @@ _UNSEEN = re.compile(
 )
 _LANGUAGE = re.compile(r"[\w+#.-]{1,20}")
 _LOCAL_REF = "#/$defs/"
+_COMBINED = ("anyOf", "oneOf", "allOf")
+_REFERENCES = 8
+LABELS = "x-labels"
+"""Says in a schema what people read for values, each by its text: `{"true": "Grant"}`."""
+BEFORE = "x-before"
+AFTER = "x-after"
+"""Say what stands around a number."""
+CURRENCY = "x-currency"
+"""Says which currency an amount is of."""
+ORDERED = "x-ordered"
+"""Says that a list is an order."""
 _MONTHS = (
     words("Jan"),
     words("Feb"),
@@ -97,17 +109,25 @@ class Shown:
     rows: Sequence[Sequence[Shown]] = ()
     numeric: Sequence[bool] = ()
     """Tells of each column whether it holds numbers alone."""
+    ordered: bool = False
+    """Tells whether the items of a list are in an order."""
     more: int = 0
-    """Counts the entries, or characters of a text, that are left out."""
+    """Counts the entries, characters of a text, or bytes of a file, that are left out."""
 
     @property
     def count(self) -> int:
         """Count the entries, those included that are left out."""
         return len(self.items) + len(self.pairs) + len(self.rows) + self.more
 
+    def marked(self, bullet: str) -> list[tuple[str, Shown]]:
+        """Give each item with what stands before it: the bullet, or its place."""
+        return [(f"{place}." if self.ordered else bullet, item) for place, item in enumerate(self.items, start=1)]
+
 
 def shown(value: object, schema: JsonObject | None = None, *, limits: Limits = MESSAGE) -> Shown:
-    """Make a value readable; titles in its JSON Schema name its parts.
+    """Make a value readable; titles in its JSON Schema name its parts, in its order.
+
+    `LABELS`, `BEFORE`, `AFTER`, `CURRENCY` and `ORDERED` in it say how a part is read.
 
     A value with too much for a message is JSON; for a page, what is beyond
     its limits is counted in `more`.
@@ -223,6 +243,8 @@ class _Layout:
         self._data = limits.data
 
     def of(self, value: object, schema: JsonObject, name: str, depth: int) -> Shown:
+        if label := _named(value, _resolved(schema, self._root)):
+            return self._prose(label, "")
         match value:
             case dict() if value:
                 return self._object(cast("dict[str, object]", value), schema, depth)
@@ -233,7 +255,7 @@ class _Layout:
             case str() if value:
                 return self._text(value, name, schema)
             case _:
-                return _plain(value)
+                return _plain(value, schema)
 
     def _object(self, value: Mapping[str, object], schema: JsonObject, depth: int) -> Shown:
         if depth and (money := money_of(value)):
@@ -242,20 +264,21 @@ class _Layout:
             return self._prose(str(value[sense]), sense)
         if depth >= _MAX_NESTING:
             return self._raw(value)
-        names = self._taken(list(value), self._limits.values)
         parts = _properties(schema, self._root)
+        names = self._taken(_in_order(value, parts), self._limits.values)
         pairs = [(_label(name, parts.get(name)), self._part(value, name, parts, depth)) for name in names]
         return Shown(kind="pairs", pairs=pairs, more=len(value) - len(pairs))
 
     def _part(self, record: Mapping[str, object], name: str, parts: Mapping[str, JsonObject], depth: int) -> Shown:
         """Lay out what an object has under a name; its other parts may say what that is."""
         value = record.get(name)
-        currency = currency_of(record) if is_amount(name) else ""
+        part = parts.get(name, {})
+        currency = _said(part, CURRENCY) or (currency_of(record) if is_amount(name) else "")
         if currency and (money := amount_in(currency, value)):
             return Shown(kind="text", sense="money", text=money)
         if is_size(name, value, record):
             return Shown(kind="text", sense="size", text=str(value))
-        return self.of(value, parts.get(name, {}), name, depth + 1)
+        return self.of(value, part, name, depth + 1)
 
     def _list(self, values: Sequence[object], schema: JsonObject, depth: int) -> Shown:
         items = _items(schema, self._root)
@@ -264,12 +287,14 @@ class _Layout:
             return self._table(cast("Sequence[Mapping[str, object]]", values), columns, items, depth)
         taken = self._taken(values, self._limits.entries)
         laid_out = [self.of(value, items, "", depth + 1) for value in taken]
-        return Shown(kind="list", items=laid_out, more=len(values) - len(taken))
+        ordered = schema.get(ORDERED) is True
+        return Shown(kind="list", items=laid_out, ordered=ordered, more=len(values) - len(taken))
 
     def _table(
         self, records: Sequence[Mapping[str, object]], columns: Sequence[str], schema: JsonObject, depth: int
     ) -> Shown:
         parts = _properties(schema, self._root)
+        columns = _in_order(columns, parts)
         taken = self._taken(records, self._limits.entries, each=len(columns))
         rows = [[self._part(record, name, parts, depth + 1) for name in columns] for record in taken]
         return Shown(
@@ -282,7 +307,7 @@ class _Layout:
 
     def _columns(self, values: Sequence[object]) -> list[str]:
         """Give the columns if the records that are laid out are of plain values, else none."""
-        if len(values) == 1 or (self._limits is MESSAGE and len(values) > self._limits.entries):
+        if self._limits is MESSAGE and len(values) > self._limits.entries:
             return []
         names: dict[str, None] = {}
         for value in values[: self._limits.entries]:
@@ -324,7 +349,7 @@ class _Layout:
         if not sense:
             return self._prose(text, sense)
         if len(text) > self._data:
-            return Shown(kind="text", sense=sense, more=len(text))
+            return Shown(kind="text", sense=sense, more=data_size(text))
         self._data -= len(text)
         return Shown(kind="prose" if len(text) > _LONG_TEXT else "text", text=text, sense=sense)
 
@@ -340,14 +365,36 @@ class _Layout:
         return taken
 
 
-def _plain(value: object) -> Shown:
+def _plain(value: object, schema: JsonObject) -> Shown:
     match value:
         case None | "" | dict() | list():
             return Shown(kind="empty")
         case bool():
             return Shown(kind="flag", text=words("Yes") if value else words("No"))
         case _:
-            return Shown(kind="text", sense="number", text=json.dumps(value))
+            around = (_said(schema, BEFORE), json.dumps(value), _said(schema, AFTER))
+            return Shown(kind="text", sense="number", text=" ".join(filter(None, around)))
+
+
+def _named(value: object, schema: JsonObject) -> str:
+    """Give what people read for a value; "" if nothing else than the value."""
+    labels = schema.get(LABELS)
+    if not isinstance(labels, dict) or not isinstance(value, str | int | float):
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value)
+    named = cast("JsonObject", labels)
+    return _said(named, text) or _said(named, str(value))
+
+
+def _said(schema: JsonObject, key: str) -> str:
+    text = schema.get(key)
+    return text.strip() if isinstance(text, str) else ""
+
+
+def _in_order(names: Iterable[str], parts: Mapping[str, JsonObject]) -> list[str]:
+    """Put names in the order of the schema's properties, others after them."""
+    places = {name: place for place, name in enumerate(parts)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def _declared(value: Mapping[str, object]) -> Literal["", "markdown", "code"]:
@@ -394,9 +441,21 @@ def _items(schema: JsonObject, root: JsonObject) -> JsonObject:
 
 
 def _resolved(schema: JsonObject, root: JsonObject) -> JsonObject:
-    reference = schema.get("$ref")
-    definitions = root.get("$defs")
-    if not (isinstance(reference, str) and reference.startswith(_LOCAL_REF) and isinstance(definitions, dict)):
-        return schema
-    found = cast("dict[str, object]", definitions).get(reference.removeprefix(_LOCAL_REF))
-    return cast(JsonObject, found) if isinstance(found, dict) else schema
+    """Follow references, and what a schema only wraps: one alternative beside null."""
+    for _ in range(_REFERENCES):
+        inside = _inside(schema, root)
+        if inside is None:
+            break
+        schema = inside
+    return schema
+
+
+def _inside(schema: JsonObject, root: JsonObject) -> JsonObject | None:
+    reference, definitions = schema.get("$ref"), root.get("$defs")
+    if isinstance(reference, str) and reference.startswith(_LOCAL_REF) and isinstance(definitions, dict):
+        found = cast("dict[str, object]", definitions).get(reference.removeprefix(_LOCAL_REF))
+        return cast(JsonObject, found) if isinstance(found, dict) else None
+    either = next((cast("list[object]", part) for part in map(schema.get, _COMBINED) if isinstance(part, list)), ())
+    known = [cast(JsonObject, one) for one in either if isinstance(one, dict)]
+    rest = [one for one in known if one.get("type") != "null"]
+    return rest[0] if len(rest) == 1 and "properties" not in schema else None

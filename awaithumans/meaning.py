@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Literal
+from urllib.parse import unquote_to_bytes
 
 from awaithumans.types import JsonObject
 
@@ -137,6 +138,14 @@ def is_size(name: str, value: object, record: Mapping[str, object]) -> bool:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_BYTES:
         return False
     return last_word(name) == "bytes" or (name == "size" and any(key in record for key in _MEDIA_TYPES))
+
+
+def data_size(address: str) -> int:
+    """Count the bytes of the file that a `data:` URL is."""
+    head, _, content = address.partition(",")
+    if head.lower().endswith(";base64"):
+        return len(content.rstrip("=")) * 3 // 4
+    return len(unquote_to_bytes(content.encode(errors="replace")))
 
 
 def is_markdown(text: str) -> bool:

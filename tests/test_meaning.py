@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, date, datetime
+from urllib.parse import quote
 
 import pytest
 
 from awaithumans.display import PAGE, Shown, shown
-from awaithumans.meaning import Sense, is_markdown, last_word
+from awaithumans.meaning import Sense, data_size, is_markdown, last_word
 
 DIFF = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-old\n+new\n"
 
@@ -189,7 +191,7 @@ def test_a_page_lays_out_so_much_and_counts_the_rest() -> None:
     text = under("text", "a" * 300_000)
     assert len(text.text) + text.more == 300_000
     picture = under("picture", "data:image/png;base64," + "A" * 2_000_000)
-    assert (picture.text, picture.more) == ("", 2_000_022)
+    assert (picture.text, picture.more) == ("", 1_500_000)
 
 
 def test_what_is_short_is_shown_however_long_what_is_before_it() -> None:
@@ -200,6 +202,12 @@ def test_what_is_short_is_shown_however_long_what_is_before_it() -> None:
 
 def test_a_message_has_json_for_what_is_too_long() -> None:
     assert shown([{"a": n} for n in range(5_000)]).kind == "raw"
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"ab", b"abc", b"\x00" * 193])
+def test_the_size_of_a_file_is_that_of_its_content(content: bytes) -> None:
+    assert data_size("data:image/png;base64," + base64.b64encode(content).decode()) == len(content)
+    assert data_size("data:image/svg+xml," + quote(content)) == len(content)
 
 
 def test_the_last_word_of_a_key() -> None:

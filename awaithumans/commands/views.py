@@ -12,6 +12,7 @@ from typing import cast
 from awaithumans.display import Shown, shown
 from awaithumans.documents import dumps
 from awaithumans.engine import Health
+from awaithumans.forms import readable_schema
 from awaithumans.routing import callback_recipient, shown_recipient
 from awaithumans.statistics import Statistics
 from awaithumans.terminal.screen import Screen, cells, cut, filled, indented, value_lines, wrapped
@@ -178,7 +179,8 @@ def _answer(task: Task, screen: Screen) -> list[str]:
     title = f"{'Refused answer' if task.refused else 'Answer'} by {_actor(answer.by)}"
     if task.response_redacted_at:
         return _titled(title, [f"erased {moment(task.response_redacted_at)} UTC, as the task asks"], screen)
-    return _section(cut(title, screen.columns), shown(answer.value, task.spec.response_schema), screen)
+    schema = readable_schema(task.spec.form, task.spec.response_schema)
+    return _section(cut(title, screen.columns), shown(answer.value, schema), screen)
 
 
 def _entry(entry: Entry, columns: int) -> list[str]:

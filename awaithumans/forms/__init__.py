@@ -48,6 +48,7 @@ from awaithumans.forms.helpers import (
 )
 from awaithumans.forms.infer import form_for, form_from_model, form_from_schema, schema_of
 from awaithumans.forms.quick import QuickAnswer, chosen_by_word, quick_answers
+from awaithumans.forms.reading import readable_schema
 from awaithumans.forms.render import render_fields
 from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
@@ -100,6 +101,7 @@ __all__ = [
     "prefilled",
     "quick_answers",
     "ranking",
+    "readable_schema",
     "render_fields",
     "rich_text",
     "schema_of",

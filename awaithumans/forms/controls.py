@@ -282,9 +282,14 @@ def _known(label: str) -> str:
     return {"Yes": words("Yes"), "No": words("No")}.get(label, label)
 
 
+def switch_labels(one: Switch) -> Sequence[tuple[str, str]]:
+    """Give what people read for yes and for no, by the text of each."""
+    return ("true", _known(one.true_label)), ("false", _known(one.false_label))
+
+
 def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
     if widget == "switch" and isinstance(one, Switch):
-        return Choice("true", _known(one.true_label)), Choice("false", _known(one.false_label))
+        return tuple(Choice(text, label) for text, label in switch_labels(one))
     if widget not in {"radio", "select", *SEVERAL}:
         return ()
     named = [(option.value, option.label, option.hint) for option in options_of(one)]

@@ -300,11 +300,12 @@ def _cell(column: TableColumn, row: Shape) -> Leaf:
     shape = replace(shape, schema={**shape.schema, **{key: one for key, one in limits.items() if one is not None}})
     if column.default is not None:
         shape = replace(shape, defaulted=True, default=column.default)
-    one = _column_field(column)
+    one = column_field(column)
     return Leaf(field=one, shape=shape, widget=widget_of(one, shape))
 
 
-def _column_field(column: TableColumn) -> FormField:
+def column_field(column: TableColumn) -> FormField:
+    """Give the field that asks for a cell of a column."""
     kind = column.kind if column.kind in _COLUMN_KINDS else "short_text"
     said = column.model_dump(include={"name", "label", "required", "placeholder", "options", "currency_code"})
     own = {"subtype": column.kind} if column.kind in {"number", "currency"} else {}

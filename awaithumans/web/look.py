@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from awaithumans.display import day, day_of_year, moment, short_span, size, span
 from awaithumans.errors import ConfigurationError
-from awaithumans.meaning import is_markdown
+from awaithumans.meaning import data_size, is_markdown
 from awaithumans.web import texts
 from awaithumans.web.assets import CSS, Asset, Assets
 from awaithumans.web.colours import accent_styles
@@ -29,8 +29,9 @@ LOOK = "awaithumans.look"
 OURS = "awaithumans"
 """How a host's template names the one it takes the place of: `awaithumans/base.html`."""
 
-_FILTERS: Mapping[str, Callable[..., str]] = {
+_FILTERS: Mapping[str, Callable[..., object]] = {
     "code": code,
+    "data_size": data_size,
     "day": day,
     "day_of_year": day_of_year,
     "file_name": texts.file_name,

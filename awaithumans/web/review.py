@@ -205,9 +205,10 @@ class Review:
 
     @property
     def response(self) -> Shown | None:
-        """Give the decided response, readable."""
-        decided = self.task.response
-        return None if decided is None else shown(decided, self.task.spec.response_schema, limits=PAGE)
+        """Give the decided response, in the words of its form."""
+        decided, spec = self.task.response, self.task.spec
+        schema = forms.readable_schema(spec.form, spec.response_schema)
+        return None if decided is None else shown(decided, schema, limits=PAGE)
 
     @property
     def response_json(self) -> str | None:

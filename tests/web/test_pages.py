@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import anyio
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError, VerifierError
 from awaithumans.testing.channels import RecordingChannel
-from awaithumans.types import Actor, Claim, Notice, Release, TaskStatus, Verdict, VerificationContext
+from awaithumans.types import Actor, Claim, Notice, Release, Submit, TaskStatus, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
 from tests.web.world import ANA, BOB, OLGA, YES, World, as_person, as_program, form, secret_of
 
@@ -407,6 +408,35 @@ async def test_earlier_refusals_and_what_is_on_record_unfold(world: World, clien
     assert "Attempts used: 2 of 3." in page
     [*_, latest] = await world.engine.trail(task_id)
     assert latest.digest in page
+
+
+async def test_an_answer_on_record_speaks_as_its_form_did(world: World, client: httpx2.AsyncClient) -> None:
+    trees = [{"value": "pine", "label": "Scots <Pine>"}, {"value": "oak", "label": "Oak"}]
+    fields: list[dict[str, object]] = [
+        {"name": "tree", "kind": "single_select", "label": "Which tree?", "options": trees},
+        {"name": "fell", "kind": "switch", "label": "Fell it?", "true_label": "Fell", "false_label": "Leave"},
+        {"name": "share", "kind": "slider", "label": "Share", "suffix": "%"},
+        {"name": "order", "kind": "ranking", "options": trees},
+        {"name": "proof", "kind": "file_upload", "multiple": True},
+    ]
+    proof = {
+        "name": "a.pdf",
+        "mime": "application/pdf",
+        "size": 193,
+        "data": "data:application/pdf;base64," + base64.b64encode(b"z" * 193).decode(),
+    }
+    answer = {"share": 25, "fell": False, "tree": "pine", "order": ["oak", "pine"], "proof": [proof], "more": "so"}
+    task_id = await world.ask(
+        client, form_definition={"version": 1, "fields": fields}, response_schema={"type": "object"}
+    )
+    await world.engine.act(task_id, Submit(value=answer, by=Actor.of(ANA, auth="host"), attempt=0))
+    for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/done"):
+        page = (await client.get(path, headers=as_person("ana"))).text
+        told = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+        places = [told.index(text) for text in ("Which tree? Scots &lt;Pine&gt;", "Fell it? Leave", "Share 25 %", "so")]
+        assert places == sorted(places)
+        assert re.search(r'<ol class="values"><li>\s*<bdi>Oak</bdi>', page)
+        assert "(193 bytes)" in told
 
 
 async def test_a_stranger_is_led_to_their_own_questions(world: World, client: httpx2.AsyncClient) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from awaithumans.display import Shown, clean, shown, span
-from awaithumans.forms import QuickAnswer, quick_answers
+from awaithumans.forms import QuickAnswer, quick_answers, readable_schema
 from awaithumans.lifecycle import may_answer, may_see
 from awaithumans.types import AGENT, Human, Notice, Task, TaskStatus
 
@@ -196,7 +196,7 @@ def _ended(notice: Notice) -> Letter | None:
         subject=subject_of(task),
         lead=_READ if in_words else f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",
         question=_question(task),
-        response=_brief(shown(task.response, task.spec.response_schema)) if may_read and task.response else None,
+        response=_response(task) if may_read else None,
         buttons=_buttons(None, notice.url, []),
         notes=[_NOTHING_TO_DO],
     )
@@ -295,6 +295,11 @@ def _payload(task: Task) -> tuple[Shown | None, str]:
         return None, ""
     brief = _brief(whole)
     return (brief, "") if brief else (None, TOO_LONG)
+
+
+def _response(task: Task) -> Shown | None:
+    spec = task.spec
+    return _brief(shown(task.response, readable_schema(spec.form, spec.response_schema))) if task.response else None
 
 
 def _brief(value: Shown) -> Shown | None:

@@ -241,7 +241,7 @@ def said_of_verdict(task: Task, given: Answer | None) -> str:
         return escaped(refusal(task, given.by.human) or "")
     if task.response is None or task.answer.text is None or task.spec.confidential:
         return "Your answer was accepted."
-    return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
+    return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec)])
 
 
 def _plain(text: str) -> str:
