@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -219,7 +220,7 @@ def _exact(text: str, shape: Shape) -> float | str:
         return nearest
     if not shape.decimal:
         raise UnreadableError(words("has more digits than can be kept; use at most 15"))
-    faults = _faults(nearest, shape) if math.isfinite(nearest) else {}
+    faults = _faults(math.copysign(min(abs(nearest), sys.float_info.max), nearest), shape)
     if exact and (faults or _faults(text, shape)):
         return nearest
     if faults:
@@ -230,7 +231,7 @@ def _exact(text: str, shape: Shape) -> float | str:
 def _faults(value: float | str, shape: Shape) -> Mapping[str, str]:
     """Say what is wrong with a number or a text, as the part of the schema has it that is about its kind."""
     found = [schemas.validate(one.schema, value) for one in shape.alternatives or [shape] if one.admits(value)]
-    return min(found, key=len, default={})
+    return min(found, key=len, default=dict[str, str]())
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────
