@@ -513,6 +513,8 @@ def test_a_decimal_keeps_the_zeros_that_were_typed(typed: str, kept: object) -> 
     assert not isinstance(sent.value["either"], str), "what may be text or a number is a number if it can be one"
 
 
-@pytest.mark.parametrize("typed", ["-0.50", "100.10", "-5.0000000000000000000000001", "200.0000000000000000000000001", "1e400"])
+@pytest.mark.parametrize(
+    "typed", ["-0.50", "100.10", "-5.0000000000000000000000001", "200.0000000000000000000000001", "1e400"]
+)
 def test_a_decimal_that_comes_as_text_is_within_the_limits_of_the_number(typed: str) -> None:
     assert parse(None, schema_of(Price), {"price": [typed]}).errors.keys() == {"price"}
