@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage bench lint types format reference wheel-smoke browser servers langgraph-server slack-emulator clean
+.PHONY: help demo test coverage bench lint types format reference translations pictures wheel-smoke browser servers langgraph-server slack-emulator clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -45,6 +45,12 @@ format: $(VENV)/.dev ## Fix what the linter can fix, and format
 reference: $(VENV)/.dev ## Write docs/reference/api from the docstrings, and slack-modals.md
 	$(RUN) -m scripts.reference
 	$(RUN) -m scripts.slack_modals
+
+pictures: $(VENV)/.dev browser ## Write docs/pictures: the pages as people see them
+	$(RUN) -m scripts.pictures
+
+translations: $(VENV)/.dev ## Collect the texts of the pages, and compile their translations
+	$(RUN) -m scripts.translations
 
 wheel-smoke: $(VENV)/.dev ## Build the wheel, install it elsewhere, and ask and answer with it
 	$(RUN) -W error -m scripts.wheel_smoke

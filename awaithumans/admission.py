@@ -9,6 +9,8 @@ from awaithumans import schemas
 from awaithumans.documents import canonical, ensure_json, ensure_object, ensure_text
 from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
 from awaithumans.forms import check_form
+from awaithumans.forms.definition import RESERVED
+from awaithumans.forms.shape import shapes
 from awaithumans.protocols import Channel, Verifier
 from awaithumans.routing import EVERYBODY, MAX_RECIPIENTS, Recipient, callback_recipient, entry_of, is_for_agents
 from awaithumans.types import (
@@ -38,6 +40,7 @@ def admit(spec: TaskSpec, *, channels: Mapping[str, Channel], verifiers: Mapping
         _admit_object(name, value)
     schemas.check_schema(spec.payload_schema, "payload_schema")
     schemas.check_schema(spec.response_schema, "response_schema")
+    _admit_names(spec.response_schema)
     if spec.form is not None:
         check_form(spec.form)
     admit_recipients(spec.notify, channels)
@@ -64,8 +67,13 @@ def authority_of(spec: TaskSpec) -> dict[str, object]:
 
     Neither the order of addresses counts, which a set has anew in each process, nor letter case where it means nothing.
     """
-    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider.strip().lower()} if spec.verifier else None
+    verifier = {**dict(spec.verifier), "provider": spec.verifier.provider_name} if spec.verifier else None
     return {"assign_to": _people(spec.assign_to), "verifier": verifier}
+
+
+def same_people(one: TaskSpec, other: TaskSpec) -> bool:
+    """Tell whether both questions say the same of who is asked."""
+    return canonical(_people(one.assign_to) or {}) == canonical(_people(other.assign_to) or {})
 
 
 def _people(assign_to: JsonObject | None) -> JsonObject | None:
@@ -121,6 +129,12 @@ def _admit_object(name: str, value: object) -> None:
         raise _invalid(name, f"must have at most {MAX_CONTENT_LENGTH} characters")
 
 
+def _admit_names(response_schema: JsonObject) -> None:
+    for name in shapes(response_schema):
+        if name.startswith(RESERVED):
+            raise _invalid("response_schema", f"has a property {name!r}, which no answer can have")
+
+
 def admit_recipients(notify: Sequence[str], channels: Mapping[str, Channel]) -> None:
     """Raise `InvalidRoutingError` unless each entry of `notify` is one of a channel's."""
     if len(notify) > MAX_RECIPIENTS:
@@ -168,7 +182,7 @@ def _admit_verifier(spec: TaskSpec, verifiers: Mapping[str, Verifier]) -> None:
     if spec.verifier is None:
         return
     ensure_json(dict(spec.verifier), "verifier_config")
-    verifier = verifiers.get(spec.verifier.provider.strip().lower())
+    verifier = verifiers.get(spec.verifier.provider_name)
     if verifier is None:
         raise VerifierUnknownError(spec.verifier.provider)
     if spec.redact_payload and not getattr(verifier, "trusted", False):

@@ -139,6 +139,10 @@ class BlockingEngine(Generic[EngineT_co]):
         """Block until the task is as `ready` wants it; see `Engine.wait_until`."""
         return run_blocking(partial(self.engine.wait_until, task_id, ready, timeout=timeout), self.engine)
 
+    def wait_for_verdict(self: BlockingEngine[Engine], task_id: str, *, timeout: float | None = None) -> Task:
+        """Block until no answer is with the verifier; see `Engine.wait_for_verdict`."""
+        return run_blocking(partial(self.engine.wait_for_verdict, task_id, timeout=timeout), self.engine)
+
     def trail(self: BlockingEngine[Engine], task_id: str) -> list[Entry]:
         """Return the task's audit trail; see `Engine.trail`."""
         return run_blocking(partial(self.engine.trail, task_id), self.engine)
@@ -195,6 +199,10 @@ class BlockingEngine(Generic[EngineT_co]):
     def redeliver(self: BlockingEngine[Engine], task_id: str, *, by: Actor, notice: str | None = None) -> Task:
         """Tell those again who could not be told; see `Engine.redeliver`."""
         return run_blocking(partial(self.engine.redeliver, task_id, by=by, notice=notice), self.engine)
+
+    def remind(self: BlockingEngine[Engine], task_id: str, recipient: str, *, by: Actor) -> Task:
+        """Tell one recipient again that the task waits; see `Engine.remind`."""
+        return run_blocking(partial(self.engine.remind, task_id, recipient, by=by), self.engine)
 
     def purge(self: BlockingEngine[Engine], *, before: datetime) -> int:
         """Erase what was closed long ago; see `Engine.purge`."""

@@ -25,7 +25,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
     TimeoutRangeError,
 )
-from awaithumans.forms import form_from_model
+from awaithumans.forms import form_from_model, schema_of
 from awaithumans.protocols import TaskEngine
 from awaithumans.remote import RemoteEngine
 from awaithumans.types import (
@@ -210,7 +210,7 @@ def build_spec(
         task=task,
         payload=_payload(payload_schema, payload),
         payload_schema=payload_schema.model_json_schema(),
-        response_schema=response_schema.model_json_schema(),
+        response_schema=schema_of(response_schema),
         form=form_from_model(response_schema),
         timeout_seconds=timeout_seconds,
         idempotency_key=idempotency_key or "",

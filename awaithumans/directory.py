@@ -224,9 +224,9 @@ class _File:
             stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
             if stamp != self._stamp:
                 document = _parser(self.path)(self.path.read_text(encoding="utf-8"))
-                self._people = tuple(one.human() for one in _People.model_validate(document).people if one.active)
-                _Roster(self._people)
-                self._stamp = stamp
+                people = tuple(one.human() for one in _People.model_validate(document).people if one.active)
+                _Roster(people)
+                self._people, self._stamp = people, stamp
         except (OSError, ValueError) as error:
             raise ConfigurationError(
                 f"the people in {self.path} cannot be read: {_reason(error)}",

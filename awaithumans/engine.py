@@ -16,7 +16,7 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 
 from awaithumans import lifecycle
-from awaithumans.admission import admit, admit_answer, admit_recipients, authority_of, content_of
+from awaithumans.admission import admit, admit_answer, admit_recipients, authority_of, content_of, same_people
 from awaithumans.ambient import AMBIENT_ENGINE, ambient_telemetry
 from awaithumans.assignment import Assignment
 from awaithumans.background import Background, Home
@@ -31,7 +31,7 @@ from awaithumans.errors import (
     TaskNotFoundError,
 )
 from awaithumans.following import GOOD_FOR, PAUSE, Course
-from awaithumans.forms import form_from_schema, validate_response
+from awaithumans.forms import validate_response
 from awaithumans.leases import Leases
 from awaithumans.origins import read_origin
 from awaithumans.protocols import (
@@ -75,6 +75,7 @@ from awaithumans.types import (
     TaskSpec,
     TaskStatus,
     from_microseconds,
+    provider_name,
 )
 from awaithumans.wakeups import Bell, Feed, Hub
 
@@ -287,6 +288,18 @@ class Engine(TaskEngine):
         again = [one.effect for one in chosen if one.settled_at]
         return await self._transition(task_id, lambda task, now: lifecycle.redeliver(task, again, by, now))
 
+    async def remind(self, task_id: str, recipient: str, *, by: Actor) -> Task:
+        """Tell one recipient of a task again that it waits for an answer.
+
+        `recipient` is one of `Task.recipients`. Nothing is sent to anybody
+        else, to one for whom a notice of the task is on its way, who was
+        reminded of it within ten minutes, or where there is nothing to answer
+        any more; so of any number of concurrent calls one sends something.
+        Raises `TaskNotFoundError`.
+        """
+        told = await self.deliveries(task_id)
+        return await self._transition(task_id, lambda task, now: lifecycle.remind_one(task, recipient, told, by, now))
+
     async def purge(self, *, before: datetime) -> int:
         """Erase closed tasks that last changed `before` then; return how many.
 
@@ -393,7 +406,8 @@ class Engine(TaskEngine):
         try:
             people = await self._meant(spec.assign_to)
         except InvalidRoutingError:
-            if asked := await self._asked(spec):
+            asked = await self._asked(spec)
+            if asked and (spec.key_scope is KeyScope.CALL or same_people(asked.spec, spec)):
                 return asked
             raise
         if not isinstance(people, OneOf):
@@ -480,6 +494,10 @@ class Engine(TaskEngine):
                     await self._background.rung(bell)
                 return task
             return await self._read(task_id)
+
+    async def wait_for_verdict(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Like `wait`, until no answer is with the verifier: to tell its giver what came of it."""
+        return await self.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=timeout)
 
     async def act(self, task_id: str, command: Command) -> Task:
         """Carry out one command and return the task after it."""
@@ -584,14 +602,13 @@ class Engine(TaskEngine):
     def reads_text(self, task: Task) -> bool:
         """Tell whether people may answer the task in their own words: its verifier reads them."""
         config = task.spec.verifier
-        verifier = config and self.verifiers.get(config.provider.strip().lower())
+        verifier = config and self.verifiers.get(config.provider_name)
         return getattr(verifier, "reads_text", False) is True
 
     def misfits(self, task: Task, value: JsonObject) -> Mapping[str, str]:
         """Say, by field, why `value` does not answer the task; empty if it does."""
         spec = task.spec
-        form = spec.form if spec.form is not None else form_from_schema(spec.response_schema)
-        faults = validate_response(form, spec.response_schema, value)
+        faults = validate_response(spec.form, spec.response_schema, value)
         faulty = {path.partition(".")[0] for path in faults}
         more = self._model_faults(task.id, value)
         return faults | {path: fault for path, fault in more.items() if path.partition(".")[0] not in faulty}
@@ -772,7 +789,7 @@ def _by_name(channels: Iterable[Channel], keys: KeyRing) -> dict[str, Channel]:
 
 
 def _by_provider(verifiers: Mapping[str, Verifier]) -> dict[str, Verifier]:
-    named = {name.strip().lower(): verifier for name, verifier in verifiers.items()}
+    named = {provider_name(name): verifier for name, verifier in verifiers.items()}
     if len(named) < len(verifiers):
         raise ConfigurationError(
             f"two of the verifiers {', '.join(map(repr, verifiers))} have one name",

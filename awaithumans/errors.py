@@ -44,6 +44,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from awaithumans.words import words
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -463,7 +465,7 @@ class NotAuthenticatedError(AccessError):
         "Send 'Authorization: Bearer <token>' with a token of this router, or log in to the host application."
     )
 
-    def __init__(self, message: str = "authentication is required") -> None:
+    def __init__(self, message: str = words("authentication is required")) -> None:
         super().__init__(message)
 
 

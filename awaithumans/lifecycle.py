@@ -22,7 +22,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
-from awaithumans.routing import callback_recipient, shown_recipient
+from awaithumans.routing import MAX_RECIPIENTS, callback_recipient, shown_recipient
 from awaithumans.types import (
     SYSTEM,
     Actor,
@@ -31,6 +31,7 @@ from awaithumans.types import (
     Change,
     Claim,
     Command,
+    Delivery,
     Effect,
     EffectKind,
     Entry,
@@ -46,9 +47,14 @@ from awaithumans.types import (
     Verdict,
     may_see,
 )
+from awaithumans.words import words
 
 GRACE = timedelta(minutes=15)
 """How long past the deadline an answer given in time may still be checked."""
+REMINDED_ONCE_WITHIN = timedelta(minutes=10)
+"""How often somebody is reminded of a task at most, where reminders are asked for."""
+_ASKED_FOR = 1_000
+"""Reminders that are asked for count from here, so that none is taken for one of the engine's own."""
 
 
 def open_task(
@@ -124,7 +130,7 @@ def expire(task: Task, now: datetime) -> Change | None:
         effects = (_expiry(task, until, generation=2),)
         return _next(task, now, "deadline_extended", SYSTEM, effects=effects, grace_until=until)
     data: dict[str, object] = {"timeout_seconds": task.spec.timeout_seconds}
-    if task.status is TaskStatus.SUBMITTED and task.answer and not _redacted(task):
+    if task.status is TaskStatus.SUBMITTED and task.answer and not task.spec.confidential:
         data["unverified_answer"] = task.answer.value if task.answer.text is None else task.answer.text
     return _close(task, now, TaskStatus.TIMED_OUT, SYSTEM, data=data)
 
@@ -135,6 +141,24 @@ def remind(task: Task, which: int, now: datetime) -> Change | None:
         return None
     effects = _tell(task, "reminder", now, generation=which)
     return _next(task, now, "reminded", SYSTEM, effects=effects, reminded=which)
+
+
+def remind_one(task: Task, recipient: str, told: Sequence[Delivery], by: Actor, now: datetime) -> Change | None:
+    """Tell one recipient again, unless a notice is on its way to them or a reminder was just sent.
+
+    `told` is what the task's recipients were told so far. With equal ones it
+    is the same notice: asked for several times at once, it goes once.
+    """
+    theirs = [one for one in told if one.effect.recipient == recipient]
+    reminders = [one.effect for one in theirs if one.effect.event == "reminder"]
+    on_its_way = any(one.settled_at is None for one in theirs)
+    if on_its_way or any(now - one.due < REMINDED_ONCE_WITHIN for one in reminders):
+        return None
+    if task.status is not TaskStatus.PENDING or now >= task.deadline or recipient not in task.recipients:
+        return None
+    generation = max([_ASKED_FOR, *(one.generation for one in reminders)]) + 1
+    effects = _tell(replace(task, recipients=(recipient,)), "reminder", now, generation=generation)
+    return _next(task, now, "reminder_requested", by, data={"recipient": shown_recipient(recipient)}, effects=effects)
 
 
 def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change | None:
@@ -158,6 +182,15 @@ def decide(task: Task, attempt: int, verdict: Verdict, now: datetime) -> Change 
         return _close(judged, now, TaskStatus.VERIFICATION_EXHAUSTED, answer.by, data=data)
     effects = _tell(judged, "rejected", now, generation=attempt)
     return _next(judged, now, "rejected", answer.by, data=data, effects=effects, status=TaskStatus.PENDING)
+
+
+def charge(task: Task, attempt: int, usage: Usage, now: datetime) -> Change | None:
+    """Put on record what a check of that attempt's answer took, and gave no verdict."""
+    answer = task.answer
+    if not usage.tokens or task.status is not TaskStatus.SUBMITTED or answer is None or answer.attempt != attempt:
+        return None
+    used = task.tokens_used + usage.tokens
+    return _next(task, now, "check_failed", SYSTEM, data=_facts(usage), tokens_used=used)
 
 
 def collect(task: Task, by: Actor, now: datetime) -> Change | None:
@@ -215,7 +248,8 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
     _refuse_unless_pending(task)
     if command.attempt not in {None, task.attempt}:
         raise ConflictError(
-            "an answer was refused since this one was given", hint="Look at the reason, and answer anew."
+            words("an answer was refused since this one was given"),
+            hint=words("Look at the reason, and answer anew."),
         )
     if now >= task.deadline:
         return _too_late(task, now)
@@ -230,9 +264,9 @@ def _submit(task: Task, command: Submit, now: datetime) -> Change:
 
 
 def _judged(task: Task, answer: Answer, verdict: Verdict) -> Task:
-    used = verdict.usage.input_tokens + verdict.usage.output_tokens
     answers = (*task.answers[:-1], answer)
-    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=task.tokens_used + used)
+    used = task.tokens_used + verdict.usage.tokens
+    return replace(task, answers=answers, attempt=answer.attempt, verdict=verdict, tokens_used=used)
 
 
 def _too_late(task: Task, now: datetime) -> Change:
@@ -272,7 +306,10 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
     if not command.to:
         raise InvalidRoutingError("to", "names nobody", hint="Name the people who are to answer.")
     _refuse_unless_pending(task)
-    joining = tuple(one for one in dict.fromkeys(command.notify) if one not in task.recipients)
+    recipients = tuple(dict.fromkeys((*task.recipients, *command.notify)))
+    if len(recipients) > MAX_RECIPIENTS:
+        raise InvalidRoutingError("to", f"would have {len(recipients)} recipients told, more than {MAX_RECIPIENTS}")
+    joining = recipients[len(task.recipients) :]
     effects = _tell(task, "reassigned", now, generation=task.version + 1)
     effects += _tell(replace(task, recipients=joining), "opened", now)
     return _next(
@@ -285,13 +322,13 @@ def _reassign(task: Task, command: Reassign, now: datetime) -> Change:
         addressees=command.to,
         assignee=_only(command.to),
         claimed_at=None,
-        recipients=task.recipients + joining,
+        recipients=recipients,
     )
 
 
 def _cancel(task: Task, command: Cancel, now: datetime) -> Change:
     if not _commands(command.by):
-        raise ForbiddenError("only an operator, or the one who asked, may cancel a task")
+        raise ForbiddenError(words("only an operator, or the one who asked, may cancel a task"))
     if task.closed:
         raise TaskAlreadyTerminalError(task.id, task.status)
     if task.status is TaskStatus.PENDING and now >= task.deadline:
@@ -324,7 +361,9 @@ def _refuse_unless_may_answer(task: Task, by: Actor, *, own: bool) -> None:
 
 def _refuse_unless_addressed(task: Task, by: Actor) -> None:
     if by.auth != "engine" and not may_answer(task, by.human):
-        raise ForbiddenError(f"task {task.id} is not addressed to you", hint="Ask an operator to reassign it.")
+        raise ForbiddenError(
+            words("task %(id)s is not addressed to you", id=task.id), hint=words("Ask an operator to reassign it.")
+        )
 
 
 def _refuse_unless_person(by: Actor, deed: str) -> None:
@@ -342,10 +381,6 @@ def _is(by: Actor, human: Human) -> bool:
 
 def _only(people: Sequence[Human]) -> Human | None:
     return people[0] if len(people) == 1 else None
-
-
-def _redacted(task: Task) -> bool:
-    return task.spec.redact_payload or task.spec.redact_response_after_submit
 
 
 def _no_earlier(task: Task, now: datetime) -> datetime:
@@ -421,30 +456,32 @@ def _recipients(task: Task, event: str) -> list[str]:
 
 
 def _facts(usage: Usage) -> dict[str, object]:
-    return {
-        "model": usage.model,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "seconds": round(usage.seconds, 3),
+    facts = {
+        "verifier_model": usage.model,
+        "verifier_input_tokens": usage.input_tokens,
+        "verifier_output_tokens": usage.output_tokens,
+        "verifier_seconds": round(usage.seconds, 3),
     }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def _answer_data(task: Task, verdict: Verdict | None) -> dict[str, object]:
     data: dict[str, object] = {}
-    if task.answer and not _redacted(task):
+    if task.answer and not task.spec.confidential:
         data["response_keys"] = sorted(task.answer.value)
     if verdict is None:
         return data
-    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt}
-    data |= {f"verifier_{name}": fact for name, fact in _facts(verdict.usage).items() if fact}
-    if not _redacted(task):
+    data |= {"verifier_passed": verdict.passed, "verification_attempt": task.attempt, **_facts(verdict.usage)}
+    if not task.spec.confidential:
         data["verifier_reason"] = verdict.reason
     return data
 
 
 __all__ = [
     "GRACE",
+    "REMINDED_ONCE_WITHIN",
     "act",
+    "charge",
     "collect",
     "decide",
     "delete",
@@ -456,4 +493,5 @@ __all__ = [
     "redact_response",
     "redeliver",
     "remind",
+    "remind_one",
 ]

@@ -1,9 +1,11 @@
-"""Web origins: scheme, host and port, and nothing behind them."""
+"""Web origins: scheme, host and port, and nothing behind them; and whether the way to one is safe."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from awaithumans.errors import InvalidInputError
 
@@ -37,3 +39,20 @@ def is_among(origin: str, allowed: Iterable[str]) -> bool:
 
 def _fits(origin: str, pattern: str) -> bool:
     return "*" in pattern and re.fullmatch(re.escape(pattern).replace(r"\*", _LABEL), origin) is not None
+
+
+def is_private(url: str) -> bool:
+    """Tell whether nobody on the way can read what is sent to `url`: it is https, or on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)))
+    except ValueError:
+        return False
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

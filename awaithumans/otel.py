@@ -266,7 +266,7 @@ def _of_notice(effect: Effect) -> _Attributes:
 
 def _of_verifier(task: Task) -> _Attributes:
     config = task.spec.verifier
-    return {_PROVIDER: config.provider.strip().lower()} if config else {}
+    return {_PROVIDER: config.provider_name} if config else {}
 
 
 def _kind(remote: bool) -> SpanKind:  # noqa: FBT001 - the verbs name it

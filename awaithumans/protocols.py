@@ -25,6 +25,7 @@ from awaithumans.types import (
     JsonObject,
     Leased,
     Notice,
+    Outcome,
     Query,
     Reassign,
     Record,
@@ -34,6 +35,7 @@ from awaithumans.types import (
     Task,
     TaskSpec,
     TaskStatus,
+    Usage,
     Verdict,
     VerificationContext,
 )
@@ -105,6 +107,13 @@ class Store(Protocol):
         """Count the tasks that fit `query` by status; none is no key.
 
         Its `limit` and `offset` do not count here.
+        """
+        ...
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        """Return how the tasks fared that fit `query`, in its order.
+
+        Cheap for pages of some thousand tasks: figures are made of them.
         """
         ...
 
@@ -357,8 +366,23 @@ class DeliveryError(Exception):
 class VerifierError(DeliveryError):
     """A verifier could not judge; raised by `Verifier.verify`, to be asked again later.
 
-    Its `retry_after` is heeded; `permanent` is not, for the fault may be mended.
+    Arguments:
+        reason: why not, for the log.
+        permanent: is not heeded, for the fault may be mended.
+        retry_after: seconds to wait at least before it is asked again.
+        usage: what it took of a model none the less; it counts as a verdict's does.
     """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(reason, permanent=permanent, retry_after=retry_after)
+        self.usage = usage or Usage()
 
 
 class Verifier(Protocol):

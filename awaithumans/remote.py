@@ -38,6 +38,7 @@ from awaithumans.types import (
     Command,
     Cursor,
     JsonObject,
+    Order,
     Query,
     Reassign,
     Release,
@@ -360,10 +361,8 @@ def _named(fault: object) -> str:
 
 def _deed(command: Command) -> tuple[str, JsonObject | None]:
     match command:
-        case Submit(value=value, text=text, by=by):
-            named = (by.email or by.id) if by.kind == "human" else None
-            answer = {"response": value} if text is None else {"text": text}
-            return "complete", {**answer, "completed_by_email": named, "completed_via_channel": by.via}
+        case Submit():
+            return "complete", _answer(command)
         case Claim():
             return "claim", None
         case Release():
@@ -374,12 +373,22 @@ def _deed(command: Command) -> tuple[str, JsonObject | None]:
             return "cancel", {"reason": reason} if reason else None
 
 
+def _answer(command: Submit) -> JsonObject:
+    by = command.by
+    named = (by.email or by.id) if by.kind == "human" else None
+    said = {"response": command.value} if command.text is None else {"text": command.text}
+    attempt = {} if command.attempt is None else {"verification_attempt": command.attempt}
+    return {**said, **attempt, "completed_by_email": named, "completed_via_channel": by.via}
+
+
 def _parameters(query: Query) -> dict[str, str]:
     asked: dict[str, object] = {
         "id": ",".join(query.ids) if query.ids is not None else None,
         "status": _status_parameter(query),
         "idempotency_key": query.idempotency_key,
         "assigned_to": query.assigned_to,
+        "search": query.search,
+        "order": None if query.order is Order.NEWEST else query.order.value,
         "unassigned": None if query.unassigned is None else str(query.unassigned).lower(),
         "after": _cursor_parameter(query.after),
         "changed_after": _cursor_parameter(query.changed_after),

@@ -231,9 +231,14 @@ class Runner:
             return
         context = _verification_context(task)
         with self._telemetry.verifying(task) as deed:
-            verifier = self._verifiers[context.config.provider.strip().lower()]
+            verifier = self._verifiers[context.config.provider_name]
             began = self._clock.monotonic()
-            verdict = self._checked(task, await verifier.verify(context))
+            try:
+                verdict = self._checked(task, await verifier.verify(context))
+            except VerifierError as error:
+                spent = _counted(error.usage)
+                await self._transition(task_id, lambda task, now: lifecycle.charge(task, attempt, spent, now))
+                raise
             usage = replace(verdict.usage, seconds=self._clock.monotonic() - began)
             verdict = replace(verdict, usage=usage)
             deed.judged(verdict)
@@ -254,7 +259,7 @@ class Runner:
         if not (verdict.passed and in_words):
             return verdict
         if parsed is None:
-            raise VerifierError("the verifier passed free text, and did not say what it means")
+            raise VerifierError("the verifier passed free text, and did not say what it means", usage=verdict.usage)
         ensure_object(parsed, "parsed_response")
         if faults := self._misfits(task, parsed):
             return replace(

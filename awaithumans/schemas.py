@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, time
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
+from awaithumans.words import counted, words
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError, Validator
@@ -577,45 +578,47 @@ def _fields(value: object) -> list[tuple[str, object]]:
 
 # ── What to say ───────────────────────────────────────────────────────────────
 
-_TYPES = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "empty",
+_TYPES: dict[str, str] = {
+    "string": words("text"),
+    "integer": words("a whole number"),
+    "number": words("a number"),
+    "boolean": words("true or false"),
+    "array": words("a list"),
+    "object": words("an object"),
+    "null": words("empty"),
 }
 _FORMATS = {
-    "date": "a date like 2026-01-31",
-    "date-time": "a date and time like 2026-01-31T14:30:00Z",
-    "time": "a time like 14:30",
-    "email": "an e-mail address",
-    "idn-email": "an e-mail address",
-    "uri": "a full web address, with https://",
-    "uuid": "a UUID",
+    "date": words("a date like 2026-01-31"),
+    "date-time": words("a date and time like 2026-01-31T14:30:00Z"),
+    "time": words("a time like 14:30"),
+    "email": words("an e-mail address"),
+    "idn-email": words("an e-mail address"),
+    "uri": words("a full web address, with https://"),
+    "uuid": words("a UUID"),
 }
+_MUST_BE = words("must be %(limit)s")
+_MANY = 2
 _MESSAGES = {
-    "minimum": "must be at least {}",
-    "maximum": "must be at most {}",
-    "exclusiveMinimum": "must be more than {}",
-    "exclusiveMaximum": "must be less than {}",
-    "multipleOf": "must be a multiple of {}",
-    "minLength": "must have at least {} characters",
-    "maxLength": "must have at most {} characters",
-    "minItems": "must have at least {} entries",
-    "maxItems": "must have at most {} entries",
-    "minProperties": "must have at least {} fields",
-    "maxProperties": "must have at most {} fields",
-    "const": "must be {}",
-    "pattern": "must match the pattern {}",
-    "uniqueItems": "must not have the same entry twice",
-    "contains": "lacks an entry that is asked for, or has too many of them",
-    "falseSchema": "is not allowed",
-    "not": "is not allowed like this",
-    "contentEncoding": "must be encoded as {}",
-    "contentMediaType": "must be {}",
-    "unevaluatedItems": "has more entries than are allowed",
+    "minimum": words("must be at least %(limit)s"),
+    "maximum": words("must be at most %(limit)s"),
+    "exclusiveMinimum": words("must be more than %(limit)s"),
+    "exclusiveMaximum": words("must be less than %(limit)s"),
+    "multipleOf": words("must be a multiple of %(limit)s"),
+    "minLength": counted("must have at least %(count)s character", "must have at least %(count)s characters", _MANY),
+    "maxLength": counted("must have at most %(count)s character", "must have at most %(count)s characters", _MANY),
+    "minItems": counted("must have at least %(count)s entry", "must have at least %(count)s entries", _MANY),
+    "maxItems": counted("must have at most %(count)s entry", "must have at most %(count)s entries", _MANY),
+    "minProperties": counted("must have at least %(count)s field", "must have at least %(count)s fields", _MANY),
+    "maxProperties": counted("must have at most %(count)s field", "must have at most %(count)s fields", _MANY),
+    "const": _MUST_BE,
+    "pattern": words("must match the pattern %(limit)s"),
+    "uniqueItems": words("must not have the same entry twice"),
+    "contains": words("lacks an entry that is asked for, or has too many of them"),
+    "falseSchema": words("is not allowed"),
+    "not": words("is not allowed like this"),
+    "contentEncoding": words("must be encoded as %(limit)s"),
+    "contentMediaType": _MUST_BE,
+    "unevaluatedItems": words("has more entries than are allowed"),
 }
 
 
@@ -647,14 +650,14 @@ def _faults(error: ValidationError) -> Iterator[tuple[str, str]]:
     path = ".".join(map(str, error.instance_path))
     match error.kind.name:
         case "required":
-            yield _below(path, cast("str", error.kind.value)), "is required"
+            yield _below(path, cast("str", error.kind.value)), words("is required")
         case "additionalProperties" | "unevaluatedProperties":
             for extra in cast("list[str]", error.kind.value):
-                yield _below(path, extra), "is not a known field"
+                yield _below(path, extra), words("is not a known field")
         case "anyOf" | "oneOf":
             yield from _alternatives(path, error)
         case "propertyNames":
-            yield path, "has a field whose name is not allowed"
+            yield path, words("has a field whose name is not allowed")
         case name:
             yield path, _message(name, error.kind.value)
 
@@ -667,13 +670,13 @@ def _below(path: str, name: str) -> str:
 def _message(name: str, value: object) -> str:
     match name:
         case "type":
-            return f"must be {_kinds(cast('list[str]', value))}"
+            return _MUST_BE.filled(limit=_kinds(cast("list[str]", value)))
         case "enum":
             return _choices(cast("list[object]", value))
         case "format":
-            return f"must be {_FORMATS.get(cast('str', value), _quote(value))}"
+            return _MUST_BE.filled(limit=_FORMATS.get(cast("str", value)) or _quote(value))
         case _:
-            return _MESSAGES.get(name, "does not fit").format(_quote(value))
+            return _MESSAGES.get(name, words("does not fit")).filled(limit=_quote(value), count=value)
 
 
 def _alternatives(path: str, error: ValidationError) -> Iterator[tuple[str, str]]:
@@ -681,7 +684,7 @@ def _alternatives(path: str, error: ValidationError) -> Iterator[tuple[str, str]
     context = cast("list[list[ValidationError]]", error.kind.as_dict()["context"])
     failed = [faults for faults in context if faults]
     if len(failed) < len(context):
-        yield path, "fits more than one of the alternatives"
+        yield path, words("fits more than one of the alternatives")
         return
     depth = len(error.instance_path)
     meant = [faults for faults in failed if not any(_mistaken(fault, depth) for fault in faults)]
@@ -701,10 +704,10 @@ def _none_fits(failed: list[list[ValidationError]], depth: int) -> str:
     first = [fault for faults in failed for fault in faults if len(fault.instance_path) == depth]
     names = {fault.kind.name for fault in first}
     if names == {"type"}:
-        return f"must be {_kinds([kind for fault in first for kind in cast('list[str]', fault.kind.value)])}"
+        return _MUST_BE.filled(limit=_kinds([kind for fault in first for kind in cast("list[str]", fault.kind.value)]))
     if names <= {"const", "enum"} and names:
         return _choices(list(chain.from_iterable(map(_members, first))))
-    return "fits none of the alternatives"
+    return words("fits none of the alternatives")
 
 
 def _members(fault: ValidationError) -> list[object]:
@@ -713,12 +716,18 @@ def _members(fault: ValidationError) -> list[object]:
 
 
 def _kinds(types: list[str]) -> str:
-    return " or ".join(dict.fromkeys(_TYPES.get(kind, kind) for kind in types if kind != "null" or len(types) == 1))
+    known = [_TYPES.get(kind, kind) for kind in dict.fromkeys(types) if kind != "null"]
+    return reduce(_either, known or [_TYPES["null"]])
+
+
+def _either(one: str, other: str) -> str:
+    return words("%(one)s or %(other)s", one=one, other=other)
 
 
 def _choices(options: list[object]) -> str:
     shown = ", ".join(map(_quote, options[:_CHOICES]))
-    return f"choose one of: {shown}{', …' if len(options) > _CHOICES else ''}" if options else "is not allowed"
+    more = ", …" if len(options) > _CHOICES else ""
+    return words("choose one of: %(options)s", options=shown + more) if options else words("is not allowed")
 
 
 def _quote(value: object) -> str:

@@ -227,14 +227,10 @@ class KeyRing:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        raw = _from_base64url(text)
-        if raw is None or not raw.startswith(_VERSION):
+        parts = self._parts(f"encryption/{purpose}", text, _GCM_NONCE_BYTES)
+        if parts is None:
             return None
-        head, rest = _cut(raw, len(_VERSION) + _KEY_ID_BYTES)
-        nonce, sealed = _cut(rest, _GCM_NONCE_BYTES)
-        key = self.keys(f"encryption/{purpose}").get(head[len(_VERSION) :].hex())
-        if key is None or len(nonce) < _GCM_NONCE_BYTES:
-            return None
+        key, head, nonce, sealed = parts
         try:
             return AESGCM(key).decrypt(nonce, sealed, _sealed(head, b"", bound.encode(errors="surrogatepass"))).decode()
         except InvalidTag:
@@ -248,15 +244,20 @@ class KeyRing:
         raise ConfigurationError("signing needs a secret, and this engine has none", hint=f"Set it. {_HOW_TO_MAKE}")
 
     def _open(self, purpose: str, token: str, bound: bytes = b"") -> bytes | None:
-        raw = _from_base64url(token)
+        parts = self._parts(purpose, token, _MAC_BYTES)
+        if parts is None:
+            return None
+        key, head, mac, body = parts
+        return body if hmac.compare_digest(mac, _mac(key, _sealed(head, body, bound))) else None
+
+    def _parts(self, purpose: str, text: str, length: int) -> tuple[bytes, bytes, bytes, bytes] | None:
+        """Take a text of this ring's apart: its key, its head, so many bytes behind that, and the rest."""
+        raw = _from_base64url(text)
         if raw is None or not raw.startswith(_VERSION):
             return None
         head, rest = _cut(raw, len(_VERSION) + _KEY_ID_BYTES)
-        mac, body = _cut(rest, _MAC_BYTES)
         key = self.keys(purpose).get(head[len(_VERSION) :].hex())
-        if key is None or not hmac.compare_digest(mac, _mac(key, _sealed(head, body, bound))):
-            return None
-        return body
+        return (key, head, *_cut(rest, length)) if key and len(rest) >= length else None
 
 
 def _root(secret: str | bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -197,6 +197,16 @@ class VerifierConfig(BaseModel):
     metadata: dict[str, str | int | float | bool | None] | None = None
     """What else the verifier should know."""
 
+    @property
+    def provider_name(self) -> str:
+        """Give the provider's name as it is compared: in lower case, without spaces around it."""
+        return provider_name(self.provider)
+
+
+def provider_name(provider: str) -> str:
+    """Write the name of a verifier's provider as it is compared."""
+    return provider.strip().lower()
+
 
 class _Assignment(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -278,6 +288,11 @@ class TaskSpec:
     trace_context: Mapping[str, str] | None = None
     """The asker's span, as propagation headers; set by the engine, from OpenTelemetry."""
 
+    @property
+    def confidential(self) -> bool:
+        """Tell whether it is redacted: trail and notices then quote neither an answer nor why one was refused."""
+        return self.redact_payload or self.redact_response_after_submit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -309,6 +324,11 @@ class Usage:
     """How long it took; the engine measures that."""
     unknown: JsonObject = field(default_factory=dict[str, object], repr=False, hash=False)
     """Keys written by a newer release, kept and written back."""
+
+    @property
+    def tokens(self) -> int:
+        """Give the tokens of both directions together."""
+        return self.input_tokens + self.output_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +382,7 @@ class Task:
     verdict: Verdict | None = None
     """What the verifier said of the latest answer it judged."""
     tokens_used: int = 0
-    """What all verdicts together took of a model."""
+    """What all checks together took of a model, those without a verdict included, as far as it is known."""
     closed_at: datetime | None = None
     collected_at: datetime | None = None
     """When the caller took the outcome over; see `KeyScope.CALL`."""
@@ -466,6 +486,10 @@ class Submit:
     attempt: int | None = None
     """How many answers had been refused when this one was given (`Task.attempt`): it is refused, and does not count as
     the next, if there are more by now. None for any number."""
+
+    def says_the_same(self, answer: Answer) -> bool:
+        """Tell whether `answer` has the same words, or the same value, whoever gave it."""
+        return answer.value == self.value if self.text is None else answer.text == self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -651,13 +675,28 @@ class Cursor:
     id: str
 
 
+class Order(StrEnum):
+    """In which order tasks are listed."""
+
+    NEWEST = "newest"
+    """By (created_at, id), descending."""
+    OLDEST = "oldest"
+    """By (created_at, id)."""
+    DEADLINE = "deadline"
+    """By (deadline, id): what has to be answered first comes first."""
+
+    def place(self, task: Task) -> Cursor:
+        """Give the place of a task in a list of this order."""
+        return Cursor(at=task.deadline if self is Order.DEADLINE else task.created_at, id=task.id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which tasks to list; conditions given together must all hold.
 
-    Newest first, by (created_at, id) descending; with `changed_after`, by
-    (changed_at, id) ascending instead. `after` and `changed_after` continue
-    behind a cursor in that order; `offset` skips so many more.
+    In the given `order`; with `changed_after`, by (changed_at, id) ascending
+    instead. `after` and `changed_after` continue behind a cursor in that
+    order; `offset` skips so many more.
     """
 
     ids: tuple[str, ...] | None = None
@@ -672,10 +711,16 @@ class Query:
     """An assignee's exact id, e-mail or Slack id, or part of the display name; letter case does not count."""
     assignee_id: str | None = None
     """An assignee's exact id; letter case does not count."""
+    held_by: Human | None = None
+    """Assigned to this person, by whichever of their addresses."""
     unassigned: bool | None = None
     """Whether nobody has it."""
     visible_to: Human | None = None
     """Addressed to, assigned to or answered by this person, or addressed to nobody; an operator sees all."""
+    search: str | None = None
+    """Words, each of which is part of the task's words; see `words_of`. Letter case does not count. Where the store
+    keeps no readable words, it is the exact id or key of the task."""
+    order: Order = Order.NEWEST
     after: Cursor | None = None
     changed_after: Cursor | None = None
     limit: int = 50
@@ -691,25 +736,83 @@ class Query:
         if self.changed_after:
             fitting.sort(key=lambda task: (task.changed_at, task.id))
         else:
-            fitting.sort(key=lambda task: (task.created_at, task.id), reverse=True)
+            fitting.sort(key=self._place, reverse=self.order is Order.NEWEST)
         return fitting[self.offset : self.offset + self.limit]
 
     def fits(self, task: Task) -> bool:
         """Tell whether every condition holds for `task`."""
-        return all(
-            (
-                self.ids is None or task.id in self.ids,
-                self.statuses is None or task.status in self.statuses,
-                self.refused is None or task.refused == self.refused,
-                self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key,
-                self.unassigned is None or (task.assignee is None) == self.unassigned,
-                self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower()),
-                self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower()),
-                self.visible_to is None or may_see(task, self.visible_to),
-                self.after is None or (task.created_at, task.id) < (self.after.at, self.after.id),
-                self.changed_after is None
-                or (task.changed_at, task.id) > (self.changed_after.at, self.changed_after.id),
-            )
+        return all(self._conditions(task))
+
+    def _conditions(self, task: Task) -> Iterator[bool]:
+        yield self.ids is None or task.id in self.ids
+        yield self.statuses is None or task.status in self.statuses
+        yield self.refused is None or task.refused == self.refused
+        yield self.idempotency_key is None or task.spec.idempotency_key == self.idempotency_key
+        yield self.unassigned is None or (task.assignee is None) == self.unassigned
+        yield self.assigned_to is None or _is_with(task.assignee, self.assigned_to.lower())
+        yield self.held_by is None or _is_one_of(task.assignee, self.held_by.addresses)
+        yield self.assignee_id is None or _is_called(task.assignee, self.assignee_id.lower())
+        yield self.after is None or self._is_behind(task, self.after)
+        since = self.changed_after
+        yield since is None or (task.changed_at, task.id) > (since.at, since.id)
+        yield self.visible_to is None or may_see(task, self.visible_to)
+        yield self.search is None or _says(task, self.search)
+
+    def _place(self, task: Task) -> tuple[datetime, str]:
+        place = self.order.place(task)
+        return place.at, place.id
+
+    def _is_behind(self, task: Task, cursor: Cursor) -> bool:
+        place, after = self._place(task), (cursor.at, cursor.id)
+        return place < after if self.order is Order.NEWEST else place > after
+
+
+MAX_WORDS = 4_000
+
+
+def words_of(task: Task) -> str:
+    """Give what a task is searched in: its id, key, question, metadata, and whom it was for, as in `pool:finance`.
+
+    In small letters, and not more than the first `MAX_WORDS` characters.
+    """
+    spec = task.spec
+    routed = (f"{name}:{value}" for name, value in (spec.assign_to or {}).items() if isinstance(value, str))
+    parts = (task.id, spec.idempotency_key, *routed, spec.task, *spec.metadata.values())
+    return "\n".join(parts)[:MAX_WORDS].lower()
+
+
+def _says(task: Task, search: str) -> bool:
+    words = words_of(task)
+    return all(word in words for word in search.lower().split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a task fared: what figures are made of."""
+
+    task_id: str
+    created_at: datetime
+    status: TaskStatus
+    closed_at: datetime | None = None
+    via: str | None = None
+    """Through which door it was answered, if it was and that is known."""
+    answered_by: str | None = None
+    """The id of who answered it last."""
+    answerer: str | None = None
+    """What people call them."""
+
+    @classmethod
+    def of(cls, task: Task) -> Outcome:
+        """Say how a task stands."""
+        by = task.answer.by if task.answer else None
+        return cls(
+            task_id=task.id,
+            created_at=task.created_at,
+            status=task.status,
+            closed_at=task.closed_at,
+            via=by.via if by else None,
+            answered_by=by.human.id if by else None,
+            answerer=by.human.label if by else None,
         )
 
 
@@ -717,6 +820,10 @@ def _is_with(assignee: Human | None, name: str) -> bool:
     if assignee is None:
         return False
     return name in assignee.addresses or name in (assignee.display_name or "").lower()
+
+
+def _is_one_of(assignee: Human | None, addresses: frozenset[str]) -> bool:
+    return assignee is not None and bool(assignee.addresses & addresses)
 
 
 def _is_called(assignee: Human | None, id_: str) -> bool:
@@ -826,7 +933,7 @@ class VerificationContext:
     previous_rejections: Sequence[str] = ()
     """Why each of the answers before this one was refused, oldest first."""
     tokens_used: int = 0
-    """What the verdicts on those answers took of a model."""
+    """What the checks so far took of a model, those without a verdict included, as far as it is known."""
     form: JsonObject | None = None
     """The task's form, where it has one of its own: it may ask for more than `response_schema` does."""
 

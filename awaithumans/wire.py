@@ -100,6 +100,7 @@ class CompleteBody(BaseModel):
     text: Annotated[StrictStr, Field(min_length=1, max_length=MAX_TASK_LENGTH)] | SkipJsonSchema[None] = None
     completed_by_email: Annotated[StrictStr, Field(max_length=320)] | None = None
     completed_via_channel: Annotated[StrictStr, Field(max_length=100)] | None = None
+    verification_attempt: _Whole | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -234,6 +235,7 @@ def task_to_wire(task: Task, *, redact: bool = False) -> dict[str, object]:
         "addressees": [_human_to_wire(human) for human in task.addressees],
         "initial_errors": None if hidden else dict(spec.initial_errors) or None,
         "requested_by": spec.requested_by,
+        "response_text": shown.text if shown and not hidden else None,
     }
 
 
@@ -283,13 +285,15 @@ def statistics_to_wire(found: Statistics) -> dict[str, object]:
     totals: dict[str, int] = {status.value: number for status, number in found.totals.items()}
     pending = totals.pop(TaskStatus.PENDING.value, 0)
     by_state = {"created": pending - found.refused, "rejected": found.refused, **totals}
-    taken = found.mean_time_to_completion
+    pace = found.pace
     return {
         "window_days": found.window.days,
         "generated_at": found.at.isoformat(),
         "totals": {status: number for status, number in by_state.items() if number},
         "completion_rate": found.completion_rate,
-        "avg_completion_seconds": None if taken is None else taken.total_seconds(),
+        "avg_completion_seconds": pace.mean.total_seconds() if pace else None,
+        "p50_completion_seconds": pace.median.total_seconds() if pace else None,
+        "p95_completion_seconds": pace.p95.total_seconds() if pace else None,
         "by_day": [
             {"date": day.date.isoformat(), "created": day.created, "completed": day.completed} for day in found.by_day
         ],
@@ -358,7 +362,6 @@ def task_from_wire(document: JsonObject) -> Task:
     created = _read_stamp(read["created_at"])
     timeout = cast(int, read["timeout_seconds"])
     deadline = read.get("timeout_at")
-    response = cast("JsonObject | None", read.get("response"))
     return Task(
         id=cast(str, read["id"]),
         spec=_spec_of_task(read),
@@ -371,7 +374,7 @@ def task_from_wire(document: JsonObject) -> Task:
         attempt=cast(int, read.get("verification_attempt") or 0),
         addressees=tuple(_human_from_wire(one) for one in cast("list[JsonObject]", read.get("addressees") or [])),
         assignee=_assignee_from_wire(read),
-        answers=() if response is None else (_answer_from_wire(read, response),),
+        answers=_answers_from_wire(read),
         verdict=_verdict_from_wire(cast("JsonObject | None", read.get("verifier_result"))),
         closed_at=_read_optional(read.get("closed_at") or read.get("completed_at") or read.get("timed_out_at")),
         collected_at=_read_optional(read.get("collected_at")),
@@ -434,7 +437,10 @@ def _answered_by(answer: Answer | None) -> dict[str, object]:
     }
 
 
-def _answer_from_wire(read: Mapping[str, object], value: JsonObject) -> Answer:
+def _answers_from_wire(read: Mapping[str, object]) -> tuple[Answer, ...]:
+    value, text = cast("JsonObject | None", read.get("response")), cast("str | None", read.get("response_text"))
+    if value is None and text is None:
+        return ()
     by = Actor(
         kind="human" if read.get("completed_by_user_id") else "agent",
         id=cast(str, read.get("completed_by_user_id") or "unknown"),
@@ -445,7 +451,8 @@ def _answer_from_wire(read: Mapping[str, object], value: JsonObject) -> Answer:
         slack_user_id=cast("str | None", read.get("completed_by_slack_user_id")),
     )
     at = _read_stamp(read.get("completed_at") or read["updated_at"])
-    return Answer(by=by, at=at, attempt=cast(int, read.get("verification_attempt") or 1), value=value)
+    attempt = cast(int, read.get("verification_attempt") or 1)
+    return (Answer(by=by, at=at, attempt=attempt, value=value or {}, text=text),)
 
 
 def _human_to_wire(human: Human) -> dict[str, object]:

@@ -53,8 +53,8 @@ What is filled in is read as the page's own form is, so the two give the same an
 browser, since Slack would hide or bend them; the message then has no *Answer* button, but says so and leads to the
 page:
 
-- `rich_text`, `ranking`, `date_range`, `signature`, `video`, `pdf_viewer`, `html`, `table`, `subform`, whatever a
-  page asks for as JSON, and passwords, which Slack would show;
+- `rich_text`, `ranking`, `date_range`, `signature`, `video`, `pdf_viewer`, `html`, `table`, `subform`, nested
+  answers, whatever a page asks for as JSON, and passwords, which Slack would show;
 - more than 100 options, option values that are empty or longer than 150 characters, two options that read the same
   once they are cut to 75 characters, texts of more than 3 000 characters to correct, names longer than 240;
 - forms of more blocks than a modal may have (100), or of more than 250 000 bytes.

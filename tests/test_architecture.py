@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "awaithumans"
 
 # A module or package of awaithumans is a room. Imports go only downwards in this list, or sideways.
 LAYERS = (
-    {"types", "errors"},
+    {"types", "errors", "words"},
     {
         "protocols",
         "documents",
@@ -23,6 +23,7 @@ LAYERS = (
         "lifecycle",
         "forms",
         "display",
+        "meaning",
         "signing",
         "routing",
         "origins",
@@ -61,7 +62,7 @@ LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 STRANGERS = {"stores", "channels", "adapters", "verifiers"}
 
 # The rooms that may name a library. Any room may name those in EVERYWHERE.
-EVERYWHERE = {"anyio", "pydantic", "typing_extensions"}
+EVERYWHERE = {"anyio", "pydantic", "pydantic_core", "typing_extensions"}
 LIBRARIES = {
     "aiosmtplib": {"channels"},
     "a2wsgi": {"web"},
@@ -77,6 +78,8 @@ LIBRARIES = {
     "langchain_core": {"adapters"},
     "langgraph": {"adapters"},
     "langgraph_sdk": {"adapters"},
+    "markdown_it": {"web"},
+    "markupsafe": {"web"},
     "opentelemetry": {"otel"},
     "pydantic_ai": {"verifiers"},
     "pytest": {"testing"},

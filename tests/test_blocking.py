@@ -50,6 +50,7 @@ def test_what_takes_an_engine_in_this_process(engine: BlockingEngine[Engine]) ->
     assert page.url.startswith("https://app.example/humans/embed/")
     assert engine.misfits(task, {}) != {}
     assert engine.wait_until(task.id, lambda task: not task.closed).id == task.id
+    assert engine.wait_for_verdict(task.id).id == task.id
     assert [entry.action for entry in engine.trail(task.id)] == ["created"]
     assert len(engine.deliveries(task.id)) == 1
     assert engine.health().ok
@@ -57,6 +58,7 @@ def test_what_takes_an_engine_in_this_process(engine: BlockingEngine[Engine]) ->
     assert engine.statistics().totals == {TaskStatus.PENDING: 1}
     assert engine.failures() == []
     assert engine.redeliver(task.id, by=BY_ANA) == engine.get(task.id)
+    assert engine.remind(task.id, "nobody:else", by=BY_ANA) == engine.get(task.id)
     assert engine.purge(before=task.changed_at) == 0
     engine.delete(task.id, by=BY_ANA)
     with pytest.raises(TaskNotFoundError):

@@ -233,6 +233,8 @@ def test_numbers(shop):
         {"created": 2, "completed": 1},
         {"web": 1},
     )
+    assert 0 < found["p50_completion_seconds"] == found["p95_completion_seconds"]
+    assert "95 of 100 within" in text
 
 
 # ── Repairing ─────────────────────────────────────────────────────────────────

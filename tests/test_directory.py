@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -249,6 +250,19 @@ class TestChanges:
             with pytest.raises(ConfigurationError, match="cannot be read"):
                 await directory.find("ben")
         file.write_text(TOML)
+        assert await directory.find("ben")
+
+    async def test_that_are_taken_back_from_a_copy_leave_nothing_of_them(self, tmp_path: Path) -> None:
+        """A copy that keeps its times, as by `cp -p`, is the very file that was read before."""
+        file = tmp_path / "people.toml"
+        file.write_text(TOML)
+        before = file.stat()
+        directory = StaticDirectory.from_file(file)
+        file.write_text(TOML + '[[people]]\nid = "BEN"\n')
+        with pytest.raises(ConfigurationError, match="two people"):
+            await directory.find("ben")
+        file.write_text(TOML)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert await directory.find("ben")
 
     async def test_of_a_function_are_seen_once_what_is_known_is_too_old(self) -> None:

@@ -30,7 +30,7 @@ from awaithumans.errors import (
     VerifierUnknownError,
 )
 from awaithumans.forms import prefilled
-from awaithumans.protocols import DeliveryError, Store
+from awaithumans.protocols import DeliveryError, Store, VerifierError
 from awaithumans.runner import CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
@@ -565,6 +565,19 @@ class TestVerification:
         closed = await engine.get(task.id)
         assert (closed.status, closed.attempt) == (TaskStatus.COMPLETED, 1)
 
+    async def test_check_without_a_verdict_counts_what_it_took(self, clock):
+        nonsense = VerifierError("nonsense", usage=Usage(model="m", input_tokens=60, output_tokens=3))
+        rules = Rules(nonsense, OSError("down"), Verdict(passed=True, usage=Usage(input_tokens=30)))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        for _ in range(3):
+            await engine.tick()
+            await clock.advance(10)
+        assert [context.tokens_used for context in rules.seen] == [0, 63, 63]
+        assert (await engine.get(task.id)).tokens_used == 93
+        failed = [entry.data for entry in await engine.trail(task.id) if entry.action == "check_failed"]
+        assert failed == [{"verifier_model": "m", "verifier_input_tokens": 60, "verifier_output_tokens": 3}]
+
     async def test_verifier_that_works_again_just_before_the_grace_is_over_is_asked(self, clock):
         rules = Rules(*[OSError("down")] * 1_000)
         engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
@@ -601,6 +614,14 @@ class TestVerification:
         verdict = (await engine.get(task.id)).verdict
         assert verdict is not None
         assert verdict.reason == "cut ?"
+
+    async def test_verdict_can_be_waited_for(self, clock):
+        rules = Rules(Verdict(passed=False, reason="Say why."))
+        engine = Engine(MemoryStore(), verifiers={"rules": rules}, clock=clock, background=False)
+        task = await answered(engine, a_question(verifier=CHECKED))
+        assert (await engine.wait_for_verdict(task.id, timeout=0)).status is TaskStatus.SUBMITTED
+        await engine.tick()
+        assert (await engine.wait_for_verdict(task.id)).refused
 
     async def test_never_changes_what_was_chosen(self, clock):
         rules = Rules(Verdict(passed=True, parsed_response={"approve": False}))
@@ -954,6 +975,16 @@ class TestConfiguration:
         task = await engine.create(spec)
         assert (await engine.create(replace(spec, assign_to={"email": "ben@example.com"}))).id == task.id
 
+    async def test_what_leads_to_nobody_is_refused_even_if_the_key_has_expired(self, clock):
+        """Only the same words are forgiven: whom they meant may have left since."""
+        engine = Engine(MemoryStore(), clock=clock, background=False)
+        task = await engine.create(spec := a_question())
+        await clock.advance(spec.timeout_seconds + 1)
+        await engine.tick()
+        assert (await engine.get(task.id)).status is TaskStatus.TIMED_OUT
+        with pytest.raises(InvalidRoutingError):
+            await engine.create(replace(spec, assign_to={"nobody": 42}))
+
     async def test_a_reassigned_task_is_found_as_it_was_asked(self, clock):
         engine = Engine(MemoryStore(), clock=clock, background=False)
         spec = a_question(assign_to={"email": "ana@example.com"})
@@ -971,6 +1002,11 @@ class TestConfiguration:
         for other in (["ana@example.com"], ["ana@example.com", "ben@example.com", "eve@example.com"]):
             with pytest.raises(IdempotencyConflictError):
                 await engine.create(replace(spec, assign_to={"emails": other}))
+
+    async def test_an_answer_may_not_have_the_names_that_a_page_needs_itself(self):
+        schema = {"type": "object", "properties": {"_awaithumans_csrf": {"type": "string"}}}
+        with pytest.raises(InvalidInputError, match="_awaithumans_csrf"):
+            await Engine(MemoryStore()).create(a_question(response_schema=schema))
 
     async def test_two_channels_may_not_have_one_name(self):
         """The other one would silently tell nobody."""

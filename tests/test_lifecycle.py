@@ -22,6 +22,7 @@ from awaithumans.errors import (
     TaskAlreadyTerminalError,
     TaskStillOpenError,
 )
+from awaithumans.routing import MAX_RECIPIENTS
 from awaithumans.testing.tasks import ANA, BEN, BOSS, NOON, make_spec
 from awaithumans.types import (
     AGENT,
@@ -102,6 +103,23 @@ class TestOpening:
 
 
 class TestReminding:
+    def test_reminds_one_recipient_who_is_told_of_the_task(self):
+        task = opened(notify=("email:a@x.org", "slack:C1"))
+        change = lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        assert change is not None
+        assert [(one.event, one.recipient) for one in change.effects] == [("reminder", "slack:C1")]
+        assert change == lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        assert lifecycle.remind_one(task, "slack:C2", [], person(ANA), NOON) is None
+        assert lifecycle.remind_one(task, "slack:C1", [], person(ANA), task.deadline) is None
+
+    def test_no_requested_reminder_is_taken_for_one_of_the_engines_own(self):
+        task = opened(notify=("slack:C1",))
+        requested = lifecycle.remind_one(task, "slack:C1", [], person(ANA), NOON)
+        own = lifecycle.remind(task, 1, NOON)
+        assert requested is not None
+        assert own is not None
+        assert {one.id for one in requested.effects}.isdisjoint(one.id for one in own.effects)
+
     def test_tells_all_recipients_once_for_each_reminder(self):
         task = opened(notify=("email:a@x.org", "slack:C1"), callback_url="https://agent.example/cb")
         change = lifecycle.remind(task, 1, NOON)
@@ -398,6 +416,13 @@ class TestAfterwards:
         change = lifecycle.redact_response(closed.task, NOON)
         assert change is not None
         assert change.task.verdict == Verdict(passed=True)
+
+    def test_reassigning_adds_no_more_recipients_than_a_task_may_have(self):
+        crowd = tuple(f"email:{number}" for number in range(MAX_RECIPIENTS))
+        task = after(opened(ANA), Reassign(to=(BEN,), by=person(BOSS), notify=crowd))
+        assert after(task, Reassign(to=(ANA,), by=person(BOSS), notify=crowd[:1])).recipients == crowd
+        with pytest.raises(InvalidRoutingError, match="101 recipients"):
+            after(task, Reassign(to=(ANA,), by=person(BOSS), notify=("email:one-more",)))
 
     def test_reassigning_to_nobody_does_not_open_a_task_to_everybody(self):
         with pytest.raises(InvalidRoutingError):

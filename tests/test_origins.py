@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from awaithumans.errors import InvalidInputError
-from awaithumans.origins import is_among, read_origin
+from awaithumans.origins import is_among, is_private, read_origin
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,22 @@ def test_a_star_stands_for_one_label(origin: str) -> None:
 )
 def test_and_for_nothing_else(origin: str) -> None:
     assert not is_among(origin, KNOWN)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://api.example/a?b", "http://localhost:8025/a", "HTTP://LOCALHOST", "http://127.0.0.9", "http://[::1]:1"],
+)
+def test_nobody_on_the_way_reads_https_or_what_stays_on_this_machine(url: str) -> None:
+    assert is_private(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "localhost", "https://", "http://api.example", "http://10.0.0.1", "http://localhost.example"),
+        *("http://127.0.0.1.example", "http://localhost@api.example", "http://[::1", "ftp://localhost"),
+    ],
+)
+def test_anything_else_may_be_read(url: str) -> None:
+    assert not is_private(url)

@@ -51,6 +51,8 @@ PUBLIC = [
     "NotAuthenticatedError",
     "Notice",
     "OneOf",
+    "Order",
+    "Outcome",
     "OutcomeError",
     "PollError",
     "PoolAssignment",

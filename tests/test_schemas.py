@@ -290,7 +290,7 @@ def test_whatever_comes_is_admitted_or_refused(schema: dict[str, object]):
         ({"exclusiveMinimum": 3}, 3, {"": "must be more than 3"}),
         ({"exclusiveMaximum": 3}, 3, {"": "must be less than 3"}),
         ({"minLength": 3}, "a", {"": "must have at least 3 characters"}),
-        ({"maxItems": 1}, [1, 2], {"": "must have at most 1 entries"}),
+        ({"maxItems": 1}, [1, 2], {"": "must have at most 1 entry"}),
         ({"enum": ["a", 2]}, "x", {"": "choose one of: a, 2"}),
         ({"const": "yes"}, "no", {"": "must be yes"}),
         ({"pattern": "^a"}, "b", {"": "must match the pattern ^a"}),

@@ -177,6 +177,19 @@ def test_a_reason_that_may_quote_a_redacted_payload_is_left_out_of_lists():
     assert one == {"passed": False, "reason": verdict.reason, "parsed_response": None}
 
 
+@pytest.mark.parametrize("status", [TaskStatus.PENDING, TaskStatus.COMPLETED])
+def test_a_client_sees_the_words_that_were_answered(status):
+    task = answering(make_task(spec=make_spec(redact_payload=True))).task
+    said = replace(task.answers[-1], text="Fine by me.")
+    task = replace(task, status=status, attempt=1, answers=(said,))
+    read = task_from_wire(task_to_wire(task)).answer
+    assert read is not None
+    assert read.text == "Fine by me."
+    assert task_to_wire(task, redact=True)["response_text"] is None, "words may quote what is redacted"
+    redacted = replace(task, answers=(replace(said, value={}, text=None),))
+    assert task_to_wire(redacted)["response_text"] is None
+
+
 def test_words_that_were_refused_are_no_empty_response():
     task = answering(make_task()).task
     said = replace(task.answers[-1], value={}, text="hm")

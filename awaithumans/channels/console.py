@@ -100,8 +100,7 @@ def _lines(notice: Notice) -> list[str]:
 def _news(notice: Notice) -> str:
     task = notice.task
     asked = ", ".join(human.label for human in task.addressees)
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    reason = f" ({task.verdict.reason})" if task.verdict and not secret else ""
+    reason = f" ({task.verdict.reason})" if task.verdict and not task.spec.confidential else ""
     return {
         "opened": f"asked of {notice.target}",
         "reminder": f"{notice.target} is still asked",

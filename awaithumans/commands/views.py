@@ -12,6 +12,7 @@ from typing import cast
 from awaithumans.display import Shown, shown
 from awaithumans.documents import dumps
 from awaithumans.engine import Health
+from awaithumans.forms import readable_schema
 from awaithumans.routing import callback_recipient, shown_recipient
 from awaithumans.statistics import Statistics
 from awaithumans.terminal.screen import Screen, cells, cut, filled, indented, value_lines, wrapped
@@ -178,7 +179,8 @@ def _answer(task: Task, screen: Screen) -> list[str]:
     title = f"{'Refused answer' if task.refused else 'Answer'} by {_actor(answer.by)}"
     if task.response_redacted_at:
         return _titled(title, [f"erased {moment(task.response_redacted_at)} UTC, as the task asks"], screen)
-    return _section(cut(title, screen.columns), shown(answer.value, task.spec.response_schema), screen)
+    schema = readable_schema(task.spec.form, task.spec.response_schema)
+    return _section(cut(title, screen.columns), shown(answer.value, schema), screen)
 
 
 def _entry(entry: Entry, columns: int) -> list[str]:
@@ -237,7 +239,7 @@ def health(found: Health) -> list[str]:
 
 def numbers(found: Statistics, document: Mapping[str, object], screen: Screen) -> list[str]:
     """Lay out statistics; `document` is what the API says."""
-    rate, mean = found.completion_rate, found.mean_time_to_completion
+    rate, pace = found.completion_rate, found.pace
     totals = {
         **cast("Mapping[str, int]", document["totals"]),
         "answered, of the closed": None if rate is None else f"{rate:.0%}",
@@ -245,7 +247,9 @@ def numbers(found: Statistics, document: Mapping[str, object], screen: Screen) -
     recent = {
         "asked": sum(day.created for day in found.by_day),
         "answered": sum(day.completed for day in found.by_day),
-        "average time": mean and span(mean),
+        "average time": pace and span(pace.mean),
+        "half within": pace and span(pace.median),
+        "95 of 100 within": pace and span(pace.p95),
         **{f"answered by {door}": count for door, count in found.by_channel.items()},
     }
     return [

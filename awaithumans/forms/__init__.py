@@ -1,6 +1,7 @@
 """From a response schema to a form, and from what was filled in to a value."""
 
 from awaithumans.forms.constraints import not_understood, validate_response
+from awaithumans.forms.controls import Choice, Control, Entry, Parts, walk
 from awaithumans.forms.definition import (
     FormDefinition,
     FormField,
@@ -10,6 +11,7 @@ from awaithumans.forms.definition import (
     TableColumn,
     check_form,
 )
+from awaithumans.forms.files import Kept, UploadedFile, posted_file
 from awaithumans.forms.helpers import (
     currency,
     date_picker,
@@ -44,33 +46,40 @@ from awaithumans.forms.helpers import (
     url,
     video,
 )
-from awaithumans.forms.infer import form_for, form_from_model, form_from_schema
-from awaithumans.forms.quick import QuickAnswer, quick_answers
-from awaithumans.forms.render import Choice, Control, render_fields
-from awaithumans.forms.submission import Submission, parse, prefilled
+from awaithumans.forms.infer import form_for, form_from_model, form_from_schema, schema_of
+from awaithumans.forms.quick import QuickAnswer, chosen_by_word, quick_answers
+from awaithumans.forms.reading import readable_schema
+from awaithumans.forms.render import render_fields
+from awaithumans.forms.submission import Submission, edited, parse, prefilled
 from awaithumans.forms.values import Typed
 from awaithumans.forms.widgets import Widget, is_json_box
 
 __all__ = [
     "Choice",
     "Control",
+    "Entry",
     "FormDefinition",
     "FormField",
     "FormFieldBase",
+    "Kept",
+    "Parts",
     "PictureOption",
     "QuickAnswer",
     "SelectOption",
     "Submission",
     "TableColumn",
     "Typed",
+    "UploadedFile",
     "Widget",
     "check_form",
+    "chosen_by_word",
     "currency",
     "date_picker",
     "date_range",
     "datetime_picker",
     "display_text",
     "divider",
+    "edited",
     "email",
     "file_upload",
     "form_for",
@@ -88,11 +97,14 @@ __all__ = [
     "pdf_viewer",
     "phone",
     "picture_choice",
+    "posted_file",
     "prefilled",
     "quick_answers",
     "ranking",
+    "readable_schema",
     "render_fields",
     "rich_text",
+    "schema_of",
     "section",
     "section_collapse",
     "short_text",
@@ -107,4 +119,5 @@ __all__ = [
     "url",
     "validate_response",
     "video",
+    "walk",
 ]

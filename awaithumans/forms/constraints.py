@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
+from fractions import Fraction
 from typing import TypeVar, cast
 
 from awaithumans import schemas
@@ -22,6 +24,7 @@ from awaithumans.forms.definition import (
     RichText,
     SelectOption,
     ShortText,
+    Signature,
     SingleSelect,
     Slider,
     StarRating,
@@ -30,10 +33,14 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
-from awaithumans.forms.shape import shapes, texts_of
+from awaithumans.forms.files import file_faults
+from awaithumans.forms.infer import form_from_schema
+from awaithumans.forms.shape import as_list, shapes, texts_of
+from awaithumans.forms.signatures import signature_faults
 from awaithumans.forms.values import number_text
 from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
+from awaithumans.words import counted, words
 
 _PointT = TypeVar("_PointT", date, datetime, time)
 
@@ -43,18 +50,52 @@ def validate_response(form: FormDefinition | JsonObject | None, schema: JsonObje
 
     The response schema is checked, and for each field of the form that has a
     value what the form says of it. Options are compared by their text, since a
-    form has texts where the schema may have numbers.
+    form has texts where the schema may have numbers. Without a form, it is the
+    one that the schema implies.
     """
     faults = schemas.validate(schema, value)
-    if form is None or not isinstance(value, dict):
+    asked = form if form is not None else form_from_schema(schema)
+    if asked is None or not isinstance(value, dict):
         return faults
-    given = cast("JsonObject", value)
-    for field, _, _ in laid_out(check_form(form), shapes(schema)):
-        if field.name in faults or given.get(field.name) is None:
-            continue
-        if message := next(_faults(field, given[field.name]), None):
-            faults[field.name] = message
+    fields = [field for field, _, _ in laid_out(check_form(asked), shapes(schema))]
+    for path, message in _faults_of_all(fields, cast("JsonObject", value), ""):
+        faults.setdefault(path, message)
     return faults
+
+
+def _faults_of_all(fields: Iterable[FormField], value: JsonObject, below: str) -> Iterator[tuple[str, str]]:
+    for field in fields:
+        if (part := value.get(field.name)) is None:
+            continue
+        path = f"{below}{field.name}"
+        yield from ((path, message) for message in _faults(field, part))
+        if isinstance(field, Table | Subform) and isinstance(part, list):
+            yield from _faults_of_rows(field, cast("list[object]", part), path)
+
+
+def _faults_of_rows(field: Table | Subform, rows: Sequence[object], path: str) -> Iterator[tuple[str, str]]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            continue
+        known, place = cast("JsonObject", row), f"{path}.{number}."
+        if isinstance(field, Subform):
+            inner = [one for one, _, _ in laid_out(FormDefinition(fields=field.fields), {})]
+            yield from _faults_of_all(inner, known, place)
+        else:
+            yield from _faults_of_cells(field, known, place)
+
+
+def _faults_of_cells(table: Table, row: JsonObject, place: str) -> Iterator[tuple[str, str]]:
+    for column in table.columns:
+        if (value := row.get(column.name)) is None:
+            continue
+        if column.kind == "single_select" and column.options:
+            known = SingleSelect(options=column.options)
+            yield from ((f"{place}{column.name}", message) for message in _choice_faults(known, value))
+        least = -math.inf if column.min_value is None else column.min_value
+        most = math.inf if column.max_value is None else column.max_value
+        if column.kind in {"number", "currency"} and (least, most) != (-math.inf, math.inf):
+            yield from ((f"{place}{column.name}", message) for message in _range_faults(least, most, value))
 
 
 def _faults(field: FormField, value: object) -> Iterator[str]:
@@ -65,13 +106,25 @@ def _faults(field: FormField, value: object) -> Iterator[str]:
             yield from _choice_faults(field, value)
         case Ranking():
             yield from _ranking_faults(field.options, value)
-        case Slider() | OpinionScale():
+        case Slider():
+            yield from _slider_faults(field, value)
+        case OpinionScale():
             yield from _range_faults(field.min, field.max, value)
         case StarRating():
             yield from _range_faults(1, field.max, value)
         case Date() | DateTime() | Time() | DateRange():
             yield from _calendar_faults(field, value)
-        case FileUpload() | Subform():
+        case _:
+            yield from _faults_of_content(field, value)
+
+
+def _faults_of_content(field: FormField, value: object) -> Iterator[str]:
+    match field:
+        case FileUpload():
+            yield from _files_faults(field, value)
+        case Signature():
+            yield from signature_faults(field, value)
+        case Subform():
             yield from _count_faults(field.min_count, field.max_count, value)
         case Table():
             yield from _count_faults(field.min_rows, field.max_rows, value)
@@ -82,6 +135,8 @@ def _faults(field: FormField, value: object) -> Iterator[str]:
 # ── Text ──────────────────────────────────────────────────────────────────────
 
 _SUBTYPES = {"email": "email", "url": "uri"}
+_WEB = ("https://", "http://")
+_FEWEST_DIGITS = 2
 
 
 def _text_faults(field: ShortText | LongText | RichText, value: str) -> Iterator[str]:
@@ -90,6 +145,11 @@ def _text_faults(field: ShortText | LongText | RichText, value: str) -> Iterator
         schema |= {"pattern": field.pattern, "format": _SUBTYPES.get(field.subtype)}
     asked = {key: limit for key, limit in schema.items() if limit is not None}
     yield from schemas.validate(asked, value).values() if asked else ()
+    subtype = getattr(field, "subtype", None)
+    if subtype == "url" and not value.lower().startswith(_WEB):
+        yield words("must be a web address, which begins with https:// or http://")
+    if subtype == "phone" and sum(map(str.isdigit, value)) < _FEWEST_DIGITS:
+        yield words("must be a telephone number")
 
 
 # ── Choices ───────────────────────────────────────────────────────────────────
@@ -99,25 +159,31 @@ def _choice_faults(field: SingleSelect | MultiSelect | PictureChoice, value: obj
     known = {option.value for option in field.options}
     chosen = cast("list[object]", value) if isinstance(value, list) else [value]
     if any(known.isdisjoint(texts_of(member)) for member in chosen):
-        yield "choose one of the options" if len(chosen) == 1 else "choose among the options"
+        yield words("choose one of the options") if len(chosen) == 1 else words("choose among the options")
     if isinstance(field, MultiSelect):
         yield from _count_faults(field.min_count, field.max_count, chosen)
     elif len(chosen) > 1 and not getattr(field, "multiple", False):
-        yield "choose one only"
+        yield words("choose one only")
 
 
 def _ranking_faults(options: Sequence[SelectOption], value: object) -> Iterator[str]:
     ranked = cast("list[object]", value) if isinstance(value, list) else []
     if sorted(map(str, ranked)) != sorted(option.value for option in options):
-        yield "must have every option once"
+        yield words("must have every option once")
+
+
+def _files_faults(field: FileUpload, value: object) -> Iterator[str]:
+    yield from _count_faults(field.min_count, field.max_count if field.multiple else 1, value)
+    for file in as_list(value):
+        yield from file_faults(field, file)
 
 
 def _count_faults(least: int | None, most: int | None, value: object) -> Iterator[str]:
     count = len(cast("list[object]", value)) if isinstance(value, list) else 1
     if least is not None and count < least:
-        yield f"must have at least {least} entries"
+        yield counted("must have at least %(count)s entry", "must have at least %(count)s entries", least)
     if most is not None and count > most:
-        yield f"must have at most {most} entries"
+        yield counted("must have at most %(count)s entry", "must have at most %(count)s entries", most)
 
 
 # ── Numbers ───────────────────────────────────────────────────────────────────
@@ -125,11 +191,30 @@ def _count_faults(least: int | None, most: int | None, value: object) -> Iterato
 
 def _range_faults(least: float, most: float, value: object) -> Iterator[str]:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        yield "must be a number"
+        yield words("must be a number")
     elif value < least:
-        yield f"must be at least {number_text(least)}"
+        yield words("must be at least %(limit)s", limit=number_text(least))
     elif value > most:
-        yield f"must be at most {number_text(most)}"
+        yield words("must be at most %(limit)s", limit=number_text(most))
+
+
+def _slider_faults(field: Slider, value: object) -> Iterator[str]:
+    outside = list(_range_faults(field.min, field.max, value))
+    yield from outside or _step_faults(field, value)
+
+
+def _step_faults(field: Slider, value: object) -> Iterator[str]:
+    if isinstance(value, int | float) and (_exactly(value) - _exactly(field.min)) % _exactly(field.step):
+        yield words(
+            "must be in steps of %(step)s from %(least)s",
+            step=number_text(field.step),
+            least=number_text(field.min),
+        )
+
+
+def _exactly(number: float) -> Fraction:
+    """Give the number as it is written, so that 0.3 is three steps of 0.1."""
+    return Fraction(repr(number))
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────
@@ -147,7 +232,7 @@ def _calendar_faults(field: Date | DateTime | Time | DateRange, value: object) -
             case DateRange():
                 yield from _span_faults(field, cast("JsonObject", value))
     except (ValueError, TypeError, KeyError):
-        yield "is not a date or time that can be read"
+        yield words("is not a date or time that can be read")
 
 
 def _moment_faults(field: DateTime, value: object) -> Iterator[str]:
@@ -165,9 +250,9 @@ def _between(
 ) -> Iterator[str]:
     point = read(cast("str", value))
     if least is not None and point < least:
-        yield f"must not be before {least.isoformat()}"
+        yield words("must not be before %(limit)s", limit=least.isoformat())
     if most is not None and point > most:
-        yield f"must not be after {most.isoformat()}"
+        yield words("must not be after %(limit)s", limit=most.isoformat())
 
 
 def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
@@ -175,11 +260,11 @@ def _span_faults(field: DateRange, value: JsonObject) -> Iterator[str]:
         yield from _between(field.min_date, field.max_date, value[end], date.fromisoformat)
     days = (date.fromisoformat(cast("str", value["end"])) - date.fromisoformat(cast("str", value["start"]))).days
     if days < 0:
-        yield "must not end before it starts"
+        yield words("must not end before it starts")
     if field.min_days is not None and days < field.min_days:
-        yield f"must be at least {field.min_days} days long"
+        yield counted("must be at least %(count)s day long", "must be at least %(count)s days long", field.min_days)
     if field.max_days is not None and days > field.max_days:
-        yield f"must be at most {field.max_days} days long"
+        yield counted("must be at most %(count)s day long", "must be at most %(count)s days long", field.max_days)
 
 
 def not_understood(faults: Mapping[str, str]) -> str:

@@ -22,6 +22,8 @@ from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 
+RESERVED = "_awaithumans_"
+"""How the names begin that a page posts for itself, and no field may."""
 MAX_FIELDS = 500
 """How many fields a form may have, those inside other fields included."""
 MAX_STEPS = 100
@@ -468,6 +470,8 @@ def _check_names(fields: tuple[FormField, ...], place: str) -> None:
     for path, field in _in_one_place(fields, place):
         if field.answered and not field.name:
             raise _refused({f"{path}.name": f"a {field.kind} field needs a name"})
+        if field.name.startswith(RESERVED):
+            raise _refused({f"{path}.name": f"a name may not begin with {RESERVED}"})
         if field.answered and field.name in seen:
             raise _refused({f"{path}.name": "another field has this name"})
         seen.add(field.name)

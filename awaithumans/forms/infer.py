@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
-from types import NoneType
-from typing import get_args
+from collections.abc import Iterator, Sequence
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from awaithumans.forms.definition import (
     MAX_FIELDS,
@@ -27,23 +26,44 @@ from awaithumans.forms.definition import (
     Time,
     check_form,
 )
-from awaithumans.forms.shape import Shape, as_list, shapes
+from awaithumans.forms.shape import DECIMAL, Shape, as_list, shapes
 from awaithumans.types import JsonObject
 
+_ENUM_NAMES = "x-enum-varnames"
 _LONG_MINIMUM = 100
 _LONG_MAXIMUM = 255
+
+
+class _Naming(GenerateJsonSchema):
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        """Name the members, where a generator of code or of forms looks for it."""
+        return {**super().enum_schema(schema), _ENUM_NAMES: [member.name for member in schema["members"]]}
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Mark the text as a number's, which any other union of number and text is not."""
+        made = super().decimal_schema(schema)
+        either = [{**one, DECIMAL: True} if one.get("type") == "string" else one for one in made.get("anyOf", [])]
+        return {**made, "anyOf": either} if either else made
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, object]:
+    """Give the JSON Schema of a model, with the names of the members of each Enum in it, and decimals marked."""
+    return model.model_json_schema(schema_generator=_Naming)
 
 
 def form_from_model(model: type[BaseModel]) -> dict[str, object] | None:
     """Build the form that asks for a model, as the wire has it.
 
     A field's own annotation wins (`Annotated[str, long_text()]`); for the
-    others the kind follows from the type. None if the model has no fields.
+    others the kind follows from the type. What a section asks for, which is
+    `None` itself, is asked for there alone. None if the model has no fields.
     """
-    properties = shapes(model.model_json_schema())
+    properties = shapes(schema_of(model))
     attributes = {_alias(name, info): info for name, info in model.model_fields.items()}
     fields = [_model_field(name, shape, attributes.get(name)) for name, shape in properties.items()]
-    return _written(fields)
+    sections = [one for one in fields if isinstance(one, SectionCollapse) and properties[one.name].only_null]
+    inside = {name for section in sections for name in _names(section.fields)}
+    return _written([field for field in fields if field.name not in inside])
 
 
 def form_from_schema(schema: JsonObject) -> dict[str, object] | None:
@@ -85,6 +105,12 @@ def _written(fields: list[FormFieldBase]) -> dict[str, object] | None:
 # ── One field ─────────────────────────────────────────────────────────────────
 
 
+def field_for(name: str, shape: Shape) -> FormField:
+    """Make the field that asks for a part of an answer; what may be null may be left blank."""
+    one = _schema_field(name, shape)
+    return one.model_copy(update={"required": one.required and not shape.nullable})
+
+
 def _schema_field(name: str, shape: Shape) -> FormField:
     inferred = _inferred(shape)
     if isinstance(inferred, ShortText) and inferred.subtype == "plain" and _is_long(shape.schema):
@@ -99,7 +125,7 @@ def _model_field(name: str, shape: Shape, info: FieldInfo | None) -> FormFieldBa
             return own.model_copy(
                 update={"name": name, "required": required, "label": own.label or humanised(name)},
             )
-    return _titled(_named_members(_inferred(shape), info), name, shape)
+    return _titled(_inferred(shape), name, shape)
 
 
 def humanised(name: str) -> str:
@@ -157,48 +183,28 @@ def _is_long(schema: JsonObject) -> bool:
 
 
 def _select(members: Sequence[object], shape: Shape) -> FormField | None:
-    options = _options(members)
+    options = _options(members, shape)
     default = str(shape.default) if shape.default is not None else None
     known = default in {option.value for option in options}
     return SingleSelect(options=options, default=default if known else None) if options else None
 
 
 def _multi_select(members: Sequence[object], shape: Shape) -> FormField | None:
-    options = _options(members)
+    options = _options(members, shape.items or shape)
     default = set(map(str, as_list(shape.default)))
     chosen = tuple(option.value for option in options if option.value in default)
     return MultiSelect(options=options, default=chosen) if options else None
 
 
-def _options(members: Sequence[object]) -> tuple[SelectOption, ...]:
-    """Make options that can be told apart; none if that cannot be."""
+def _options(members: Sequence[object], shape: Shape) -> tuple[SelectOption, ...]:
+    """Make options that can be told apart, labelled by the names of an Enum's members; none if that cannot be."""
     values = [str(member) for member in members]
     simple = all(isinstance(member, str | int | float) for member in members)
     if not simple or len(set(values)) < len(values):
         return ()
-    return tuple(SelectOption(value=value, label=value) for value in values)
-
-
-def _named_members(field: FormField, info: FieldInfo | None) -> FormField:
-    """Label the options by the names of the Enum they come from."""
-    kind = _enum_of(info.annotation) if info else None
-    if kind is None or not isinstance(field, SingleSelect | MultiSelect):
-        return field
-    labels = {str(member.value): humanised(member.name) for member in kind}
-    options = tuple(_relabelled(option, labels) for option in field.options)
-    return field.model_copy(update={"options": options})
-
-
-def _relabelled(option: SelectOption, labels: Mapping[str, str]) -> SelectOption:
-    return option.model_copy(update={"label": labels.get(option.value, option.label)})
-
-
-def _enum_of(annotation: object) -> type[Enum] | None:
-    """Find the Enum in `Enum`, `Enum | None` and `list[Enum]`."""
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return annotation
-    inner = [argument for argument in get_args(annotation) if argument not in {NoneType, Ellipsis}]
-    return _enum_of(inner[0]) if len(inner) == 1 else None
+    names = as_list(shape.schema.get(_ENUM_NAMES))
+    labels = [humanised(str(name)) for name in names] if len(names) == len(values) else values
+    return tuple(SelectOption(value=value, label=label) for value, label in zip(values, labels, strict=True))
 
 
 def _alias(name: str, info: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from awaithumans.forms.definition import FormDefinition
@@ -40,3 +41,13 @@ def quick_answers(form: FormDefinition | JsonObject | None, response_schema: Jso
     if any(submission.errors for _, submission in sent):
         return []
     return [QuickAnswer(control.name, option.value, option.label, submission.value) for option, submission in sent]
+
+
+def chosen_by_word(words: str, answers: Iterable[QuickAnswer], plain: Callable[[str], str]) -> JsonObject | None:
+    """Return the response of the one answer whose very label or text `words` are; None if that is none, or several.
+
+    `plain` leaves out of a text what does not count.
+    """
+    said = plain(words)
+    meant = [one.value for one in answers if said and said in {plain(one.label), plain(one.text)}]
+    return meant[0] if len(meant) == 1 else None

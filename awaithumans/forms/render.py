@@ -1,71 +1,35 @@
-"""What a page draws for each field of a form."""
+"""What a page draws for each field of a form, as one control or in parts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, cast
 
-from awaithumans.forms.definition import (
-    Date,
-    DateTime,
-    DisplayText,
-    FormDefinition,
-    FormField,
-    Html,
-    Image,
-    LongText,
-    OpinionScale,
-    PdfViewer,
-    Section,
-    SectionCollapse,
-    ShortText,
-    Slider,
-    StarRating,
-    Switch,
-    Time,
-    Video,
+from awaithumans.forms.controls import Control, Entry, Parts, between, control_of, display_of, texts_in, walk
+from awaithumans.forms.definition import FormDefinition, SectionCollapse
+from awaithumans.forms.infer import form_for
+from awaithumans.forms.nodes import (
+    KEY,
+    MARK,
+    MAX_ROWS,
+    VALUE,
+    Composed,
+    Group,
+    Leaf,
+    Node,
+    OneOf,
+    Rows,
+    is_shown,
+    nodes_of,
+    whole_node,
 )
-from awaithumans.forms.infer import form_for, humanised
-from awaithumans.forms.shape import ANYTHING, Shape, shapes
-from awaithumans.forms.values import Typed, is_native, number_text, options_of, preset, write
-from awaithumans.forms.widgets import WHOLE_FIELD, Widget, asks_whole, laid_out
+from awaithumans.forms.posting import ABSENT, HERE, KEY_NODE, NOTHING, Filled, fill, fill_anew
+from awaithumans.forms.shape import shapes
+from awaithumans.forms.values import Typed
+from awaithumans.forms.widgets import WHOLE_FIELD, asks_whole, laid_out
 from awaithumans.types import JsonObject
-
-
-class Choice(NamedTuple):
-    """One thing to choose, as the page posts it and as it reads."""
-
-    value: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
-    """One field as a page draws it.
-
-    `values` is what stands in it, as text. A "switch" posts "true" or "false"
-    out of its two `options`. A "number" is drawn as a line of text with the
-    `inputmode` among its `attributes`, since a browser posts a number it
-    cannot read as nothing at all; so is a date or time that the browser's own
-    control cannot hold, as a "text". A "display" has `text`, a heading as `label`
-    or the address of something to look at as `url`, and no value. Everything
-    here may come from strangers and has to be escaped.
-    """
-
-    name: str
-    kind: str
-    widget: Widget
-    label: str = ""
-    hint: str = ""
-    required: bool = False
-    values: tuple[str, ...] = ()
-    options: tuple[Choice, ...] = ()
-    error: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
-    text: str = ""
-    url: str = ""
+from awaithumans.words import joined, placed, words
 
 
 def render_fields(
@@ -78,170 +42,171 @@ def render_fields(
 
     `values` is a response, or the `typed` of a refused submission. A field
     without a value starts with its default. Errors inside a field's value
-    ("items.0.amount") are shown at the field.
+    ("items.0.amount") are shown at the field, and at the part that has them.
     """
     shown = form_for(form, response_schema)
     if asks_whole(shown, response_schema):
-        start = values if WHOLE_FIELD.name in values else {WHOLE_FIELD.name: dict(values)}
-        return [_control(WHOLE_FIELD, ANYTHING, "json", start, {WHOLE_FIELD.name: _joined(errors)})]
-    return [
-        _display(one) if widget == "display" else _control(one, shape, widget, values, errors)
-        for one, shape, widget in laid_out(shown, shapes(response_schema))
-    ]
+        return [_whole(whole_node(response_schema), values, errors)]
+    nodes = nodes_of(shown, response_schema)
+    drawn = [_field(node, f"field-{number}", values, errors) for number, node in enumerate(nodes, start=1)]
+    return [_holding(control, node, response_schema) for control, node in zip(drawn, nodes, strict=True)]
 
 
-def _control(
-    one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object], errors: Mapping[str, str]
-) -> Control:
-    current = _current(one, shape, widget, values)
-    drawn = _drawn(widget, current)
-    return Control(
-        name=one.name,
-        kind=one.kind,
-        widget=drawn,
-        label=one.label or humanised(one.name),
-        hint=_hint(one),
-        required=one.required,
-        values=current,
-        options=_choices(one, widget),
-        error=_error(one.name, errors),
-        attributes={key: str(limit) for key, limit in _attributes(one, shape, drawn).items() if limit is not None},
-    )
+def _holding(control: Control, node: Node, schema: JsonObject) -> Control:
+    """Count what is in a section."""
+    if not isinstance(node.field, SectionCollapse) or not is_shown(node):
+        return control
+    inside = laid_out(FormDefinition(fields=node.field.fields), shapes(schema))
+    return replace(control, within=len(list(inside)))
 
 
-def _drawn(widget: Widget, current: Sequence[str]) -> Widget:
-    """Choose a control that keeps what stands in it."""
-    if widget == "text" and any("\n" in text for text in current):
-        return "textarea"
-    return widget if all(is_native(widget, text) for text in current) else "text"
+def _whole(node: Node, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
+    name = WHOLE_FIELD.name
+    typed = any(isinstance(value, Typed) for value in values.values())
+    below = {path if path == name else f"{name}.{path}".rstrip("."): text for path, text in errors.items()}
+    drawn = _field(node, "field-1", values if typed else {name: dict(values)}, below)
+    parts = drawn.parts if values else _field(node, "field-1", {}, below).parts
+    error = _joined({"" if path == name else path: text for path, text in errors.items()})
+    return replace(drawn, parts=parts, hint="" if parts else drawn.hint, error=error)
 
 
-def _current(one: FormField, shape: Shape, widget: Widget, values: Mapping[str, object]) -> tuple[str, ...]:
-    if one.name not in values:
-        start = preset(one, shape)
-        return () if start is None else write(widget, start, one, shape)
-    value = values[one.name]
-    return tuple(value) if isinstance(value, Typed) else write(widget, value, one, shape)
+def _field(node: Node, at: str, values: Mapping[str, object], errors: Mapping[str, str]) -> Control:
+    one, name = node.field, node.field.name
+    if is_shown(node):
+        return display_of(one, at)
+    widget = node.widget if isinstance(node, Leaf) else "json"
+    texts = () if f"{name}.{MARK}" in values else texts_in(one, node.shape, widget, values)
+    control = control_of(one, node.shape, widget, texts, name=name, at=at, error=_error(name, errors))
+    filled = None if isinstance(node, Leaf) else _filling(node, values)
+    if isinstance(node, Leaf) or filled is None:
+        return control
+    return replace(control, parts=_Drawing(filled, errors).parts(node, _Place(name, name, at)))
 
 
-def _hint(one: FormField) -> str:
-    zone = f"Time zone: {one.timezone or 'UTC'}" if isinstance(one, DateTime) else ""
-    return ". ".join(part.rstrip(".") for part in (one.hint or "", zone) if part) if zone else one.hint or ""
+def _filling(node: Composed, values: Mapping[str, object]) -> Filled | None:
+    """Give what the parts hold; None where they are asked for as one."""
+    name = node.field.name
+    if f"{name}.{MARK}" in values:
+        return {key: texts for key, texts in values.items() if isinstance(texts, Typed)}
+    return None if isinstance(values.get(name), Typed) else fill(node, values.get(name, ABSENT))
 
 
-def _choices(one: FormField, widget: Widget) -> tuple[Choice, ...]:
-    if widget == "switch" and isinstance(one, Switch):
-        return Choice("true", one.true_label), Choice("false", one.false_label)
-    if widget not in {"radio", "select", "checkboxes"}:
-        return ()
-    named = [(option.value, option.label, option.hint) for option in options_of(one)]
-    return tuple(Choice(value, f"{label} – {hint}" if hint else label) for value, label, hint in named)
+# ── Parts ─────────────────────────────────────────────────────────────────────
+
+
+class _Place(NamedTuple):
+    """Where a part stands: its name when posted, its path in the answer, its element on the page."""
+
+    name: str
+    path: str
+    at: str
+
+    def inside(self, step: str, number: int | str, *, path: str | None = None) -> _Place:
+        return _Place(f"{self.name}.{step}", f"{self.path}.{step}" if path is None else path, f"{self.at}-{number}")
+
+    @property
+    def mark(self) -> str:
+        return f"{self.name}.{MARK}"
+
+
+class _Drawing:
+    """Draws the parts of one field as they are filled in, with their errors."""
+
+    def __init__(self, filled: Filled, errors: Mapping[str, str]) -> None:
+        self._filled = filled
+        self._errors = errors
+
+    def parts(self, node: Composed, place: _Place) -> Parts:
+        """Draw what a node is made of."""
+        known = self._filled if place.mark in self._filled else fill_anew(node, place.name)
+        marks = [text for text in known[place.mark] if text]
+        match node:
+            case Group():
+                drawn = self._group(node, place, marks)
+            case Rows():
+                drawn = self._rows(node, place, marks)
+            case OneOf():
+                drawn = self._choice(node, place, marks)
+        return replace(drawn, error=self._errors.get(place.path) or _joined(self._loose(place.path, drawn)))
+
+    def _control(self, node: Node, place: _Place) -> Control:
+        one, shape = node.field, node.shape
+        if is_shown(node):
+            return _holding(display_of(one, place.at), node, {})
+        error = _error(place.path, self._errors)
+        if not isinstance(node, Leaf):
+            shell = control_of(one, shape, "json", (), name=place.name, at=place.at, error=error)
+            return replace(shell, parts=self.parts(node, place))
+        texts = self._filled.get(place.name)
+        texts = texts_in(one, shape, node.widget, {}) if texts is None else texts
+        return control_of(one, shape, node.widget, texts, name=place.name, at=place.at, error=error)
+
+    def _inside(self, node: Node, place: _Place) -> tuple[Control, ...]:
+        """Draw an entry: what has names stands in it without a frame of its own."""
+        if not isinstance(node, Group) or node.optional:
+            return (self._control(node, place),)
+        parts = enumerate(node.parts.items(), start=1)
+        return tuple(self._control(part, place.inside(key, number)) for number, (key, part) in parts)
+
+    def _group(self, node: Group, place: _Place, marks: Sequence[str]) -> Parts:
+        if node.optional and HERE not in marks:
+            return Parts(kind="group", mark=place.mark, add=words("Add"))
+        controls = self._inside(replace(node, optional=False), place)
+        entry = Entry(HERE, "", chosen=True, remove=words("Remove") if node.optional else "", controls=controls)
+        return Parts(kind="group", mark=place.mark, entries=(entry,))
+
+    def _rows(self, node: Rows, place: _Place, marks: Sequence[str]) -> Parts:
+        one = node.entry() if marks else None
+        rows = [
+            Entry(number, f"{at + 1}", chosen=True, remove=node.remove, controls=row)
+            for at, number in enumerate(marks)
+            for row in [self._row(node, cast("Node", one), place.inside(number, number, path=f"{place.path}.{at}"))]
+        ]
+        most = str(node.extent.most) if node.extent.most < MAX_ROWS else ""
+        return Parts(
+            kind="rows",
+            mark=place.mark,
+            entries=tuple(rows),
+            add=node.add if len(rows) < node.extent.most else "",
+            limits=between(str(node.extent.least or ""), most) if node.add else "",
+        )
+
+    def _row(self, node: Rows, entry: Node, place: _Place) -> tuple[Control, ...]:
+        if not node.keyed:
+            return self._inside(entry, place)
+        number = place.name.rpartition(".")[2]
+        rows = place.path.rpartition(".")[0]
+        key = place.inside(KEY, 1, path=f"{rows}.{KEY}{number}")
+        value = place.inside(VALUE, 2, path=f"{rows}.{MARK}{number}")
+        return self._control(KEY_NODE, key), self._control(entry, value)
+
+    def _choice(self, node: OneOf, place: _Place, marks: Sequence[str]) -> Parts:
+        entries: list[Entry] = []
+        for number, (label, choice) in enumerate(node.choices):
+            chosen = list(marks) == [str(number)]
+            drawing = self if chosen else _Drawing(self._filled, {})
+            controls = drawing._inside(choice, place.inside(f"{MARK}{number}", number, path=place.path))  # noqa: SLF001
+            entries.append(Entry(str(number), label, chosen, "", controls))
+        nothing = [Entry(NOTHING, words("None"), list(marks) == [NOTHING], "", ())] if node.none else []
+        return Parts(kind="choice", mark=place.mark, entries=(*entries, *nothing))
+
+    def _loose(self, path: str, parts: Parts) -> dict[str, str]:
+        """Give the errors below a path that none of the parts shows."""
+        shown = [text for one in walk(parts) if (text := one.parts.error if one.parts else one.error)]
+        below = _below(path, self._errors)
+        return {one: text for one, text in below.items() if not any(text in error for error in shown)}
 
 
 # ── Errors ────────────────────────────────────────────────────────────────────
 
 
-def _error(name: str, errors: Mapping[str, str]) -> str:
-    inside = {path.removeprefix(f"{name}."): text for path, text in errors.items() if path.startswith(f"{name}.")}
-    return errors.get(name) or _joined(inside)
+def _error(path: str, errors: Mapping[str, str]) -> str:
+    return errors.get(path) or _joined(_below(path, errors))
+
+
+def _below(path: str, errors: Mapping[str, str]) -> dict[str, str]:
+    return {one.removeprefix(f"{path}."): text for one, text in errors.items() if one.startswith(f"{path}.")}
 
 
 def _joined(errors: Mapping[str, str]) -> str:
-    own = (WHOLE_FIELD.name, "")
-    return "; ".join(message if path in own else f"{path}: {message}" for path, message in errors.items())
-
-
-# ── Attributes of the control ─────────────────────────────────────────────────
-
-_INPUT_TYPES = {"email": "email", "url": "url", "phone": "tel", "password": "password"}
-
-
-def _attributes(one: FormField, shape: Shape, widget: Widget) -> dict[str, object]:
-    match widget:
-        case "number":
-            return _number_attributes(one, shape)
-        case "text" | "textarea":
-            return _text_attributes(one, shape)
-        case "json":
-            return {"rows": one.rows if isinstance(one, LongText) else None, "spellcheck": "false"}
-        case "date" | "time" | "datetime-local":
-            return _calendar_attributes(one)
-        case _:
-            return {}
-
-
-def _number_attributes(one: FormField, shape: Shape) -> dict[str, object]:
-    limits: dict[str, object] = {
-        "inputmode": "numeric" if shape.whole else "decimal",
-        "min": shape.schema.get("minimum"),
-        "max": shape.schema.get("maximum"),
-        "step": shape.schema.get("multipleOf"),
-    }
-    match one:
-        case Slider():
-            own: dict[str, object] = {key: number_text(getattr(one, key)) for key in ("min", "max", "step")}
-        case StarRating():
-            own = {"min": 1, "max": one.max, "step": 1}
-        case OpinionScale():
-            own = {"min": one.min, "max": one.max, "step": 1}
-        case _:
-            own = {"placeholder": getattr(one, "placeholder", None)}
-    return {**limits, **own}
-
-
-def _text_attributes(one: FormField, shape: Shape) -> dict[str, object]:
-    return {
-        "type": _INPUT_TYPES.get(one.subtype) if isinstance(one, ShortText) else None,
-        "minlength": getattr(one, "min_length", None) or shape.schema.get("minLength"),
-        "maxlength": getattr(one, "max_length", None) or shape.schema.get("maxLength"),
-        "placeholder": getattr(one, "placeholder", None),
-        "rows": getattr(one, "rows", None),
-    }
-
-
-def _calendar_attributes(one: FormField) -> dict[str, object]:
-    match one:
-        case Date():
-            return {"min": one.min_date, "max": one.max_date}
-        case Time():
-            return {"min": one.min_time, "max": one.max_time, "step": 1}
-        case DateTime():
-            return {"min": _local(one, one.min_datetime), "max": _local(one, one.max_datetime), "step": 1}
-        case _:
-            return {}
-
-
-def _local(one: DateTime, limit: datetime | None) -> str | None:
-    text = write("datetime-local", limit.isoformat(), one, ANYTHING)[0] if limit else ""
-    return text if text and is_native("datetime-local", text) else None
-
-
-# ── What is only shown ────────────────────────────────────────────────────────
-
-
-def _display(one: FormField) -> Control:
-    label, hint, text, url = _showing(one)
-    return Control(name=one.name, kind=one.kind, widget="display", label=label, hint=hint, text=text, url=_safe(url))
-
-
-def _showing(one: FormField) -> Sequence[str]:
-    """Give label, hint, text and address."""
-    label, hint = one.label or "", one.hint or ""
-    match one:
-        case DisplayText():
-            return label, hint, one.text, ""
-        case Html():
-            return label, hint, one.html, ""
-        case Section() | SectionCollapse():
-            return one.title, one.subtitle or hint, "", ""
-        case Image():
-            return label, hint, one.alt or "", one.url
-        case Video() | PdfViewer():
-            return label, hint, "", one.url
-        case _:
-            return label, hint, "", ""
-
-
-def _safe(url: str) -> str:
-    """Give only addresses that a link may lead to."""
-    return url if url.lower().startswith(("https://", "http://")) else ""
+    return joined("; ", (placed(path, fault) for path, fault in errors.items()))

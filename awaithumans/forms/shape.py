@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from awaithumans import schemas
 from awaithumans.types import JsonObject
 
+DECIMAL = "x-decimal"
+"""Marks the text that a number may come as, with all its digits."""
 _NUMBERS = frozenset({"number", "integer"})
 _DECIMAL = frozenset({"number", "string"})
 _WHOLE = frozenset({"integer"})
@@ -32,17 +34,56 @@ class Shape:
     types: frozenset[str]
     members: tuple[object, ...] | None
     nullable: bool
-    items: Shape | None = None
     needed: bool = False
     defaulted: bool = False
     default: object = None
     title: str | None = None
     description: str | None = None
+    root: JsonObject = field(default_factory=dict[str, object], repr=False)
+    """The whole schema, which references start from."""
+
+    def admits(self, value: object) -> bool:
+        """Tell whether a value is of one of the types."""
+        kind = _type_of(value)
+        whole = isinstance(value, float) and value.is_integer()
+        return kind in self.types or (kind == "integer" and "number" in self.types) or (whole and self.whole)
+
+    @property
+    def items(self) -> Shape | None:
+        """Give the shape of a list's entries, where that is one for all."""
+        return _property(self.schema["items"], self.root, needed=True) if "items" in self.schema else None
+
+    @property
+    def values(self) -> Shape | None:
+        """Give the shape of the values under names that the schema does not have, where it has one."""
+        others = self.schema.get("additionalProperties")
+        return _property(cast("object", others), self.root, needed=True) if isinstance(others, dict) else None
+
+    @property
+    def properties(self) -> Mapping[str, Shape]:
+        """Give the shapes of an object's properties, in their order."""
+        return _properties(self.schema, self.root)
+
+    @property
+    def alternatives(self) -> Sequence[Shape]:
+        """Give the shapes of which the value has one; none where the schema does not tell them apart."""
+        either = as_list(self.schema.get("anyOf")) or as_list(self.schema.get("oneOf"))
+        return [_property(part, self.root, needed=True) for part in either]
+
+    @property
+    def only_null(self) -> bool:
+        """Tell whether nothing but null fits."""
+        return self.schema.get("type") == "null"
 
     @property
     def decimal(self) -> bool:
         """Tell whether a number may come as text, as Pydantic's Decimal may."""
         return self.types == _DECIMAL and self.members is None
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """Tell whether a number that comes as text is nothing but that number."""
+        return self.decimal and any(one.schema.get(DECIMAL) is True for one in self.alternatives)
 
     @property
     def secret(self) -> bool:
@@ -72,12 +113,21 @@ ANYTHING = Shape(schema={}, types=frozenset(), members=None, nullable=True)
 def shapes(schema: JsonObject) -> dict[str, Shape]:
     """Give the shapes of an object schema's properties, in their order."""
     core, _ = _core(schema, schema)
+    return _properties(core, schema)
+
+
+def shape_of(schema: JsonObject) -> Shape:
+    """Give the shape of a whole response."""
+    return _property(schema, schema, needed=True)
+
+
+def _properties(core: JsonObject, root: JsonObject) -> dict[str, Shape]:
     properties, required = core.get("properties"), core.get("required")
     if not isinstance(properties, dict):
         return {}
     needed = cast("list[object]", required) if isinstance(required, list) else []
     named = cast("dict[str, object]", properties).items()
-    return {name: _property(part, schema, needed=name in needed) for name, part in named}
+    return {name: _property(part, root, needed=name in needed) for name, part in named}
 
 
 def texts_of(member: object) -> frozenset[str]:
@@ -85,12 +135,17 @@ def texts_of(member: object) -> frozenset[str]:
     return frozenset({str(member), json.dumps(member, ensure_ascii=False)})
 
 
+def same_member(value: object, member: object) -> bool:
+    """Tell whether a value is the member; true is not 1."""
+    return value == member and isinstance(value, bool) == isinstance(member, bool)
+
+
 def as_list(value: object) -> list[object]:
     """Give a list as it is, and nothing for anything else."""
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
-def _property(part: object, root: JsonObject, *, needed: bool, listed: bool = False) -> Shape:
+def _property(part: object, root: JsonObject, *, needed: bool) -> Shape:
     outer = _object(part)
     core, nullable = _core(outer, root)
     return Shape(
@@ -98,12 +153,12 @@ def _property(part: object, root: JsonObject, *, needed: bool, listed: bool = Fa
         types=(_types(part, root, set()) or frozenset()) - {"null"},
         members=_members(core, root),
         nullable=nullable,
-        items=None if listed or "items" not in core else _property(core["items"], root, needed=True, listed=True),
         needed=needed,
         defaulted="default" in outer,
         default=outer.get("default"),
         title=_text(outer.get("title")),
         description=_text(outer.get("description")),
+        root=root,
     )
 
 

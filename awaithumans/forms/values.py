@@ -5,18 +5,34 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import cast
 
+from awaithumans import schemas
 from awaithumans.documents import MAX_INTEGER_DIGITS, loads
 from awaithumans.errors import InvalidInputError
-from awaithumans.forms.definition import DateTime, FormField, MultiSelect, PictureChoice, SelectOption, SingleSelect
+from awaithumans.forms.definition import (
+    DateTime,
+    FileUpload,
+    FormField,
+    MultiSelect,
+    PictureChoice,
+    Ranking,
+    SelectOption,
+    Signature,
+    SingleSelect,
+)
+from awaithumans.forms.files import read_files, write_files
 from awaithumans.forms.shape import Shape, as_list, texts_of
+from awaithumans.forms.signatures import read_signature
 from awaithumans.forms.widgets import Widget
+from awaithumans.words import words
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_ENDING_ZERO = re.compile(r"-?\d+[.]\d*0", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d([.]\d{1,6})?)?", re.ASCII)
@@ -32,10 +48,18 @@ _PLAIN = 10**15
 _MINUTES = len("00:00")
 _BOOLEAN = frozenset({"boolean"})
 _LIST = frozenset({"array"})
+LEFT_OUT = ""
+"""Says among the options of a ranking that there is none."""
+SEVERAL: frozenset[Widget] = frozenset({"checkboxes", "ranking"})
+"""The controls that post one text for each of several options."""
 
 
 class UnreadableError(ValueError):
     """What was filled in does not make a value; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class Typed(tuple[str, ...]):
@@ -51,20 +75,20 @@ def read(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape) -
     """
     values = {option.value for option in options_of(field)}
     texts = [text for text in dict.fromkeys(typed) if text or "" in values] or [""]
-    if widget == "checkboxes":
+    if widget in SEVERAL:
         return [_member(text, field, shape.items) for text in texts]
     if len(texts) > 1:
-        raise UnreadableError("give one value only")
-    return _READERS.get(widget, _lines)(texts[0], field, shape)
+        raise UnreadableError(words("give one value only"))
+    return _READERS.get(widget, _text)(texts[0], field, shape)
 
 
 def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tuple[str, ...]:
     """Give what stands in a control for `value`; the inverse of `read`."""
-    if widget == "json":
-        return (json.dumps(value, ensure_ascii=False, indent=2),)
+    if widget in _WRITERS:
+        return _WRITERS[widget](value)
     if value is None:
         return ()
-    if widget in {"checkboxes", "radio", "select"}:
+    if widget in {"radio", "select", *SEVERAL}:
         members = [value] if isinstance(value, str | int | float) else as_list(value)
         return tuple(_option_text(member, field) for member in members)
     if not isinstance(value, str):
@@ -75,8 +99,13 @@ def write(widget: Widget, value: object, field: FormField, shape: Shape) -> tupl
     return (json.dumps(value, ensure_ascii=False) if quoted else value,)
 
 
-def _lines(text: str, _field: FormField, _shape: Shape) -> str:
+def lines(text: str) -> str:
+    """Write every line break as one letter; browsers post each as two, in names, too."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _text(text: str, _field: FormField, _shape: Shape) -> str:
+    return lines(text)
 
 
 def preset(field: FormField, shape: Shape) -> object:
@@ -88,11 +117,15 @@ def preset(field: FormField, shape: Shape) -> object:
     chosen = default if default not in (None, []) else None if shape.secret else shape.default
     if isinstance(field, PictureChoice) and not field.multiple:
         return next(iter(as_list(chosen)), None)
+    if isinstance(field, Ranking) and field.required and chosen is None:
+        return [option.value for option in field.options]
     return chosen
 
 
 def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
     """Tell whether nothing was filled in."""
+    if widget == "ranking":
+        return LEFT_OUT in typed or not typed
     if widget in {"radio", "select", "checkboxes"} and "" in {option.value for option in options_of(field)}:
         return not typed
     whole = widget in {"text", "textarea", "radio", "select", "checkboxes"}
@@ -101,7 +134,7 @@ def is_blank(widget: Widget, typed: Sequence[str], field: FormField) -> bool:
 
 def options_of(field: FormField) -> Sequence[SelectOption]:
     """Give what there is to choose from."""
-    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice) else ()
+    return field.options if isinstance(field, SingleSelect | MultiSelect | PictureChoice | Ranking) else ()
 
 
 # ── Choices ───────────────────────────────────────────────────────────────────
@@ -109,12 +142,12 @@ def options_of(field: FormField) -> Sequence[SelectOption]:
 
 def _switch(text: str, _field: FormField, _shape: Shape) -> bool:
     if text not in {"true", "false"}:
-        raise UnreadableError("choose one")
+        raise UnreadableError(words("choose one"))
     return text == "true"
 
 
 def _choice(text: str, field: FormField, shape: Shape) -> object:
-    if shape.types == _LIST:
+    if shape.types == _LIST or (isinstance(field, PictureChoice) and not shape.types):
         return [_member(text, field, shape.items)]
     return _member(text, field, shape)
 
@@ -122,7 +155,7 @@ def _choice(text: str, field: FormField, shape: Shape) -> object:
 def _member(text: str, field: FormField, shape: Shape | None) -> object:
     """Find the value that an option's text stands for."""
     if text not in {option.value for option in options_of(field)}:
-        raise UnreadableError("choose one of the options")
+        raise UnreadableError(words("choose one of the options"))
     members = (shape.members or ()) if shape else ()
     if known := [member for member in members if text in texts_of(member)]:
         return min(known, key=lambda member: _likeness(text, member))
@@ -151,14 +184,14 @@ def _number(typed: str, _field: FormField, shape: Shape) -> int | float | str:
     if shape.decimal and text.startswith('"'):
         return _quoted(text)
     if "," in text:
-        raise UnreadableError("write a point for decimals and nothing between thousands, like 1234.56")
+        raise UnreadableError(words("write a point for decimals and nothing between thousands, like 1234.56"))
     if not _NUMBER.fullmatch(text) or len(text) > MAX_INTEGER_DIGITS:
-        raise UnreadableError("must be a number")
+        raise UnreadableError(words("must be a number"))
     if _INTEGER.fullmatch(text):
         return int(text)
     if shape.whole:
-        raise UnreadableError("must be a whole number")
-    return _exact(text, or_text=shape.decimal)
+        raise UnreadableError(words("must be a whole number"))
+    return _exact(text, shape)
 
 
 def number_text(value: float) -> str:
@@ -175,17 +208,30 @@ def _plain_number(value: object) -> object:
 def _quoted(text: str) -> str:
     value = _json(text, None, None)
     if not isinstance(value, str):
-        raise UnreadableError("must be a number, or text in quotes")
+        raise UnreadableError(words("must be a number, or text in quotes"))
     return value
 
 
-def _exact(text: str, *, or_text: bool) -> float | str:
+def _exact(text: str, shape: Shape) -> float | str:
+    """Read a number with all its digits: as text where it may come so and a number would lose some, be it zeros."""
     nearest = float(text)
-    if math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text):
+    exact = math.isfinite(nearest) and Decimal(repr(nearest)) == Decimal(text)
+    if exact and not (shape.keeps_zeros and _ENDING_ZERO.fullmatch(text)):
         return nearest
-    if or_text:
-        return text
-    raise UnreadableError("has more digits than can be kept; use at most 15")
+    if not shape.decimal:
+        raise UnreadableError(words("has more digits than can be kept; use at most 15"))
+    faults = _faults(math.copysign(min(abs(nearest), sys.float_info.max), nearest), shape)
+    if exact and (faults or _faults(text, shape)):
+        return nearest
+    if faults:
+        raise UnreadableError(next(iter(faults.values())))
+    return text
+
+
+def _faults(value: float | str, shape: Shape) -> Mapping[str, str]:
+    """Say what is wrong with a number or a text, as the part of the schema has it that is about its kind."""
+    found = [schemas.validate(one.schema, value) for one in shape.alternatives or [shape] if one.admits(value)]
+    return min(found, key=len, default=dict[str, str]())
 
 
 # ── Dates and times ───────────────────────────────────────────────────────────
@@ -198,7 +244,7 @@ def _date(typed: str, _field: FormField, _shape: Shape) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise UnreadableError("must be a date like 2026-01-31")
+    raise UnreadableError(words("must be a date like 2026-01-31"))
 
 
 def _time(typed: str, _field: FormField, _shape: Shape) -> str:
@@ -209,7 +255,7 @@ def _time(typed: str, _field: FormField, _shape: Shape) -> str:
             return text if text[_MINUTES:].startswith(":") else f"{text[:_MINUTES]}:00{text[_MINUTES:]}"
     except ValueError:
         pass
-    raise UnreadableError("must be a time like 14:30")
+    raise UnreadableError(words("must be a time like 14:30"))
 
 
 def _moment(typed: str, field: FormField, _shape: Shape) -> str:
@@ -219,7 +265,7 @@ def _moment(typed: str, field: FormField, _shape: Shape) -> str:
             return _existing(datetime.fromisoformat(text), field).isoformat()
     except (ValueError, OverflowError):
         pass
-    raise UnreadableError("must be a date and time that exist, like 2026-01-31T14:30")
+    raise UnreadableError(words("must be a date and time that exist, like 2026-01-31T14:30"))
 
 
 def _existing(typed: datetime, field: DateTime) -> datetime:
@@ -264,9 +310,12 @@ _PARSERS: Mapping[Widget, Callable[[str], date | time]] = {
 def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape, start: object) -> object:
     """Make the value of what was filled in where `start` had been drawn.
 
-    A date or time that was left alone is `start` itself. Where that had no
-    zone, and neither has the field, the new one has none unless it was typed.
+    A date, a time or a number written as text is `start` itself where it was
+    left alone. Where a moment had no zone, and neither has the field, the new
+    one has none unless it was typed.
     """
+    if shape.decimal and isinstance(start, str) and tuple(typed) == write(widget, start, field, shape):
+        return start
     if widget not in _NATIVE or not isinstance(start, str):
         return read(widget, typed, field, shape)
     floating = isinstance(field, DateTime) and _is_floating(start)
@@ -278,6 +327,17 @@ def reread(widget: Widget, typed: Sequence[str], field: FormField, shape: Shape,
     if not floating or not isinstance(value, str) or not all(map(_is_floating, filter(None, typed))):
         return value
     return datetime.fromisoformat(value).replace(tzinfo=None).isoformat()
+
+
+def sent(typed: Sequence[str], field: FileUpload | Signature, start: object) -> object:
+    """Make files of what was posted, or a signature; a single file takes the place of the one before."""
+    try:
+        if isinstance(field, Signature):
+            return read_signature(typed, field)
+        files = read_files(typed, as_list(start))
+    except ValueError as fault:
+        raise UnreadableError(*fault.args) from None
+    return files if field.multiple else files[-1:]
 
 
 def _is_floating(text: str) -> bool:
@@ -295,9 +355,14 @@ def _json(text: str, _field: FormField | None, _shape: Shape | None) -> object:
         return loads(text)
     except InvalidInputError as error:
         reason = error.message.removeprefix("the body is not valid JSON: ")
-        raise UnreadableError(f"is not valid JSON: {reason[:200]}") from None
+        raise UnreadableError(words("is not valid JSON: %(reason)s", reason=reason[:200])) from None
 
 
+def _write_json(value: object) -> tuple[str, ...]:
+    return (json.dumps(value, ensure_ascii=False, indent=2),)
+
+
+_WRITERS: Mapping[Widget, Callable[[object], tuple[str, ...]]] = {"json": _write_json, "files": write_files}
 _READERS: Mapping[Widget, Callable[[str, FormField, Shape], object]] = {
     "switch": _switch,
     "radio": _choice,

@@ -9,12 +9,14 @@ from awaithumans import schemas
 from awaithumans.forms.definition import (
     Date,
     DateTime,
+    FileUpload,
     FormDefinition,
     FormField,
     LongText,
     MultiSelect,
     OpinionScale,
     PictureChoice,
+    Ranking,
     RichText,
     SectionCollapse,
     ShortText,
@@ -39,10 +41,13 @@ Widget: TypeAlias = Literal[
     "date",
     "datetime-local",
     "time",
+    "ranking",
+    "files",
+    "signature",
     "json",
     "display",
 ]
-"""A control; "number" is a line of text that holds a number."""
+"""A control; "number" is a line of text that holds a number, "ranking" a list in an order."""
 
 WHOLE_FIELD = LongText(name="response", label="Response", hint="JSON")
 """Asks for a whole response, where there is nothing to make fields of."""
@@ -70,7 +75,7 @@ def laid_out(form: FormDefinition, known: Mapping[str, Shape]) -> Iterator[tuple
 def _laid_out(fields: tuple[FormField, ...], known: Mapping[str, Shape]) -> Iterator[tuple[FormField, Shape, Widget]]:
     for field in fields:
         shape = known.get(field.name, ANYTHING)
-        whole = isinstance(field, SectionCollapse) and field.name in known
+        whole = isinstance(field, SectionCollapse) and field.name in known and not shape.only_null
         yield field, shape, "json" if whole else widget_of(field, shape)
         if isinstance(field, SectionCollapse) and not whole:
             yield from _laid_out(field.fields, known)
@@ -79,7 +84,7 @@ def _laid_out(fields: tuple[FormField, ...], known: Mapping[str, Shape]) -> Iter
 def widget_of(field: FormField, shape: Shape) -> Widget:
     """Choose the control that can give a value of this shape."""
     match field:
-        case ShortText() | LongText() | RichText() | Signature():
+        case ShortText() | LongText() | RichText():
             return _writing(field, shape)
         case SingleSelect() | MultiSelect() | PictureChoice():
             return _choosing(field, shape)
@@ -92,7 +97,7 @@ def _takes(shape: Shape, *types: str) -> bool:
     return not shape.types or not shape.types.isdisjoint(types)
 
 
-def _writing(field: ShortText | LongText | RichText | Signature, shape: Shape) -> Widget:
+def _writing(field: ShortText | LongText | RichText, shape: Shape) -> Widget:
     if shape.numeric:
         return "number"
     if not shape.text or (isinstance(field, LongText) and _open(shape)):
@@ -115,7 +120,8 @@ def _choosing(field: SingleSelect | MultiSelect | PictureChoice, shape: Shape) -
         return "json"
     # A list to open says "nothing chosen" by an empty text.
     unmarked = any(not option.value for option in field.options)
-    return "radio" if unmarked or len(field.options) <= _RADIOS else "select"
+    pictures = isinstance(field, PictureChoice)
+    return "radio" if pictures or unmarked or len(field.options) <= _RADIOS else "select"
 
 
 _PLAIN: Mapping[type, tuple[Widget, tuple[str, ...]]] = {
@@ -126,5 +132,8 @@ _PLAIN: Mapping[type, tuple[Widget, tuple[str, ...]]] = {
     Date: ("date", ("string",)),
     DateTime: ("datetime-local", ("string",)),
     Time: ("time", ("string",)),
+    Ranking: ("ranking", ("array",)),
+    FileUpload: ("files", ("array",)),
+    Signature: ("signature", ("string",)),
 }
 """The control of a kind, and the types of the values that it gives."""

@@ -32,6 +32,7 @@ from awaithumans.types import (
     JsonObject,
     KeyScope,
     Leased,
+    Outcome,
     Query,
     Task,
     TaskStatus,
@@ -82,6 +83,11 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             return Counter(task.status for task in self._tasks.values() if query.fits(task))
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        await checkpoint()
+        with self._lock:
+            return [Outcome.of(task) for task in query.select(self._tasks.values())]
 
     async def apply(self, change: Change) -> bool:
         await checkpoint()

@@ -12,7 +12,7 @@ from awaithumans.stores.database import Database
 from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.encryption import Codec, ConvertingCodec, EncryptingCodec, Encryption, is_encrypted
 from awaithumans.stores.rows import Row, Rows
-from awaithumans.stores.schema import addressees, effects, keys, records, tasks, trail
+from awaithumans.stores.schema import addressees, effects, keys, records, tasks, trail, words
 from awaithumans.types import Task
 
 _INDEX = "index"
@@ -117,6 +117,7 @@ def _rewrite(connection: Connection, *, task_id: str, codec: ConvertingCodec, en
         connection.execute(update(effects).where(effects.c.id == deed["id"]).values(_fresh_texts(rows, deed)))
     if stored["state"] is not None:
         _readdress(connection, rows, rows.task(stored))
+    connection.execute(delete(words).where(words.c.task_id == task_id))
     connection.execute(update(tasks).where(tasks.c.id == task_id).values(_fresh_task(rows, codec, stored)))
     return True
 

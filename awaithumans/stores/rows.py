@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, TypeAlias
@@ -22,10 +23,13 @@ from awaithumans.types import (
     Human,
     JsonObject,
     KeyScope,
+    Outcome,
     Record,
     Task,
+    TaskStatus,
     from_microseconds,
     microseconds,
+    words_of,
 )
 
 Row: TypeAlias = dict[str, Any]
@@ -40,6 +44,7 @@ class Written:
 
     task: Row
     addresses: frozenset[str]
+    words: list[Row]
     trail: list[Row]
     effects: list[Row]
     retried: list[Row]
@@ -74,6 +79,7 @@ class Rows:
         return Written(
             task=self.of_task(change.task),
             addresses=self.addresses(change.task),
+            words=self.words(change.task),
             trail=[self.of_entry(entry, stamp) for entry in change.entries],
             effects=[self.of_effect(effect, next(seq)) for effect in change.effects],
             retried=[self.of_effect(effect, next(seq)) | _AFRESH for effect in change.retried],
@@ -90,16 +96,19 @@ class Rows:
             "refused": task.refused,
             "created_at": microseconds(task.created_at),
             "changed_at": microseconds(task.changed_at),
+            "deadline": microseconds(task.deadline),
             "key_digest": key,
             "held_key": key if held else None,
             **self._of_assignee(task.assignee),
+            "outcome": self._sealed(_of_outcome(Outcome.of(task)), "tasks", task.id, "outcome"),
             "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
             "state": self._sealed(documents.state_document(task), "tasks", task.id, "state"),
         }
 
     def of_erased(self, task: Task) -> Row:
         """Make what is left of a task: its id, its times, its outcome, and its key."""
-        row: Row = {**self._of_assignee(None), "spec": self.codec.tombstone(task.id), "state": None}
+        nothing = dict.fromkeys(("outcome", "state"))
+        row: Row = {**self._of_assignee(None), **nothing, "spec": self.codec.tombstone(task.id)}
         return {**row, "held_key": None} if task.spec.key_scope is KeyScope.CALL else row
 
     def addresses(self, task: Task) -> frozenset[str]:
@@ -109,6 +118,11 @@ class Rows:
             people.append(task.assignee)
         named = frozenset(self.codec.address(address) for person in people for address in person.addresses)
         return named if task.addressees else named | {ANYBODY}
+
+    def words(self, task: Task) -> list[Row]:
+        """Make the row of what a task is searched in; none where that may not be read."""
+        text = self.codec.searchable(words_of(task))
+        return [] if text is None else [{"task_id": task.id, "words": text}]
 
     def of_entry(self, entry: Entry, stamp: str) -> Row:
         """Make the row of a line of the trail; `stamp` names the write it comes with."""
@@ -170,6 +184,12 @@ class Rows:
         spec, state = (json.loads(self.codec.open(row[name], "tasks", task_id, name)) for name in ("spec", "state"))
         return documents.task_from_documents(task_id, spec, state)
 
+    def outcomes(self, rows: Sequence[Sequence[Any]]) -> list[Outcome]:
+        """Read how tasks fared: from their id, creation, status and outcome."""
+        texts = [self.codec.open(text, "tasks", task_id, "outcome") for task_id, _, _, text in rows]
+        said = json.loads(f"[{','.join(texts)}]")  # at once, since there may be thousands
+        return [_outcome(row, one) for row, one in zip(rows, said, strict=True)]
+
     def entry(self, row: RowMapping) -> Entry:
         """Read a line of the trail."""
         place = ("trail", row["task_id"], str(row["seq"]))
@@ -209,3 +229,22 @@ class Rows:
         """Read an effect's `receipt` or `failure`."""
         text: str | None = row[column]
         return text and self.codec.open(text, "effects", row["id"], column)
+
+
+def _of_outcome(outcome: Outcome) -> JsonObject:
+    """Write what of an outcome is in no column of its own."""
+    closed_at = None if outcome.closed_at is None else microseconds(outcome.closed_at)
+    said = {"via": outcome.via, "answered_by": outcome.answered_by, "answerer": outcome.answerer}
+    return {name: value for name, value in {"closed_at": closed_at, **said}.items() if value is not None}
+
+
+def _outcome(row: Sequence[Any], said: Row) -> Outcome:
+    task_id, created_at, status, _ = row
+    closed_at = said.pop("closed_at", None)
+    return Outcome(
+        task_id=task_id,
+        created_at=from_microseconds(created_at),
+        status=TaskStatus(status),
+        closed_at=None if closed_at is None else from_microseconds(closed_at),
+        **said,
+    )

@@ -41,16 +41,19 @@ tasks = Table(
     Column("refused", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+    Column("deadline", BigInteger, nullable=False),
     Column("key_digest", _Digest, nullable=False),
     Column("held_key", _Digest, unique=True),  # the digest while the key is held
     Column("assignee_id", _Text),
     Column("assignee_email", _Text),
     Column("assignee_slack", _Text),
     Column("assignee_name", _Text),
+    Column("outcome", _Text),  # what figures are made of
     Column("spec", _Text),  # none once purged, nor a state
     Column("state", _Text),
     Index("awaithumans_tasks_newest", "created_at", "id"),
     Index("awaithumans_tasks_by_status", "status", "created_at", "id"),
+    Index("awaithumans_tasks_by_deadline", "status", "deadline", "id"),
     Index("awaithumans_tasks_changes", "changed_at", "id"),
     Index("awaithumans_tasks_by_key", "key_digest"),
     **_ON_MARIADB,
@@ -62,6 +65,14 @@ addressees = Table(
     Column("task_id", _Id, primary_key=True),
     Column("address", _Address, primary_key=True),  # see `address_of`
     Index("awaithumans_addressees_by_address", "address", "task_id"),
+    **_ON_MARIADB,
+)
+
+words = Table(
+    "awaithumans_words",
+    metadata,
+    Column("task_id", _Id, primary_key=True),
+    Column("words", _Text, nullable=False),  # what is searched, apart from all that would be in the way
     **_ON_MARIADB,
 )
 

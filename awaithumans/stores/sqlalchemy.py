@@ -7,6 +7,7 @@ task is in `memory.py`, in fewer words.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -15,9 +16,11 @@ from uuid import uuid4
 from anyio.lowlevel import checkpoint
 from sqlalchemy import (
     URL,
+    Column,
     ColumnElement,
     Connection,
     Engine,
+    Select,
     Table,
     and_,
     bindparam,
@@ -27,6 +30,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 
@@ -38,7 +42,7 @@ from awaithumans.stores.encryption import Codec, Encryption
 from awaithumans.stores.records import SQLRecords
 from awaithumans.stores.reencryption import TO_DECRYPT, codec_of, reencrypt
 from awaithumans.stores.rows import Row, Rows, Written
-from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail
+from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail, words
 from awaithumans.stores.watching import announce, watch
 from awaithumans.types import (
     CLOSED_STATUSES,
@@ -47,6 +51,8 @@ from awaithumans.types import (
     Delivery,
     Entry,
     Leased,
+    Order,
+    Outcome,
     Query,
     Task,
     TaskStatus,
@@ -64,6 +70,10 @@ DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 _CREATE_ROUNDS = 10
 _KEYS, _TASKS, _EFFECTS = "1", "2", "3"
 """What the writes of a group lock, in this order; other writes lock effects behind their task, too."""
+_FEW = 1_000
+"""As many tasks are asked for by id."""
+_TIMES = {Order.NEWEST: "created_at", Order.OLDEST: "created_at", Order.DEADLINE: "deadline"}
+_ASSIGNEE = (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
 _CLOSED = sorted(status.value for status in CLOSED_STATUSES)
 
 
@@ -93,6 +103,9 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def count(self, query: Query) -> Mapping[TaskStatus, int]:
         return await self._database.read(partial(_count, rows=await self._rows(), query=query))
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        return await self._database.read(partial(_outcomes, rows=await self._rows(), query=query))
 
     async def apply(self, change: Change) -> bool:
         written = (await self._rows()).written(change)
@@ -263,6 +276,7 @@ def _create(connection: Connection, *, rows: Rows, written: Written) -> Task:
     for _ in range(_CREATE_ROUNDS):
         if dialect_of(connection).insert_new(connection, tasks, written.task):
             _add(connection, addressees, [_addressee(written.id, address) for address in written.addresses])
+            _add(connection, words, written.words)
             _add_the_rest(connection, written)
             return rows.task(written.task)
         if holder := _holder(connection, rows, written):
@@ -351,7 +365,7 @@ def _purge(connection: Connection, *, task: Task, erased: Row) -> bool:
     )
     if connection.execute(update(tasks).where(stored).values(erased)).rowcount != 1:
         return False
-    for table in (addressees, trail, effects):
+    for table in (addressees, words, trail, effects):
         connection.execute(delete(table).where(table.c.task_id == task.id))
     return True
 
@@ -366,6 +380,7 @@ def _purged(connection: Connection, *, task: Task) -> bool | None:
 
 _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
 _STORED = select(*_TASK).where(tasks.c.id == bindparam("of_task"), tasks.c.state.is_not(None))
+_OUTCOME = (tasks.c.id, tasks.c.created_at, tasks.c.status, tasks.c.outcome)
 
 
 def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = False) -> Task | None:
@@ -375,13 +390,18 @@ def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = Fal
 
 
 def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
-    fitting = select(*_TASK).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
-    page = fitting.order_by(*_order(query)).offset(query.offset).limit(query.limit)
+    page = _page(_narrowed(connection, query, rows.codec), rows.codec, _TASK)
     return [rows.task(row) for row in connection.execute(page).mappings()]
 
 
+def _outcomes(connection: Connection, *, rows: Rows, query: Query) -> list[Outcome]:
+    page = _page(_narrowed(connection, query, rows.codec), rows.codec, _OUTCOME)
+    return rows.outcomes(connection.execute(page).all())
+
+
 def _count(connection: Connection, *, rows: Rows, query: Query) -> Mapping[TaskStatus, int]:
-    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *_conditions(query, rows.codec))
+    conditions = _conditions(_narrowed(connection, query, rows.codec), rows.codec)
+    fitting = select(tasks.c.status, func.count()).where(tasks.c.state.is_not(None), *conditions)
     return {TaskStatus(status): number for status, number in connection.execute(fitting.group_by(tasks.c.status))}
 
 
@@ -408,23 +428,70 @@ def _clock(connection: Connection) -> datetime | None:
     return dialect_of(connection).now(connection)
 
 
+def _page(query: Query, codec: Codec, columns: tuple[Column[Any], ...]) -> Select[Any]:
+    page = select(*columns).order_by(*_order(query)).offset(query.offset).limit(query.limit)
+    if query.statuses is None or len(query.statuses) < 2 or query.changed_after:  # noqa: PLR2004
+        return page.where(tasks.c.state.is_not(None), *_conditions(query, codec))
+    first = union_all(*(_first_of(query, status, codec) for status in sorted(query.statuses))).subquery()
+    return page.join(first, first.c.id == tasks.c.id)
+
+
+def _first_of(query: Query, status: TaskStatus, codec: Codec) -> Select[Any]:
+    """Give the ids of all of one status that can be on the page: each index gives one status in order."""
+    fitting = _conditions(replace(query, statuses=frozenset({status})), codec)
+    first = select(tasks.c.id).where(tasks.c.state.is_not(None), *fitting).order_by(*_order(query))
+    return select(first.limit(query.offset + query.limit).subquery().c.id)
+
+
 def _order(query: Query) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     if query.changed_after:
         return tasks.c.changed_at, tasks.c.id
-    return tasks.c.created_at.desc(), tasks.c.id.desc()
+    at = tasks.c[_TIMES[query.order]]
+    return (at.desc(), tasks.c.id.desc()) if query.order is Order.NEWEST else (at, tasks.c.id)
 
 
 def _conditions(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
     if query.ids is not None:
         yield tasks.c.id.in_(query.ids)
     if query.statuses is not None:
-        yield tasks.c.status.in_(sorted(query.statuses))
+        statuses = sorted(query.statuses)
+        yield tasks.c.status == statuses[0] if len(statuses) == 1 else tasks.c.status.in_(statuses)
     if query.refused is not None:
         yield tasks.c.refused.is_(query.refused)
     if query.idempotency_key is not None:
         yield tasks.c.key_digest == codec.digest(query.idempotency_key)
+    if query.search is not None:
+        yield from _says(query.search, codec)
     yield from _conditions_on_people(query, codec)
     yield from _conditions_on_place(query)
+
+
+def _says(search: str, codec: Codec) -> Iterable[ColumnElement[bool]]:
+    if codec.searchable(search) is None:
+        yield or_(tasks.c.id == search, tasks.c.key_digest == codec.digest(search))
+        return
+    if search.split():
+        yield tasks.c.id.in_(_with_words(search))
+
+
+def _with_words(search: str) -> Select[Any]:
+    parts = (words.c.words.contains(word, autoescape=True) for word in search.lower().split())
+    return select(words.c.task_id).where(*parts)
+
+
+def _narrowed(connection: Connection, query: Query, codec: Codec) -> Query:
+    """Look up first what is searched for, and ask for those tasks if they are few.
+
+    Databases guess badly how many that will be, and many are soon found on
+    the way through the list.
+    """
+    if not (query.search and query.search.split()) or codec.searchable(query.search) is None:
+        return query
+    found = connection.scalars(_with_words(query.search).limit(_FEW + 1)).all()
+    if len(found) > _FEW:
+        return query
+    wanted = found if query.ids is None else set(found) & set(query.ids)
+    return replace(query, search=None, ids=tuple(wanted))
 
 
 def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[bool]]:
@@ -432,26 +499,32 @@ def _conditions_on_people(query: Query, codec: Codec) -> Iterable[ColumnElement[
         yield tasks.c.assignee_id.is_(None) if query.unassigned else tasks.c.assignee_id.is_not(None)
     if query.assigned_to is not None:
         yield _is_with(query.assigned_to.lower(), codec)
+    if query.held_by is not None:
+        known_as = [codec.address(address) for address in query.held_by.addresses]
+        yield or_(*(column.in_(known_as) for column in _ASSIGNEE))
     if query.assignee_id is not None:
         yield tasks.c.assignee_id == codec.address(query.assignee_id.lower())
     if query.visible_to is not None and not query.visible_to.operator:
         known_as = [ANYBODY, *map(codec.address, query.visible_to.addresses)]
-        concerns = addressees.c.task_id == tasks.c.id
-        yield select(addressees.c.task_id).where(concerns, addressees.c.address.in_(known_as)).exists()
+        theirs = select(addressees.c.task_id).where(addressees.c.address.in_(known_as))
+        few = query.ids is not None or query.idempotency_key is not None
+        # Few tasks are asked one by one; of many, SQLite finds a person's own far faster by one list of them.
+        yield theirs.where(addressees.c.task_id == tasks.c.id).exists() if few else tasks.c.id.in_(theirs)
 
 
 def _is_with(name: str, codec: Codec) -> ColumnElement[bool]:
-    known_as, columns = codec.address(name), (tasks.c.assignee_id, tasks.c.assignee_email, tasks.c.assignee_slack)
-    exact = or_(*(column == known_as for column in columns))
+    known_as = codec.address(name)
+    exact = or_(*(column == known_as for column in _ASSIGNEE))
     part = codec.searchable(name)
     return exact if part is None else or_(exact, tasks.c.assignee_name.contains(part, autoescape=True))
 
 
 def _conditions_on_place(query: Query) -> Iterable[ColumnElement[bool]]:
     if query.after:
-        at, place = microseconds(query.after.at), tuple_(tasks.c.created_at, tasks.c.id)
-        yield tasks.c.created_at <= at  # MariaDB finds no place in an index by two columns
-        yield place < tuple_(at, query.after.id)
+        column, at = tasks.c[_TIMES[query.order]], microseconds(query.after.at)
+        place, after, newest = tuple_(column, tasks.c.id), tuple_(at, query.after.id), query.order is Order.NEWEST
+        yield column <= at if newest else column >= at  # MariaDB finds no place in an index by two columns
+        yield place < after if newest else place > after
     if query.changed_after:
         at, place = microseconds(query.changed_after.at), tuple_(tasks.c.changed_at, tasks.c.id)
         yield tasks.c.changed_at >= at

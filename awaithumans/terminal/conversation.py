@@ -25,12 +25,13 @@ MAX_LINE_BYTES = 4095
 """How long a line a terminal takes; it drops what is typed beyond."""
 _LONG_DEFAULT = 30
 _UNTITLED = "Untitled question"
-_CHOOSING = frozenset({"switch", "radio", "select", "checkboxes"})
+_CHOOSING = frozenset({"switch", "radio", "select", "checkboxes", "ranking"})
 _HOW = {
     "date": "a date, like 2026-01-31",
     "time": "a time, like 14:30",
     "datetime-local": "date and time, like 2026-01-31 14:30",
     "checkboxes": "any number of them, with commas between",
+    "ranking": "all of them in your order, with commas between",
     "textarea": f"several lines, then one with only a {END}",
     "json": f"JSON; if it does not end by itself, a line with only a {END} ends it",
 }
@@ -163,7 +164,7 @@ class Conversation:
         match control.widget:
             case "textarea" | "json":
                 return (yield from self._lines(line, control))
-            case "checkboxes":
+            case "checkboxes" | "ranking":
                 return _several(line, control)
             case "switch" | "radio" | "select":
                 return (_choice(line, control),)
@@ -367,7 +368,7 @@ def _spoken(control: Control) -> str:
 def _cleared(control: Control) -> Sequence[str]:
     """Give what stands in a control that was emptied."""
     empty_is_an_option = any(not option.value for option in control.options)
-    return () if control.widget == "checkboxes" or empty_is_an_option else ("",)
+    return () if control.widget in {"checkboxes", "ranking"} or empty_is_an_option else ("",)
 
 
 def _several(line: str, control: Control) -> Sequence[str]:

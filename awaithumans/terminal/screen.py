@@ -91,7 +91,7 @@ def value_lines(value: Shown, columns: int) -> list[str]:
         case "pairs":
             return _pairs(value.pairs, columns)
         case "list":
-            return [line for item in value.items for line in _bullet(item, columns)]
+            return [line for marked in value.marked("-") for line in _bullet(*marked, columns)]
         case "table":
             return _table(value, columns)
         case _:
@@ -118,10 +118,11 @@ def _pair(label: str, value: Shown, margin: int, columns: int) -> Iterator[str]:
     yield from indented(rest, " " * margin)
 
 
-def _bullet(item: Shown, columns: int) -> Iterator[str]:
-    first, *rest = value_lines(item, columns - 2)
-    yield f"- {first}"
-    yield from indented(rest)
+def _bullet(mark: str, item: Shown, columns: int) -> Iterator[str]:
+    margin = len(mark) + 1
+    first, *rest = value_lines(item, columns - margin)
+    yield f"{mark} {first}"
+    yield from indented(rest, " " * margin)
 
 
 # ── Tables ────────────────────────────────────────────────────────────────────

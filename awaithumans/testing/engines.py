@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from awaithumans.errors import (
     AwaitHumansError,
+    ConflictError,
     IdempotencyConflictError,
     InvalidInputError,
     SchemaValidationError,
@@ -24,7 +25,7 @@ from awaithumans.errors import (
 )
 from awaithumans.protocols import TaskEngine
 from awaithumans.testing.promises import Promises
-from awaithumans.types import Actor, Cursor, Human, KeyScope, Query, Task, TaskSpec, TaskStatus
+from awaithumans.types import Actor, Cursor, Human, KeyScope, Order, Query, Submit, Task, TaskSpec, TaskStatus
 
 Advance: TypeAlias = Callable[[float], Awaitable[None]]
 """Lets seconds pass on the clock that decides deadlines."""
@@ -196,6 +197,14 @@ class EngineConformance(Promises, of="TaskEngine"):
         assert refused.value.fields
         assert (await engine.get(task.id)).status is TaskStatus.PENDING
 
+    async def test_an_answer_to_another_attempt_is_refused(self, engine: TaskEngine) -> None:
+        """`Submit.attempt` says how many had been refused; with another number, the answer does not count."""
+        task = await engine.create(a_question())
+        with pytest.raises(ConflictError):
+            await engine.act(task.id, Submit(value={"approved": True}, by=ANA, attempt=1))
+        answered = await engine.act(task.id, Submit(value={"approved": True}, by=ANA, attempt=0))
+        assert answered.status is TaskStatus.COMPLETED
+
     async def test_of_many_answers_one_wins(self, engine: TaskEngine) -> None:
         """Everybody else is told that the task is closed."""
         task = await engine.create(a_question())
@@ -300,6 +309,11 @@ class EngineConformance(Promises, of="TaskEngine"):
         last = tasks[2]
         behind = await engine.find(Query(after=Cursor(at=last.created_at, id=last.id)))
         assert last.id not in {task.id for task in behind}
+        said = await engine.find(Query(search=tasks[3].spec.idempotency_key))
+        assert [task.id for task in said] == [tasks[3].id]
+        oldest = (await engine.find(Query()))[::-1]
+        behind_one = Query(order=Order.OLDEST, after=Order.OLDEST.place(oldest[0]), limit=2)
+        assert [task.id for task in await engine.find(behind_one)] == [task.id for task in oldest[1:3]]
         chosen = await engine.find(Query(ids=(tasks[1].id, tasks[4].id)))
         assert {task.id for task in chosen} == {tasks[1].id, tasks[4].id}
         pages = [task.id for offset in (0, 2, 4) for task in await engine.find(Query(limit=2, offset=offset))]

@@ -59,6 +59,8 @@ from awaithumans.types import (
     EffectKind,
     Human,
     KeyScope,
+    Order,
+    Outcome,
     Query,
     Task,
     TaskStatus,
@@ -825,6 +827,23 @@ class FindTests(StoreTests, of="Store.find"):
         await opened(store, id="nobody")
         assert ids(await store.find(Query(assignee_id=id_))) == ([found] if found else [])
 
+    @pytest.mark.parametrize(
+        ("person", "found"),
+        [
+            (Human(id="other", email="ANA@example.com"), "ana"),
+            (Human(id="other", slack_user_id="u0ana"), "ana"),
+            (Human(id="U-2"), "ben"),
+            (Human(id="ana"), None),
+            (Human(id="u-", display_name="Ana Šimić"), None),
+        ],
+    )
+    async def test_by_the_person_who_has_it(self, store: Store, person: Human, found: str | None) -> None:
+        """By any of their addresses, whole; what they are called does not count."""
+        await opened(store, id="ana", assignee=ANA)
+        await opened(store, id="ben", assignee=BEN)
+        await opened(store, id="nobody")
+        assert ids(await store.find(Query(held_by=person))) == ([found] if found else [])
+
     async def test_by_assignee_follows_the_latest_state(self, store: Store) -> None:
         """Who had it once does not have it now."""
         task = await opened(store, assignee=ANA)
@@ -877,6 +896,63 @@ class FindTests(StoreTests, of="Store.find"):
         await moved(store, following(task, addressees=()))
         assert ids(await store.find(Query(visible_to=ANA))) == [task.id]
 
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            ("refund", {"one", "two"}),
+            ("REFUND Groß", {"one"}),
+            ("groß refund", {"one"}),
+            ("fund ord", {"one"}),
+            ("order-1047", {"one"}),
+            ("emea", {"two"}),
+            ("pool:finance refund", {"two"}),
+            ("100%", {"two"}),
+            ("1%0", set[str]()),
+            ("_", set[str]()),
+            ("\\", set[str]()),
+            ("refund nowhere", set[str]()),
+            ("secret", set[str]()),
+        ],
+    )
+    async def test_by_words(self, store: Store, search: str, found: set[str]) -> None:
+        """Each a part of the question, the key, the metadata or the routing; whatever their order and letter case."""
+        secret = {"payload": "secret"}
+        await opened(store, id="one", spec=make_spec(task="Refund Jürgen GROSS, Groß?", idempotency_key="order-1047"))
+        told = {"metadata": {"region": "EMEA"}, "assign_to": {"pool": "Finance"}}
+        await opened(store, id="two", spec=make_spec(task="Refund 100%?", payload=secret, **told))
+        assert set(ids(await store.find(Query(search=search)))) == found
+        assert sum((await store.count(Query(search=search))).values()) == len(found)
+
+    @pytest.mark.parametrize("search", ["order-1047", "one"])
+    async def test_by_a_whole_key_or_id(self, store: Store, search: str) -> None:
+        """Every store finds those, also one that keeps no readable words."""
+        await opened(store, id="one", spec=make_spec(task="Refund?", idempotency_key="order-1047"))
+        await opened(store, id="two", spec=make_spec(task="Refund?", idempotency_key="order-2000"))
+        assert ids(await store.find(Query(search=search))) == ["one"]
+
+    @pytest.mark.parametrize("order", Order)
+    async def test_each_order_is_followed_across_pages(self, store: Store, order: Order) -> None:
+        """By creation or by deadline, then id; the cursor gives each task once."""
+        for number in range(12):
+            created_at, deadline = NOON + number // 3 * SECOND, NOON + (7 - number) // 2 * SECOND
+            await opened(store, id=f"t{number:02}", created_at=created_at, deadline=deadline)
+        found = await store.find(Query(order=order))
+        placed = sorted(found, key=lambda task: (order.place(task).at, task.id), reverse=order is Order.NEWEST)
+        assert ids(found) == ids(placed)
+        pages: list[str] = []
+        cursor = None
+        while len(pages) <= 12 and (page := await store.find(Query(order=order, after=cursor, limit=5))):
+            pages += ids(page)
+            cursor = order.place(page[-1])
+        assert pages == ids(found)
+
+    async def test_the_order_by_deadline_follows_the_latest_one(self, store: Store) -> None:
+        """A deadline that was moved counts as it is now."""
+        first = await opened(store, id="first", deadline=NOON + SECOND)
+        await opened(store, id="second", deadline=NOON + 2 * SECOND)
+        await moved(store, following(first, deadline=NOON + 3 * SECOND))
+        assert ids(await store.find(Query(order=Order.DEADLINE))) == ["second", "first"]
+
     async def test_conditions_hold_together(self, store: Store) -> None:
         """Each narrows the list; the limit counts what is left."""
         for number in range(12):
@@ -890,6 +966,26 @@ class FindTests(StoreTests, of="Store.find"):
         assert ids(await store.find(Query(statuses=pending, unassigned=False, limit=2))) == ["t10", "t06"]
         cursor = Cursor(at=NOON + 6 * SECOND, id="t06")
         assert ids(await store.find(Query(statuses=pending, assigned_to="u-1", after=cursor))) == ["t00"]
+
+
+class OutcomeTests(StoreTests, of="Store.outcomes"):
+    """`outcomes`: what figures are made of."""
+
+    async def test_outcomes_say_how_each_task_fares(self, store: Store) -> None:
+        """Those that fit, in the query's order, at their latest version."""
+        tasks = [await opened(store, id=f"t{number}", created_at=NOON + number * SECOND) for number in range(4)]
+        tasks[1] = await moved(store, answering(tasks[1], by=ANA))
+        tasks[2] = await moved(store, following(tasks[2], status=TaskStatus.CANCELLED, closed_at=NOON + 9 * SECOND))
+        expected = [Outcome.of(task) for task in reversed(tasks)]
+        assert [one.answerer for one in expected] == [None, None, ANA.label, None]
+        assert await store.outcomes(Query()) == expected
+        assert await store.outcomes(Query(limit=2, after=Cursor(at=NOON + 3 * SECOND, id="t3"))) == expected[1:3]
+        assert await store.outcomes(Query(statuses=frozenset({TaskStatus.PENDING}))) == [expected[0], expected[3]]
+
+    async def test_a_purged_task_has_no_outcome(self, store: Store) -> None:
+        """Nothing of it counts any more."""
+        await store.purge(await closed(store, assignee=ANA))
+        assert await store.outcomes(Query()) == []
 
 
 class CountTests(StoreTests, of="Store.count"):
@@ -944,6 +1040,8 @@ class PurgeTests(StoreTests, of="Store.purge"):
             Query(statuses=frozenset(TaskStatus)),
             Query(assigned_to="u-1"),
             Query(assignee_id="u-1"),
+            Query(held_by=ANA),
+            Query(search=task.id),
             Query(unassigned=True),
             Query(visible_to=ANA),
             Query(changed_after=Cursor(at=NOON - SECOND, id="")),
@@ -1039,6 +1137,7 @@ class StoreConformance(
     FailuresTests,
     RetriedTests,
     FindTests,
+    OutcomeTests,
     CountTests,
     PurgeTests,
     LifeTests,

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from awaithumans.errors import ConfigurationError
-from awaithumans.protocols import Verifier
+from awaithumans.protocols import Verifier, VerifierError
 from awaithumans.types import Usage, Verdict, VerificationContext, VerifierConfig
 
 
@@ -42,14 +42,18 @@ class Chain:
     async def verify(self, context: VerificationContext) -> Verdict:
         usage, parsed = Usage(), None
         for verifier in self._verifiers:
-            verdict = await verifier.verify(context)
+            try:
+                verdict = await verifier.verify(context)
+            except VerifierError as error:
+                error.usage = _sum(usage, error.usage)
+                raise
             usage = _sum(usage, verdict.usage)
             if verdict.passed is not True:
                 return replace(verdict, usage=usage)
             if context.raw_input is not None and verdict.parsed_response is not None:
                 parsed = verdict.parsed_response
                 context = replace(context, response=deepcopy(parsed), raw_input=None)
-            context = replace(context, tokens_used=context.tokens_used + _tokens(verdict.usage))
+            context = replace(context, tokens_used=context.tokens_used + verdict.usage.tokens)
         return Verdict(passed=True, parsed_response=parsed, usage=usage)
 
     async def aclose(self) -> None:
@@ -67,7 +71,3 @@ def _sum(one: Usage, other: Usage) -> Usage:
         output_tokens=one.output_tokens + other.output_tokens,
         seconds=one.seconds + other.seconds,
     )
-
-
-def _tokens(usage: Usage) -> int:
-    return usage.input_tokens + usage.output_tokens

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from awaithumans.documents import ensure_object, scrubbed
 from awaithumans.errors import ConfigurationError, InvalidInputError, VerifierConfigError
-from awaithumans.forms import form_from_schema, not_understood, validate_response
+from awaithumans.forms import not_understood, validate_response
 from awaithumans.protocols import VerifierError
+from awaithumans.runner import PERFORM_WITHIN
 from awaithumans.types import JsonObject, Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import azure_openai, claude, gemini, openai
 from awaithumans.verifiers.callables import UNEXPLAINED
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pydantic_ai import Agent, RunContext
     from pydantic_ai.agent import AgentRunResult
     from pydantic_ai.models import Model
+    from pydantic_ai.usage import RunUsage
 
 MAX_REASON = 2_000
 _CORRECTIONS = 2
@@ -41,11 +43,13 @@ class Limits:
     """What a verifier may take of its provider. Raises `ConfigurationError` for what no verdict could be had by."""
 
     timeout: float = 20.0
-    """Seconds for one verdict, from waiting for a turn to the last correction. The engine gives up after 30."""
+    """Seconds for one verdict, from waiting for a turn to the last correction: less than the 30 that the engine gives
+    a verifier."""
     concurrency: int = 8
     """How many verdicts may be asked for at the same time, in each event loop."""
     max_tokens_per_task: int = 100_000
-    """Once the verdicts on one task have taken that many, its next answers are refused without asking the model."""
+    """Once the checks of one task have taken that many, as far as the provider said, its answers are refused without
+    asking the model."""
     max_output_tokens: int | None = 4_096
     """How much the model may write at a time, its thinking included; None leaves it to the provider."""
 
@@ -54,6 +58,11 @@ class Limits:
         for name, value in least.items():
             if value is not None and not value > 0:
                 raise ConfigurationError(f"a verifier's {name} must be more than 0, not {value!r}")
+        if self.timeout >= (given := PERFORM_WITHIN.total_seconds()):
+            raise ConfigurationError(
+                f"a verifier's timeout must be less than {given:g} seconds, not {self.timeout!r}",
+                hint="The engine itself gives up after that time, and asks again.",
+            )
 
 
 class LLMVerifier:
@@ -90,7 +99,7 @@ class LLMVerifier:
 
     Raises `VerifierError` if there is no verdict, with the pause the provider
     asks for; it quotes neither the provider, who may quote the data, nor keys.
-    Calls that failed do not count for `Limits.max_tokens_per_task`.
+    What a call took that gave no verdict counts, too, where the provider said.
 
     Runs on asyncio, as pydantic-ai does. Connections are kept per event loop
     and reused; `aclose` closes those of the running loop, after which the
@@ -257,9 +266,10 @@ class LLMVerifier:
         if context.tokens_used >= self._limits.max_tokens_per_task:
             return Verdict(passed=False, reason=_SPENT)
         prompt = prompt_of(context, lambda: f"{self._rng.getrandbits(128):032x}")
-        with explained(self._models.name_for(context.config), self._limits.timeout):
+        used = _nothing_yet()
+        with explained(self._models.name_for(context.config), self._limits.timeout, used):
             async with self._model(context.config) as model:
-                return await self._verdict(model, context, prompt)
+                return await self._verdict(model, context, prompt, used)
 
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
@@ -275,12 +285,13 @@ class LLMVerifier:
         async with connections.turns:
             yield await self._models.opened(config, connections)
 
-    async def _verdict(self, model: Model, context: VerificationContext, prompt: Prompt) -> Verdict:
+    async def _verdict(self, model: Model, context: VerificationContext, prompt: Prompt, used: RunUsage) -> Verdict:
+        """Ask for a verdict, and add to what was `used`."""
         if context.raw_input is None:
-            judged = await self._judge.run(prompt.user, model=model, instructions=prompt.system)
+            judged = await self._judge.run(prompt.user, model=model, instructions=prompt.system, usage=used)
             return _verdict(judged, judged.output, None)
         case = _Case(context, prompt)
-        read = await self._reader.run(prompt.user, model=model, instructions=prompt.system, deps=case)
+        read = await self._reader.run(prompt.user, model=model, instructions=prompt.system, deps=case, usage=used)
         faults = case.faults_of(read.output)
         finding = _Judgement(passed=False, reason=not_understood(faults)) if faults else read.output
         return _verdict(read, finding, read.output.parsed_response if finding.passed else None)
@@ -326,9 +337,7 @@ class _Case:
             ensure_object(parsed, "parsed_response")
         except InvalidInputError as fault:
             return fault.fields
-        schema = self.context.response_schema
-        form = self.context.form if self.context.form is not None else form_from_schema(schema)
-        return validate_response(form, schema, parsed)
+        return validate_response(self.context.form, self.context.response_schema, parsed)
 
 
 def _fitting(call: RunContext[_Case], reading: _Reading) -> _Reading:
@@ -352,6 +361,12 @@ def _verdict(run: AgentRunResult[FindingT], finding: _Judgement, parsed: JsonObj
         output_tokens=run.usage.output_tokens,
     )
     return Verdict(passed=finding.passed, reason=reason, parsed_response=parsed, usage=usage)
+
+
+def _nothing_yet() -> RunUsage:
+    from pydantic_ai.usage import RunUsage
+
+    return RunUsage()
 
 
 def _agent(finding: type[FindingT], limits: Limits) -> Agent[Any, FindingT]:

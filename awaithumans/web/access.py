@@ -116,6 +116,13 @@ class Access:
             self.ensure_own_page(request, human, request.headers.get(csrf.HEADER, ""))
         return Principal(actor=Actor.of(human, auth="host", via="api"), human=human)
 
+    async def visitor(self, request: Request) -> Human:
+        """Return who visits a page. Raises `NotAuthenticatedError`."""
+        human = await self.person(request)
+        if human is None:
+            raise NotAuthenticatedError
+        return human
+
     async def person(self, request: Request) -> Human | None:
         """Return whom the host's log-in knows this to be."""
         if self._auth is None:

@@ -26,7 +26,6 @@ from awaithumans.types import (
     Release,
     Submit,
     Task,
-    TaskStatus,
     microseconds,
 )
 from awaithumans.web import queries
@@ -196,10 +195,16 @@ class Api:
         task = await self._engine.get(queries.task_id_of(request))
         ensure(principal.may_complete(task), NOT_YOURS)
         actor = await answering_actor(self._engine, principal, body.completed_by_email, body.completed_via_channel)
-        command = Submit(value=body.response, text=body.text, by=actor, own=principal.may_answer_own)
+        command = Submit(
+            value=body.response,
+            text=body.text,
+            by=actor,
+            own=principal.may_answer_own,
+            attempt=body.verification_attempt,
+        )
         await self._engine.act(task.id, command)
         with permitted_wait(request, self._verdict_seconds) as seconds:
-            task = await settled(self._engine, task.id, seconds)
+            task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
         return json_response(wire.task_to_wire(task))
 
     async def _claim(self, request: Request) -> Response:
@@ -334,11 +339,6 @@ class Api:
         return json_response(wire.task_to_wire(await self._engine.act(task_id, command)))
 
 
-async def settled(engine: Engine, task_id: str, seconds: float) -> Task:
-    """Return the task once its answer is judged, or as it stands after `seconds`."""
-    return await engine.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=seconds)
-
-
 def _viewer(principal: Principal) -> Human | None:
     """Return through whose eyes lists are read; None sees everything."""
     return None if principal.sees_all else principal.human
@@ -347,4 +347,5 @@ def _viewer(principal: Principal) -> Human | None:
 def _next_page(request: Request, last: Task) -> str:
     name = "changed_after" if "changed_after" in request.query_params else "after"
     kept = {key: value for key, value in request.query_params.items() if key not in {name, "offset"}}
-    return url(request, "/api/tasks", {**kept, name: queries.cursor_behind(last, name)})
+    behind = queries.cursor_behind(last, queries.order(request), by_change=name == "changed_after")
+    return url(request, "/api/tasks", {**kept, name: behind})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -12,16 +13,27 @@ from starlette.responses import Response
 
 from awaithumans.web.envelope import RouteNotFoundError
 
+CSS = "text/css; charset=utf-8"
+_JS = "text/javascript; charset=utf-8"
 _TYPES = {
-    "style.css": "text/css; charset=utf-8",
-    "dark.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-    "frame.js": "text/javascript; charset=utf-8",
+    "style.css": CSS,
+    "dark.css": CSS,
+    "page.js": _JS,
+    "frame.js": _JS,
+    "fields.js": _JS,
+    "keys.js": _JS,
+    "live.js": _JS,
+    "sign.js": _JS,
     "icon.svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",  # an image opened by itself
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     """A static file."""
 
@@ -29,25 +41,35 @@ class Asset:
     body: bytes
     media_type: str
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Give its address below the mount."""
         return f"/static/{hashlib.sha256(self.body).hexdigest()[:16]}/{self.name}"
 
 
-def _load() -> Mapping[str, Asset]:
+class Assets:
+    """The files of one router: those of the pages, and those of its host."""
+
+    def __init__(self, of_host: Iterable[Asset] = ()) -> None:
+        self._by_name = {asset.name: asset for asset in (*_OWN, *of_host)}
+        self._by_path = {asset.path: asset for asset in self._by_name.values()}
+
+    def path(self, name: str) -> str:
+        """Return the address of a file, below the mount."""
+        return self._by_name[name].path
+
+    async def answer(self, request: Request) -> Response:
+        """Answer with a file, to be kept for ever."""
+        parts: Mapping[str, str] = request.path_params
+        asset = self._by_path.get(f"/static/{parts['fingerprint']}/{parts['name']}")
+        if asset is None:
+            raise RouteNotFoundError("there is no such file")
+        return Response(asset.body, headers=_HEADERS, media_type=asset.media_type)
+
+
+def _load() -> list[Asset]:
     folder = files("awaithumans.web") / "static"
-    return {name: Asset(name, (folder / name).read_bytes(), kind) for name, kind in _TYPES.items()}
+    return [Asset(name, (folder / name).read_bytes(), kind) for name, kind in _TYPES.items()]
 
 
-ASSETS = _load()
-_BY_PATH = {asset.path: asset for asset in ASSETS.values()}
-
-
-async def static_file(request: Request) -> Response:
-    """Answer with a file, to be kept for ever."""
-    asset = _BY_PATH.get(f"/static/{request.path_params['fingerprint']}/{request.path_params['name']}")
-    if asset is None:
-        raise RouteNotFoundError("there is no such file")
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(asset.body, headers=headers, media_type=asset.media_type)
+_OWN = _load()

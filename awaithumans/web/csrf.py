@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from awaithumans.errors import ForbiddenError
 from awaithumans.signing import KeyRing
+from awaithumans.words import words
 
 FIELD = "_awaithumans_csrf"
 HEADER = "x-csrf-token"
@@ -28,7 +29,7 @@ class CrossSiteError(ForbiddenError):
 
     code = "CROSS_SITE"
     anchor = "cross-site"
-    default_hint = "Load the page again and send it from there. Programs use an API token instead."
+    default_hint = words("Load the page again and send it from there. Programs use an API token instead.")
 
 
 def ensure_same_origin(request: Request, public_url: str | None) -> None:
@@ -40,13 +41,13 @@ def ensure_same_origin(request: Request, public_url: str | None) -> None:
         claimed = request.headers.get("origin") or request.headers.get("referer") or ""
         own = _names_this_origin(claimed, request, public_url)
     if not own:
-        raise CrossSiteError("the request does not come from a page of this site")
+        raise CrossSiteError(words("the request does not come from a page of this site"))
 
 
 def ensure_token(keys: KeyRing, token: str, person: str, mount: str) -> None:
     """Raise `CrossSiteError` unless `token` was given to this person here."""
     if not keys.form_token_valid(token, person, mount):
-        raise CrossSiteError("the form's hidden token is missing, or was made for somebody else")
+        raise CrossSiteError(words("the form’s hidden token is missing, or was made for somebody else"))
 
 
 def _names_this_origin(claimed: str, request: Request, public_url: str | None) -> bool:

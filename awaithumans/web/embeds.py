@@ -17,6 +17,7 @@ from awaithumans.signing import Embed
 from awaithumans.types import Actor, Task
 from awaithumans.web.guests import Grant, guest_and_task
 from awaithumans.web.rendering import Frame
+from awaithumans.words import words
 
 TIME_TO_ANSWER = timedelta(hours=1)
 """How long the form may be filled in, from when the page was loaded."""
@@ -28,13 +29,14 @@ class EmbedTokenError(AccessError):
     code = "INVALID_EMBED_TOKEN"
     anchor = "embed-token-invalid"
     status = 401
-    default_hint = "Load the page around this one again: it has a new address made."
+    default_hint = words("Load the page around this one again: it has a new address made.")
 
 
 class EmbedGrants:
     """Lets in who has an address that `Engine.embed` made."""
 
     path = "/embed/{token}"
+    tells_of_others = False
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -43,10 +45,10 @@ class EmbedGrants:
         """Return what the address grants now."""
         embed = self._read(request)
         if embed is None:
-            raise EmbedTokenError("this address is not valid")
+            raise EmbedTokenError(words("this address is not valid"))
         now = self._engine.clock.now()
         if datetime.fromtimestamp(embed.expires_at, UTC) <= now:
-            raise EmbedTokenError("the time of this address is over")
+            raise EmbedTokenError(words("the time of this address is over"))
         human, task = await guest_and_task(self._engine, embed.address, embed.task_id)
         token = self._engine.keys.embed_token(embed if embed.loaded else _for_the_form(embed, now))
         actor = Actor.of(human, auth="link", via="embed", stated_by=embed.stated_by)

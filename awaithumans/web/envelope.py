@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from awaithumans.documents import dumps
 from awaithumans.errors import AwaitHumansError, ConfigurationError, InvalidInputError, NotAuthenticatedError
+from awaithumans.words import words
 
 logger = logging.getLogger("awaithumans.web")
 
@@ -38,7 +39,10 @@ class MethodNotAllowedError(AwaitHumansError):
     status = 405
 
     def __init__(self, method: str, allowed: str) -> None:
-        super().__init__(f"{method[:20]} is not possible here", hint=f"Allowed: {allowed}.")
+        super().__init__(
+            words("%(method)s is not possible here", method=method[:20]),
+            hint=words("Allowed: %(methods)s.", methods=allowed),
+        )
         self.allowed = allowed
 
 
@@ -59,7 +63,10 @@ class MediaTypeError(AwaitHumansError):
     status = 415
 
     def __init__(self, wanted: str) -> None:
-        super().__init__("the body's content type is not read here", hint=f"Send 'Content-Type: {wanted}'.")
+        super().__init__(
+            words("the body’s content type is not read here"),
+            hint=words("Send “Content-Type: %(type)s”.", type=wanted),
+        )
 
 
 class HostError(AwaitHumansError):
@@ -76,10 +83,10 @@ class HostError(AwaitHumansError):
 class InternalError(AwaitHumansError):
     """Something broke that should not; the log has the rest."""
 
-    default_hint = "Look for the request id in the server's log. Trying again is safe."
+    default_hint = words("Look for the request id in the server’s log. Trying again is safe.")
 
     def __init__(self) -> None:
-        super().__init__("an internal error occurred")
+        super().__init__(words("an internal error occurred"))
 
 
 def explained(error: Exception, request: Request) -> AwaitHumansError:

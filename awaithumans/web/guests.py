@@ -18,19 +18,21 @@ from starlette.responses import Response
 from awaithumans.display import moment
 from awaithumans.engine import Engine
 from awaithumans.errors import AwaitHumansError, ConflictError, TaskNotFoundError
-from awaithumans.forms import QuickAnswer, prefilled, quick_answers
+from awaithumans.forms import QuickAnswer, prefilled
 from awaithumans.lifecycle import may_answer
 from awaithumans.types import Actor, Human, Task, TaskStatus
 from awaithumans.web import csrf
 from awaithumans.web.bodies import read_form
 from awaithumans.web.mount import mount_of, url
+from awaithumans.web.others import came_by_channel, remind_of_others
 from awaithumans.web.pages import error_page
-from awaithumans.web.rendering import Frame, redirected, rendered
+from awaithumans.web.rendering import Frame, json_file, redirected, rendered
 from awaithumans.web.resource import Handler
-from awaithumans.web.review import FormRefusedError, Review, send_answer
+from awaithumans.web.review import FormReturnedError, Review, quick_answer, send_answer
 from awaithumans.web.seats import permitted_wait
+from awaithumans.words import words
 
-NOTHING_TO_DO = "You need not do anything."
+NOTHING_TO_DO = words("You need not do anything.")
 
 
 class LinkUnknownError(AwaitHumansError, LookupError):
@@ -39,7 +41,7 @@ class LinkUnknownError(AwaitHumansError, LookupError):
     code = "LINK_UNKNOWN"
     anchor = "link-unknown"
     status = 404
-    default_hint = "Open it exactly as it stands in the message; some programs cut long links."
+    default_hint = words("Open it exactly as it stands in the message; some programs cut long links.")
 
 
 class LinkEndedError(AwaitHumansError):
@@ -66,6 +68,8 @@ class Grants(Protocol):
 
     path: str
     """The address, with a `{token}`."""
+    tells_of_others: bool
+    """Whether the person may have themselves told what else waits for them."""
 
     async def grant(self, request: Request) -> Grant:
         """Return what the request's token still grants. Raises what a page can say."""
@@ -94,7 +98,12 @@ class GuestPages:
 
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Return the handlers by path and method."""
-        return {self._grants.path: {"GET": self._show, "POST": self._answer}}
+        path = self._grants.path
+        own: dict[str, Mapping[str, Handler]] = {
+            path: {"GET": self._show, "POST": self._answer},
+            f"{path}/payload": {"GET": self._payload},
+        }
+        return own | ({f"{path}/others": {"POST": self._tell_of_others}} if self._grants.tells_of_others else {})
 
     async def on_error(self, request: Request, error: AwaitHumansError) -> Response:
         """Answer with a page that leads nowhere else."""
@@ -103,27 +112,35 @@ class GuestPages:
     async def _show(self, request: Request) -> Response:
         """Show the task and its form, or what became of it."""
         grant = await self._grants.grant(request)
-        task, human = grant.task, grant.human
-        if task.closed and not _answered_by(task, human):
-            raise _ended(task)
-        if task.status is TaskStatus.SUBMITTED and not _answered_by(task, human):
-            raise LinkEndedError("somebody else's answer is being checked", hint=NOTHING_TO_DO)
-        if task.closed or task.status is TaskStatus.SUBMITTED:
+        _ensure_theirs(grant)
+        if grant.task.status is not TaskStatus.PENDING:
             return self._done(request, grant)
-        return self._page(request, grant, *prefilled(task), quick=_quick_answer(task, request))
+        return self._page(request, grant, *prefilled(grant.task), quick=quick_answer(grant.task, request))
+
+    async def _tell_of_others(self, request: Request) -> Response:
+        """Have the person told what else waits for them; the page does not say whether anything does."""
+        grant, _ = await self._posted(request)
+        _ensure_theirs(grant)
+        await remind_of_others(self._engine, grant.task, grant.actor)
+        context = {"name": self._name, "human": grant.human, "back": url(request, grant.path)}
+        return rendered(request, "others.html", context)
+
+    async def _payload(self, request: Request) -> Response:
+        """Give what the task is about as JSON."""
+        grant = await self._grants.grant(request)
+        _ensure_theirs(grant)
+        return json_file(grant.task.spec.payload, "payload.json")
 
     async def _answer(self, request: Request) -> Response:
         """Answer the task as the person who was let in."""
-        submitted = dict(await read_form(request, self._limit))
-        csrf.ensure_same_origin(request, self._engine.public_url)
-        token = "".join(submitted.pop(csrf.FIELD, []))
-        grant = await self._grants.grant(request)
-        csrf.ensure_token(self._engine.keys, token, _visitor(grant.human), mount_of(request))
+        grant, submitted = await self._posted(request)
         try:
             with permitted_wait(request, self._verdict_seconds) as seconds:
                 task = await send_answer(self._engine, grant.task, grant.actor, submitted, verdict_seconds=seconds)
-        except FormRefusedError as refused:
-            return self._page(request, grant, refused.values, refused.errors, status=422)
+        except FormReturnedError as returned:
+            return self._page(
+                request, grant, returned.values, returned.errors, edited=returned.edited, status=returned.status
+            )
         except ConflictError:
             task = await self._engine.get(grant.task.id)
             if task.closed:
@@ -131,10 +148,29 @@ class GuestPages:
             raise
         return redirected(url(request, self._grants.path_after(grant, task)))
 
+    async def _posted(self, request: Request) -> tuple[Grant, dict[str, list[str]]]:
+        submitted = dict(await read_form(request, self._limit))
+        csrf.ensure_same_origin(request, self._engine.public_url)
+        token = "".join(submitted.pop(csrf.FIELD, []))
+        grant = await self._grants.grant(request)
+        csrf.ensure_token(self._engine.keys, token, _visitor(grant.human), mount_of(request))
+        return grant, submitted
+
     def _done(self, request: Request, grant: Grant) -> Response:
         review = Review(task=grant.task, human=grant.human, now=self._engine.clock.now())
-        context = {"name": self._name, "human": grant.human, "review": review, "home": False}
-        return rendered(request, "done.html", context, frame=self._grants.frame(request))
+        context = {**self._context(request, grant), "review": review, "home": False, "next": None}
+        return rendered(request, "done.html", context, posts=True, frame=self._grants.frame(request))
+
+    def _context(self, request: Request, grant: Grant) -> dict[str, object]:
+        """Give what the page of a task and the one after it have in common."""
+        told = self._grants.tells_of_others and came_by_channel(grant.task, grant.actor.via)
+        return {
+            "name": self._name,
+            "human": grant.human,
+            "csrf_field": csrf.FIELD,
+            "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
+            "others": url(request, f"{grant.path}/others") if told else None,
+        }
 
     def _page(
         self,
@@ -143,18 +179,18 @@ class GuestPages:
         values: Mapping[str, object],
         errors: Mapping[str, str],
         *,
+        edited: str = "",
         status: int = 200,
         quick: QuickAnswer | None = None,
     ) -> Response:
         now = self._engine.clock.now()
+        review = Review(task=grant.task, human=grant.human, now=now, values=values, errors=errors, edited=edited)
         context = {
-            "name": self._name,
-            "human": grant.human,
-            "review": Review(task=grant.task, human=grant.human, now=now, values=values, errors=errors),
+            **self._context(request, grant),
+            "review": review,
             "action": url(request, grant.path),
-            "csrf_field": csrf.FIELD,
-            "csrf_token": self._engine.keys.form_token(_visitor(grant.human), mount_of(request)),
             "by_link": True,
+            "limit": self._limit,
             "quick": quick,
         }
         return rendered(request, "task.html", context, status=status, posts=True, frame=self._grants.frame(request))
@@ -169,19 +205,22 @@ async def guest_and_task(engine: Engine, address: str, task_id: str) -> tuple[Hu
     try:
         task = await engine.get(task_id)
     except TaskNotFoundError:
-        raise LinkUnknownError("the question behind this link is not here any more") from None
+        raise LinkUnknownError(words("the question behind this link is not here any more")) from None
     human = await engine.directory.find(address)
     guest = human and replace(human, operator=False)
     if guest is None or not may_answer(task, guest):
-        raise LinkEndedError("this question is not addressed to you any more", hint=NOTHING_TO_DO)
+        raise LinkEndedError(words("this question is not addressed to you any more"), hint=NOTHING_TO_DO)
     return guest, task
 
 
-def _quick_answer(task: Task, request: Request) -> QuickAnswer | None:
-    """Return the answer that a button in a message stands for; it is given once the page is sent."""
-    text = request.query_params.get("answer")
-    answers = quick_answers(task.spec.form, task.spec.response_schema)
-    return next((answer for answer in answers if answer.text == text), None)
+def _ensure_theirs(grant: Grant) -> None:
+    """Raise `LinkEndedError` where somebody else has answered, or nobody in time."""
+    task = grant.task
+    if task.status is TaskStatus.PENDING or _answered_by(task, grant.human):
+        return
+    if task.closed:
+        raise _ended(task)
+    raise LinkEndedError(words("somebody else’s answer is being checked"), hint=NOTHING_TO_DO)
 
 
 def _visitor(human: Human) -> str:
@@ -196,6 +235,11 @@ def _answered_by(task: Task, human: Human) -> bool:
 def _ended(task: Task) -> LinkEndedError:
     when = moment(task.closed_at or task.changed_at)
     if task.response is not None and task.answer is not None:
-        return LinkEndedError(f"{task.answer.by.human.label} answered this question on {when}", hint=NOTHING_TO_DO)
-    ended = {"timed_out": "expired", "cancelled": "was withdrawn"}.get(task.status.value, "was closed")
-    return LinkEndedError(f"this question {ended} on {when}", hint=NOTHING_TO_DO)
+        how = words("%(who)s answered this question on %(time)s", who=task.answer.by.human.label, time=when)
+    elif task.status is TaskStatus.TIMED_OUT:
+        how = words("this question expired on %(time)s", time=when)
+    elif task.status is TaskStatus.CANCELLED:
+        how = words("this question was withdrawn on %(time)s", time=when)
+    else:
+        how = words("this question was closed on %(time)s", time=when)
+    return LinkEndedError(how, hint=NOTHING_TO_DO)

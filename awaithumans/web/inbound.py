@@ -57,6 +57,6 @@ class ChannelDoor:
         return response
 
 
-async def _awaited(deed: Callable[[], Awaitable[None]]) -> None:
+async def _awaited(deed: Afterwards) -> None:
     """Do it on the event loop, whatever kind of function it is."""
     await deed()

@@ -8,12 +8,14 @@ from awaithumans.engine import Engine
 from awaithumans.types import Actor, Task
 from awaithumans.web.guests import Grant, LinkEndedError, LinkUnknownError, guest_and_task
 from awaithumans.web.rendering import Frame
+from awaithumans.words import words
 
 
 class LinkGrants:
     """Lets in who has a link that `Engine.link` made."""
 
     path = "/l/{token}"
+    tells_of_others = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -23,12 +25,12 @@ class LinkGrants:
         token: str = request.path_params["token"]
         link = self._engine.keys.read_link(token)
         if link is None:
-            raise LinkUnknownError("this link is not valid")
+            raise LinkUnknownError(words("this link is not valid"))
         human, task = await guest_and_task(self._engine, link.address, link.task_id)
         if link.attempt != task.attempt and not task.closed:
             raise LinkEndedError(
-                "this link was for an earlier answer",
-                hint="An answer was refused, and a newer message has the link to try again.",
+                words("this link was for an earlier answer"),
+                hint=words("An answer was refused, and a newer message has the link to try again."),
             )
         return Grant(task=task, human=human, actor=Actor.of(human, auth="link", via=link.via), path=f"/l/{token}")
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from awaithumans.engine import Engine
 from awaithumans.forms import FormDefinition
 from awaithumans.routing import AddressDirectory, is_for_agents
-from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, VerifierConfig
+from awaithumans.types import MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, Order, VerifierConfig
 from awaithumans.web.queries import MAX_IDS, MAX_OFFSET, MAX_PAGE, MAX_TASK_ID, MAX_TEXT
 from awaithumans.web.shapes import EmbedBody, LeaseBody, ReassignBody, RedeliverBody
 from awaithumans.wire import WIRE_STATUSES, CancelBody, CompleteBody, CreateBody
@@ -297,6 +297,7 @@ def _list_parameters() -> list[Json]:
         *_filters(),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 50}),
         _query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}),
+        _query("order", {"type": "string", "enum": [order.value for order in Order], "default": Order.NEWEST.value}),
         _query("after", {"type": "string", "pattern": _CURSOR}),
         _query("changed_after", {"type": "string", "pattern": _CURSOR}),
     ]
@@ -306,6 +307,7 @@ def _filters() -> list[Json]:
     return [
         _query("status", {"type": "string", "enum": list(WIRE_STATUSES)}),
         _query("assigned_to", {"type": "string", "maxLength": MAX_TEXT}),
+        _query("search", {"type": "string", "maxLength": MAX_TEXT}),
         _query("unassigned", {"type": "boolean", "default": False}),
         _query("terminal", {"type": "boolean", "default": False}),
         _query("idempotency_key", {"type": "string", "maxLength": MAX_TEXT}),
@@ -419,7 +421,7 @@ _TASK: Json = {
         (
             *("assigned_to_email", "assigned_to_user_id", "assigned_to_display_name", "assigned_to_slack_user_id"),
             *("completed_by_email", "completed_by_user_id", "completed_by_display_name"),
-            *("completed_by_slack_user_id", "completed_via_channel"),
+            *("completed_by_slack_user_id", "completed_via_channel", "response_text"),
         ),
         _MAYBE_TEXT,
     ),
@@ -470,7 +472,10 @@ _RESPONSES: Mapping[str, Json] = {
             "generated_at": _TIME,
             "totals": {"type": "object", "additionalProperties": _COUNT},
             "completion_rate": _optional({"type": "number"}),
-            "avg_completion_seconds": _optional({"type": "number"}),
+            **dict.fromkeys(
+                ("avg_completion_seconds", "p50_completion_seconds", "p95_completion_seconds"),
+                _optional({"type": "number"}),
+            ),
             "by_day": {
                 "type": "array",
                 "items": _object(

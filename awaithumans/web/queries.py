@@ -9,8 +9,9 @@ from starlette.requests import Request
 
 from awaithumans.documents import ensure_json
 from awaithumans.errors import InvalidInputError, TaskNotFoundError
-from awaithumans.types import CLOSED_STATUSES, Cursor, Query, Task, TaskStatus, from_microseconds, microseconds
+from awaithumans.types import CLOSED_STATUSES, Cursor, Order, Query, Task, TaskStatus, from_microseconds, microseconds
 from awaithumans.wire import WIRE_STATUSES
+from awaithumans.words import words
 
 MAX_PAGE = 200
 MAX_OFFSET = 1_000_000
@@ -42,6 +43,8 @@ def task_query(request: Request) -> Query:
         refused=refused,
         unassigned=unassigned or None,
         assigned_to=None if unassigned else assigned_to,
+        search=text(request, "search"),
+        order=order(request),
         after=cursor(request, "after"),
         changed_after=cursor(request, "changed_after"),
         limit=whole(request, "limit", default=50, least=1, most=MAX_PAGE),
@@ -79,7 +82,7 @@ def whole(request: Request, name: str, *, default: int, least: int, most: int) -
         return default
     usable = given.isascii() and given.isdecimal() and len(given) <= len(str(most))
     if not usable or not least <= int(given) <= most:
-        raise _invalid(name, f"must be a whole number from {least} to {most}")
+        raise _invalid(name, words("must be a whole number from %(least)s to %(most)s", least=least, most=most))
     return int(given)
 
 
@@ -95,7 +98,7 @@ def text(request: Request, name: str, *, most: int = MAX_TEXT) -> str | None:
     """Return some text that any store can look for."""
     given = request.query_params.get(name) or None
     if given is not None and len(given) > most:
-        raise _invalid(name, f"must have at most {most} characters")
+        raise _invalid(name, words("must have at most %(count)s characters", count=most))
     ensure_json(given, name)
     return given
 
@@ -107,13 +110,22 @@ def cursor(request: Request, name: str = "after") -> Cursor | None:
     given = text(request, name) or ""
     at, _, task_id = given.partition(".")
     if not (at.isascii() and at.isdecimal() and len(at) <= _MAX_CURSOR_DIGITS and task_id):
-        raise _invalid(name, "must be a time in microseconds since 1970, a full stop and a task id")
+        raise _invalid(name, words("must be a time in microseconds since 1970, a full stop and a task id"))
     return Cursor(at=from_microseconds(int(at)), id=task_id)
 
 
-def cursor_behind(task: Task, name: str = "after") -> str:
-    """Write the cursor that goes on behind `task`, in the order that `name` stands for."""
-    return cursor_text(task.changed_at if name == "changed_after" else task.created_at, task.id)
+def order(request: Request) -> Order:
+    """Return in which order tasks are listed; the newest first if it is not given."""
+    given = request.query_params.get("order", Order.NEWEST)
+    if given not in set(Order):
+        raise _invalid("order", f"must be one of {', '.join(Order)}")
+    return Order(given)
+
+
+def cursor_behind(task: Task, listed: Order = Order.NEWEST, *, by_change: bool = False) -> str:
+    """Write the cursor that goes on behind `task`, in this order or in that of the latest changes."""
+    place = Cursor(at=task.changed_at, id=task.id) if by_change else listed.place(task)
+    return cursor_text(place.at, place.id)
 
 
 def cursor_text(at: datetime, identity: str) -> str:
@@ -142,4 +154,4 @@ def _statuses(request: Request) -> tuple[frozenset[TaskStatus] | None, bool | No
 
 
 def _invalid(name: str, fault: str) -> InvalidInputError:
-    return InvalidInputError(f"{name} {fault}", fields={name: fault})
+    return InvalidInputError(words("%(field)s %(fault)s", field=name, fault=fault), fields={name: fault})

@@ -6,26 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
-from awaithumans.display import moment, span
+from awaithumans.display import raw_json
 from awaithumans.types import ColorScheme
-from awaithumans.web.assets import ASSETS
+from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import url
 
-_UNFRAMED = "frame-ancestors 'none'"
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; "
-    f"{_UNFRAMED}; base-uri 'none'; connect-src 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; connect-src 'self'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
-    "Vary": "Cookie, Authorization",
+    "Vary": "Cookie, Authorization, Accept-Language",
 }
 
 
@@ -59,17 +55,39 @@ def rendered(
     site's: a page with a form lets this origin, and no other, see where it
     came from.
     """
-    page = _ENVIRONMENT.get_template(template).render(
-        **context,
-        frame=frame,
-        href=partial(url, request),
-        static=partial(_static, request),
-    )
-    headers = {**_HEADERS, "Referrer-Policy": "same-origin" if posts else "no-referrer"}
+    look: Look = request.scope[LOOK]
+    language = look.languages.of(request)
+    known = {
+        "frame": frame,
+        "language": language,
+        "href": partial(url, request),
+        "static": partial(_static, request, look),
+        "logo": _logo(request, look),
+        "accented": look.accented,
+    }
+    page = look.render(template, language, {**context, **known})
+    around = frame.origin if frame else "'none'"
+    headers = {
+        **_HEADERS,
+        "Content-Security-Policy": f"{_POLICY}; frame-ancestors {around}; {look.media.policy}",
+        "Content-Language": language.tag,
+        "Referrer-Policy": "same-origin" if posts else "no-referrer",
+    }
     if frame:
         del headers["X-Frame-Options"]  # which cannot name an origin
-        headers["Content-Security-Policy"] = _POLICY.replace(_UNFRAMED, f"frame-ancestors {frame.origin}")
     return Response(page.encode(errors="replace"), status, headers, media_type="text/html")
+
+
+def json_file(value: object, name: str) -> Response:
+    """Answer with a value as JSON that browsers show, or save under a name."""
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Disposition": f'inline; filename="{name}"',
+    }
+    return Response(raw_json(value).encode(errors="replace"), headers=headers, media_type="application/json")
 
 
 def redirected(address: str) -> Response:
@@ -78,20 +96,9 @@ def redirected(address: str) -> Response:
     return Response(status_code=303, headers=headers)
 
 
-def _static(request: Request, name: str) -> str:
-    return url(request, ASSETS[name].path)
+def _static(request: Request, look: Look, name: str) -> str:
+    return url(request, look.assets.path(name))
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("awaithumans.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"moment": moment, "span": span}
-    return environment
-
-
-_ENVIRONMENT = _environment()
+def _logo(request: Request, look: Look) -> str | None:
+    return _static(request, look, look.logo_file.name) if look.logo_file else look.logo_url

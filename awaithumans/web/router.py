@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -17,14 +18,17 @@ from awaithumans.origins import read_origin
 from awaithumans.web import departure
 from awaithumans.web.access import Access, Auth
 from awaithumans.web.api import Api
-from awaithumans.web.assets import static_file
 from awaithumans.web.embeds import EmbedGrants
 from awaithumans.web.envelope import json_error
+from awaithumans.web.figures import FigurePages
 from awaithumans.web.guests import GuestPages
 from awaithumans.web.inbound import ChannelDoor
+from awaithumans.web.languages import LanguageChoice
 from awaithumans.web.links import LinkGrants
+from awaithumans.web.look import LOOK, Look
 from awaithumans.web.mount import located, mount_of
 from awaithumans.web.pages import Pages, error_page
+from awaithumans.web.queue import QueuePages
 from awaithumans.web.resource import ErrorPage, Handler, Resource
 from awaithumans.web.tokens import ApiToken
 
@@ -41,16 +45,35 @@ class Router:
             It may raise the host's own `HTTPException`, for example to
             redirect to a log-in page.
         tokens: what programs may come with.
-        max_body_bytes: request bodies longer than this are refused.
+        max_body_bytes: request bodies longer than this are refused. The files
+            of a form may have three quarters of it.
         name: what the pages call this service.
+        logo: beside the name: a path of this site, such as `/static/logo.svg`,
+            or the bytes of an SVG, PNG, JPEG, GIF or WebP.
+        accent: the colour of links and buttons, as `#2450c8`. It is darkened
+            on light ground and lightened on dark ground until it can be read.
+        templates: a folder with templates of your own. Each takes the place of
+            ours of that name, and can extend it as `awaithumans/<name>`.
+        translations: a folder with gettext catalogues of your own, as
+            `<language>/LC_MESSAGES/awaithumans.mo`. They add languages, and
+            their words come before ours; a catalogue of `en` rewords English.
+        language: in which language the pages are: `(request) -> str | None`,
+            as `de` or `pt-BR`, or one for everybody. For None, or one that is
+            not there, it is what the browser asks for, else English.
+        media_origins: from where pages may show pictures, videos and PDFs as
+            part of themselves: `https://cdn.example.com`, or
+            `https://*.example.com` for each name directly below. Those of this
+            site are shown too; those of any other are links, so that nobody
+            learns who reads a page.
         embed_origins: whose pages a task can be shown inside, as programs ask
             for by `POST /api/embed/tokens`: `https://app.example.com`, or
             `https://*.example.com` for each name directly below.
         verdict_seconds: how long somebody who answered waits for a verifier
             before the task is shown as it then stands.
 
-    Raises `ConfigurationError` if nobody could get in, and if people could but
-    the engine has no secret to protect their forms with.
+    Raises `ConfigurationError` if nobody could get in, if people could but the
+    engine has no secret to protect their forms with, and for a logo, a colour,
+    a folder or a language that cannot be used.
     """
 
     def __init__(
@@ -61,12 +84,26 @@ class Router:
         tokens: Sequence[ApiToken] = (),
         max_body_bytes: int = 1_048_576,
         name: str = "awaithumans",
+        logo: str | bytes | None = None,
+        accent: str | None = None,
+        templates: str | PathLike[str] | None = None,
+        translations: str | PathLike[str] | None = None,
+        language: LanguageChoice | str | None = None,
+        media_origins: Sequence[str] = (),
         embed_origins: Sequence[str] = (),
         verdict_seconds: float = 5.0,
     ) -> None:
         _ensure_usable(engine, auth, tokens)
         self._telemetry = engine.telemetry
         self._name = name
+        self._look = Look(
+            logo=logo,
+            accent=accent,
+            templates=templates,
+            translations=translations,
+            language=language,
+            media_origins=media_origins,
+        )
         self._with_pages = engine.keys.keyed
         access = Access(engine, auth=auth, tokens=tokens)
         api = Api(
@@ -80,13 +117,14 @@ class Router:
         routes = _routes({**api.routes(), **door.routes()}, api.on_error, prefix="/api")
         if engine.keys.keyed:
             pages = Pages(engine, access, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds)
-            routes += _routes(pages.routes(), pages.on_error)
+            queue, figures = QueuePages(engine, access, name=name), FigurePages(engine, access, name=name)
+            routes += _routes({**pages.routes(), **queue.routes(), **figures.routes()}, pages.on_error)
             for grants in (LinkGrants(engine), EmbedGrants(engine)):
                 guests = GuestPages(
                     engine, grants, name=name, max_body_bytes=max_body_bytes, verdict_seconds=verdict_seconds
                 )
                 routes += _routes(guests.routes(), guests.on_error)
-            routes += _routes({"/static/{fingerprint}/{name}": {"GET": static_file}}, pages.on_error)
+            routes += _routes({"/static/{fingerprint}/{name}": {"GET": self._look.assets.answer}}, pages.on_error)
         self._routing = Routing(routes, redirect_slashes=False, default=Resource({}, on_error=self._nothing_here))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +134,7 @@ class Router:
         elif scope["type"] == "http":
             departure.listen()
             with self._telemetry.received(Headers(scope=scope)):
-                await self._routing(located(scope), receive, send)
+                await self._routing({**located(scope), LOOK: self._look}, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000})
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 from awaithumans import Change, Cursor, Delivery, Entry, KeyScope, Leased, Query, Task, TaskGoneError, TaskStatus
 from awaithumans.documents import dumps
 from awaithumans.record import TaskRecord
-from awaithumans.types import from_microseconds, microseconds
+from awaithumans.types import Outcome, from_microseconds, microseconds
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
@@ -194,3 +194,7 @@ class LMDBStore:
     @reading
     def count(self, txn: Txn, query: Query) -> Mapping[TaskStatus, int]:
         return Counter(task.status for task in candidates(txn, query) if query.fits(task))
+
+    @reading
+    def outcomes(self, txn: Txn, query: Query) -> list[Outcome]:
+        return [Outcome.of(task) for task in query.select(candidates(txn, query))]

@@ -34,7 +34,7 @@ from awaithumans.commands.arguments import make_parser
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROSE = {"text", "html", "http", "mermaid", "sql", "diff"}
+PROSE = {"text", "html", "po", "http", "mermaid", "sql", "diff"}
 
 SKIP = re.compile(r"<!--\s*skip:?(?P<reason>[^\n]*?)-->\s*\Z")
 QUOTED = re.compile(r"<!--\s*from:\s*(?P<program>\S+)\s*-->\s*\Z")

@@ -15,6 +15,7 @@ from awaithumans.forms import (
     long_text,
     multi_select,
     opinion_scale,
+    phone,
     picture_choice,
     ranking,
     rich_text,
@@ -34,6 +35,7 @@ from awaithumans.forms import (
 from awaithumans.forms.definition import FormDefinition, FormField, PictureOption, TableColumn
 
 PICTURES = [PictureOption(value=value, label=value, image_url="u") for value in ("a", "b")]
+FILE = {"name": "a.pdf", "mime": "application/pdf", "size": 1, "id": "F1"}
 COLUMN = TableColumn(name="x", label="X")
 
 
@@ -56,7 +58,9 @@ def fault(field: FormField, value: object) -> str | None:
         (multi_select(["p", "2"], min_count=1, max_count=2), [["p"], [2, "p"]], [[], ["q"], ["p", 2, "p"]]),
         (picture_choice(PICTURES), ["a", ["a"]], ["c", ["a", "b"]]),
         (picture_choice(PICTURES, multiple=True), [["a", "b"]], [["c"]]),
-        (slider(min=1.5, max=3), [1.5, 2, 3], [1, 3.5, "2", True]),
+        (url(), ["https://example.com", "HTTP://x"], ["javascript:alert(1)", "ftp://example.com", "example.com"]),
+        (phone(), ["112", "+49 (30) 90-18 20"], ["call me", "1"]),
+        (slider(min=1.5, max=3, step=0.1), [1.5, 1.8, 2, 3], [1, 1.85, 3.5, "2", True]),
         (star_rating(max=3), [1, 3], [0, 4]),
         (opinion_scale(), [1, 10], [0, 11]),
         (ranking(["a", "b"]), [["b", "a"]], [["a"], ["a", "a"], ["a", "b", "c"], "ab"]),
@@ -89,10 +93,10 @@ def fault(field: FormField, value: object) -> str | None:
                 "2024-01-01",
             ],
         ),
-        (file_upload(min_count=1, max_count=2), [[1], [1, 2]], [[], [1, 2, 3]]),
+        (file_upload(multiple=True, min_count=1, max_count=2), [[FILE], [FILE, FILE]], [[], [FILE] * 3, [1]]),
         (table([COLUMN], min_rows=1, max_rows=2), [[1], [1, 2]], [[], [1, 2, 3]]),
         (subform([], min_count=1, max_count=2), [[1], [1, 2]], [[], [1, 2, 3]]),
-        (signature(), ["aGk="], []),
+        (signature(), [], ["aGk=", 1, ""]),
     ],
 )
 def test_the_form_asks_more_than_the_schema(field, fits, misfits):

@@ -167,6 +167,11 @@ def test_two_fields_of_one_name_are_refused():
     }
 
 
+def test_the_names_that_a_page_needs_itself_are_refused():
+    inner = {"kind": "section_collapse", "title": "t", "fields": [{"kind": "slider", "name": "_awaithumans_add"}]}
+    assert faults(form(inner)) == {"form_definition.fields.0.fields.0.name": "a name may not begin with _awaithumans_"}
+
+
 def test_too_many_fields_are_refused_however_deep_they_stand():
     check_form(form(*[{"kind": "divider"}] * MAX_FIELDS))
     many = {"kind": "section_collapse", "title": "t", "fields": [{"kind": "divider"}] * MAX_FIELDS}

@@ -17,6 +17,7 @@ from awaithumans.forms import (
     form_from_model,
     form_from_schema,
     long_text,
+    render_fields,
     section_collapse,
     short_text,
     single_select,
@@ -177,6 +178,23 @@ def test_the_first_field_in_an_annotation_wins():
     ]
     assert fields["reason_text"]["label"] == "Reason Text"
     assert fields["other"]["label"] == "Else?"
+
+
+def test_what_a_section_asks_for_is_asked_for_there_alone():
+    inside = short_text().model_copy(update={"name": "inside"})
+
+    class Answer(BaseModel):
+        more: Annotated[None, section_collapse("More", [inside])] = None
+        inside: str
+        done: bool
+
+    form = form_from_model(Answer)
+    drawn = render_fields(form, Answer.model_json_schema(), {}, {})
+    assert [(control.name, control.widget) for control in drawn] == [
+        ("more", "display"),
+        ("inside", "text"),
+        ("done", "switch"),
+    ]
 
 
 def test_names_are_those_of_the_json():

@@ -85,7 +85,7 @@ def dump(url: str) -> str:
 
 
 class TestConformance(StoreConformance):
-    """Every promise holds, but that parts of display names are found."""
+    """Every promise holds, but that parts of display names and of questions are found."""
 
     @pytest.fixture
     async def store(self, encrypted: SQLAlchemyStore) -> SQLAlchemyStore:
@@ -98,6 +98,12 @@ class TestConformance(StoreConformance):
         await store.create(opening(make_task(id="ana", assignee=HUMAN)))
         await store.create(opening(make_task(id="ben", assignee=BEN)))
         assert ids(await store.find(Query(assigned_to=name))) == ([found] if found else [])
+
+    @pytest.mark.parametrize(("search", "found"), [("Refund", set[str]()), ("order", set()), ("", set())])
+    async def test_by_words(self, store: Store, search: str, found: set[str]) -> None:
+        spec = make_spec(task="Refund?", idempotency_key="order-1047")
+        await store.create(opening(make_task(spec=spec)))
+        assert set(ids(await store.find(Query(search=search)))) == found
 
 
 def canary_change():

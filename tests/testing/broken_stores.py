@@ -16,7 +16,20 @@ from anyio.lowlevel import checkpoint
 
 from awaithumans.stores import memory
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.types import Change, Cursor, Delivery, Effect, Human, KeyScope, Leased, Query, Task
+from awaithumans.types import (
+    Change,
+    Cursor,
+    Delivery,
+    Effect,
+    Human,
+    KeyScope,
+    Leased,
+    Order,
+    Outcome,
+    Query,
+    Task,
+    TaskStatus,
+)
 
 
 class BrokenStore(MemoryStore):
@@ -658,6 +671,80 @@ class KnowsPeopleByIdAlone(FindsOtherwise):
     def altered(self, query: Query) -> Query:
         human = query.visible_to
         return replace(query, visible_to=Human(id=human.id, operator=human.operator)) if human else query
+
+
+class SearchesForAnyWord(FindsOtherwise):
+    """Is content with one of the words."""
+
+    broken = "Store.find: by words."
+
+    def altered(self, query: Query) -> Query:
+        return replace(query, search=query.search.split()[0]) if query.search else query
+
+
+class SearchesWordsAlone(FindsOtherwise):
+    """Takes letter case for what it is."""
+
+    broken = "Store.find: by words."
+
+    def altered(self, query: Query) -> Query:
+        return replace(query, search="-") if query.search and query.search != query.search.lower() else query
+
+
+class SearchesNoKeys(FindsOtherwise):
+    """Looks through the questions alone."""
+
+    broken = "Store.find: by a whole key or id."
+
+    def altered(self, query: Query) -> Query:
+        return replace(query, search="nothing at all") if query.search == "order-1047" else query
+
+
+class KnowsOneOrder(FindsOtherwise):
+    """Gives the newest first, whatever was asked for."""
+
+    broken = "Store.find: each order is followed across pages."
+
+    def altered(self, query: Query) -> Query:
+        return replace(query, order=Order.NEWEST)
+
+
+class RemembersTheFirstDeadline(BrokenStore):
+    """Writes a deadline once."""
+
+    broken = "Store.find: the order by deadline follows the latest one."
+
+    async def apply(self, change: Change) -> bool:
+        stored = self._tasks.get(change.task.id, change.task)
+        return await super().apply(replace(change, task=replace(change.task, deadline=stored.deadline)))
+
+
+class CountsFirstVersions(BrokenStore):
+    """Writes how a task fares once."""
+
+    broken = "Store.outcomes: outcomes say how each task fares."
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        found = await super().outcomes(query)
+        return [replace(one, status=TaskStatus.PENDING, closed_at=None) for one in found]
+
+
+class CountsOutcomesOfWhatIsGone(BrokenStore):
+    """Keeps figures of what was purged."""
+
+    broken = "Store.outcomes: a purged task has no outcome."
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gone: list[Outcome] = []
+
+    async def purge(self, task: Task) -> bool:
+        purged = await super().purge(task)
+        self._gone += [Outcome.of(task)] if purged else []
+        return purged
+
+    async def outcomes(self, query: Query) -> list[Outcome]:
+        return await super().outcomes(query) + self._gone
 
 
 class CountsThePage(BrokenStore):

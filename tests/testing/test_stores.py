@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -16,8 +11,8 @@ from awaithumans.testing.records import RecordsConformance
 from awaithumans.testing.stores import StoreConformance
 from tests.testing.broken_records import BROKEN_RECORDS, BrokenRecords
 from tests.testing.broken_stores import BROKEN_STORES, BrokenStore
+from tests.testing.suites import said_of
 
-ROOT = Path(__file__).parents[2]
 SUITES = """
 import pytest
 from awaithumans.records import MemoryRecords
@@ -45,17 +40,7 @@ put_to(RecordsConformance, "records", MemoryRecords, *BROKEN_RECORDS)
 @pytest.fixture(scope="session")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Give what the suite says of each store: everything, in a run without our plugin."""
-    folder = tmp_path_factory.mktemp("suites")
-    (folder / "test_suites.py").write_text(SUITES)
-    plugins = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--tb=line", "--junitxml=said.xml", "test_suites.py"]
-    subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False, timeout=200)
-    said: dict[str, str] = {}
-    for case in ET.parse(folder / "said.xml").iter("testcase"):
-        name = case.attrib["classname"].rpartition(".Test")[2]
-        said[name] = said.get(name, "") + "".join(failure.text or "" for failure in case)
-    return said
+    return said_of(SUITES, tmp_path_factory.mktemp("suites"))
 
 
 @pytest.mark.parametrize("kept", ["MemoryStore", "MemoryRecords"])
@@ -73,7 +58,7 @@ def test_every_broken_store_is_asked_for_every_promise(said: Mapping[str, str]) 
     assert len(said) == len(BROKEN_STORES) + 1 + len(BROKEN_RECORDS) + 1
 
 
-@pytest.mark.parametrize(("suite", "number"), [(StoreConformance, 82), (RecordsConformance, 18)])
+@pytest.mark.parametrize(("suite", "number"), [(StoreConformance, 88), (RecordsConformance, 18)])
 def test_every_promise_has_words(suite: type, number: int) -> None:
     tests = [test for name, test in inspect.getmembers(suite) if name.startswith("test_")]
     assert len(tests) == number

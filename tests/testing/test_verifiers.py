@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from awaithumans.testing.verifiers import VerifierConformance
 from tests.testing.broken_verifiers import BROKEN_VERIFIERS, BrokenVerifier
+from tests.testing.suites import said_of
 
-ROOT = Path(__file__).parents[2]
 SUITES = """
 import pytest
 from awaithumans.testing.verifiers import VerifierConformance, make_context
@@ -59,17 +54,7 @@ for kind in (GoodVerifier, *BROKEN_VERIFIERS):
 @pytest.fixture(scope="session")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """Give what the suite says of each verifier, in a run without our plugin."""
-    folder = tmp_path_factory.mktemp("suites")
-    (folder / "test_suites.py").write_text(SUITES)
-    plugins = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--tb=line", "--junitxml=said.xml", "test_suites.py"]
-    subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=False, timeout=200)
-    said: dict[str, str] = {}
-    for case in ET.parse(folder / "said.xml").iter("testcase"):
-        name = case.attrib["classname"].rpartition(".Test")[2]
-        said[name] = said.get(name, "") + "".join(failure.text or "" for failure in case)
-    return said
+    return said_of(SUITES, tmp_path_factory.mktemp("suites"))
 
 
 def test_a_verifier_that_keeps_its_promises_passes(said: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from awaithumans.errors import ConfigurationError, VerifierConfigError
+from awaithumans.protocols import VerifierError
 from awaithumans.testing.verifiers import make_context
 from awaithumans.types import Usage, Verdict, VerificationContext, VerifierConfig
 from awaithumans.verifiers import CallableVerifier, chain
@@ -22,7 +23,7 @@ def anyio_backend(request):
 class Link:
     """Returns one verdict, and remembers what it saw."""
 
-    def __init__(self, verdict: Verdict, *, trusted: bool = False, reads_text: bool = False) -> None:
+    def __init__(self, verdict: Verdict | Exception, *, trusted: bool = False, reads_text: bool = False) -> None:
         self.verdict = verdict
         self.trusted = trusted
         self.reads_text = reads_text
@@ -31,6 +32,8 @@ class Link:
 
     async def verify(self, context: VerificationContext) -> Verdict:
         self.seen.append(context)
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
         return self.verdict
 
     async def aclose(self) -> None:
@@ -80,6 +83,14 @@ async def test_what_they_took_adds_up(passed):
     verdict = await chain(one, one, other).verify(make_context(tokens_used=100))
     assert verdict.usage == Usage(model="small, large", input_tokens=40, output_tokens=4, seconds=2)
     assert [context.tokens_used for context in (*one.seen, *other.seen)] == [100, 111, 122]
+
+
+async def test_what_was_taken_before_a_failure_adds_up_too():
+    one = Link(Verdict(passed=True, usage=Usage(model="small", input_tokens=10)))
+    other = Link(VerifierError("away", usage=Usage(model="large", input_tokens=5)))
+    with pytest.raises(VerifierError) as caught:
+        await chain(one, other).verify(make_context())
+    assert caught.value.usage == Usage(model="small, large", input_tokens=15)
 
 
 async def test_it_is_trusted_if_all_are_and_reads_if_the_first_does():

@@ -176,6 +176,14 @@ class TestCalls:
         one, other = (heard.split()[2] for heard in script.heard)
         assert (len(one), one == other) == (32, False)
 
+    async def test_say_what_they_took_of_a_model_that_talks_nonsense(self):
+        script = Script("lovely weather")
+        with pytest.raises(VerifierError) as caught:
+            await LLMVerifier(script.model).verify(make_context())
+        usage = caught.value.usage
+        assert (usage.model, len(script.heard)) == ("scripted", 3)
+        assert usage.input_tokens > 3 * usage.output_tokens > 0
+
     async def test_end_once_a_task_has_had_its_share(self):
         script = Script({"passed": True, "reason": ""})
         verifier = LLMVerifier(script.model, limits=Limits(max_tokens_per_task=1_000))
@@ -365,7 +373,9 @@ async def test_what_an_sdk_says_in_the_debug_log_has_no_keys(caplog):
     assert "sk-ant" not in caplog.text
 
 
-@pytest.mark.parametrize("limit", [{"timeout": 0}, {"timeout": -1}, {"concurrency": 0}, {"max_output_tokens": 0}])
+@pytest.mark.parametrize(
+    "limit", [{"timeout": 0}, {"timeout": -1}, {"timeout": 30}, {"concurrency": 0}, {"max_output_tokens": 0}]
+)
 def test_limits_that_leave_no_verdict_are_refused_at_once(limit):
     with pytest.raises(ConfigurationError, match=next(iter(limit))):
         Limits(**limit)

@@ -70,7 +70,7 @@ class House:
     async def judged(self, task: Task) -> Task:
         """Return the task once its answer is judged."""
         with anyio.fail_after(20):
-            return await self.desk.engine.wait_until(task.id, lambda task: task.status is not TaskStatus.SUBMITTED)
+            return await self.desk.engine.wait_for_verdict(task.id)
 
     # ── Doors ─────────────────────────────────────────────────────────────────
 

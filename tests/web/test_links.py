@@ -35,6 +35,47 @@ async def test_a_link_opens_its_task_and_takes_its_answer(world: World, client: 
     assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "link", "web")
 
 
+async def test_a_row_more_is_no_answer_whatever_else_is_posted(world: World, client: httpx2.AsyncClient) -> None:
+    tags = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
+    task_id, link = await link_to(world, client, response_schema=tags)
+    posted = {"tags.?": ["", "0"], "tags.0": "vip", "_awaithumans_add": "tags"}
+    more = await client.post(link, data={**await form(client, link, None), **posted}, headers=SAME)
+    assert more.status_code == 200
+    assert [f'name="tags.{number}"' in more.text for number in range(3)] == [True, True, False]
+    assert 'value="vip"' in more.text
+    assert (await world.task(task_id)).answer is None
+    without = await client.post(link, data=posted, headers=SAME)
+    assert without.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "button", ["order.x", "order.", "order.²", "order", "same", "same.0", "either", "nothing.0", ".", "?"]
+)
+async def test_a_button_that_no_page_has_breaks_nothing(world: World, client: httpx2.AsyncClient, button: str) -> None:
+    only = {"type": "object", "properties": {"kind": {"const": "a"}}, "required": ["kind"]}
+    parts = {
+        "same": {"type": "array", "items": only},
+        "either": {"anyOf": [only, {"type": "integer"}, {"type": "null"}]},
+        "order": {"type": "array", "items": {"type": "string"}},
+    }
+    options = [{"value": one, "label": one} for one in "ab"]
+    form_definition = {"version": 1, "fields": [{"kind": "ranking", "name": "order", "options": options}]}
+    schema = {"type": "object", "properties": parts, "required": [*parts]}
+    _, link = await link_to(world, client, response_schema=schema, form_definition=form_definition)
+    drawn = {**await form(client, link, None), "same.?": "", "either.?": ""}
+    for name in ("_awaithumans_add", "_awaithumans_remove", "_awaithumans_up", "_awaithumans_down"):
+        assert (await client.post(link, data={**drawn, name: button}, headers=SAME)).status_code in {200, 422}
+
+
+async def test_rows_that_are_only_named_are_not_all_drawn(world: World, client: httpx2.AsyncClient) -> None:
+    tags = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
+    _, link = await link_to(world, client, response_schema=tags)
+    posted = {**await form(client, link, None), "tags.?": [str(number) for number in range(2_001)]}
+    refused = await client.post(link, data=posted, headers=SAME)
+    assert (refused.status_code, len(refused.text) < 10_000) == (422, True)
+    assert "more than 2000 entries" in refused.text
+
+
 async def test_it_leads_nowhere_else(world: World, client: httpx2.AsyncClient) -> None:
     task_id, link = await link_to(world, client)
     page = await client.get(link)
@@ -64,6 +105,9 @@ async def test_somebody_elses_answer_ends_it_and_is_told(world: World, client: h
     assert page.status_code == 410
     assert "Bob answered this question on" in page.text
     assert "A-1" not in page.text
+    payload = await client.get(f"{link}/payload")
+    assert payload.status_code == 410
+    assert "A-1" not in payload.text
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "%00", "é", "a" * 5_000, "..%2f..%2ftasks"])

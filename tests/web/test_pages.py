@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import anyio
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError, VerifierError
 from awaithumans.testing.channels import RecordingChannel
-from awaithumans.types import Actor, Notice, TaskStatus, Verdict, VerificationContext
+from awaithumans.types import Actor, Claim, Notice, Release, Submit, TaskStatus, Verdict, VerificationContext
 from awaithumans.web import ApiToken, Router, Scope
 from tests.web.world import ANA, BOB, OLGA, YES, World, as_person, as_program, form, secret_of
 
@@ -38,6 +39,21 @@ async def test_from_the_queue_to_the_answer(world: World, client: httpx2.AsyncCl
     assert (answer.by.id, answer.by.auth, answer.by.via) == (ANA.id, "host", "web")
 
 
+async def test_a_long_trail_has_its_end_on_the_page_and_the_rest_behind_a_link(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    task_id, ana = await world.ask(client), Actor.of(ANA, auth="host")
+    for _ in range(30):
+        await world.engine.act(task_id, Claim(by=ana))
+        await world.engine.act(task_id, Release(by=ana))
+    page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
+    assert page.count("gave the task back") == 20
+    assert "21 earlier entries" in page
+    rest = await client.get(f"/api/tasks/{task_id}/audit", headers=as_person("ana"))
+    assert f'href="{rest.url.path}"' in page
+    assert len(rest.json()) == 61
+
+
 async def test_every_page_has_the_headers_that_keep_it_safe(world: World, client: httpx2.AsyncClient) -> None:
     task_id = await world.ask(client)
     for path in ("/", f"/tasks/{task_id}", "/nope", "/tasks/nope", "/l/x"):
@@ -54,7 +70,9 @@ async def test_every_page_has_the_headers_that_keep_it_safe(world: World, client
 async def test_static_files_change_their_address_with_their_content(client: httpx2.AsyncClient) -> None:
     page = (await client.get("/", headers=as_person("ana"))).text
     addresses = re.findall(r'"(/static/[^"]+)"', page)
-    assert len(addresses) == 4
+    assert {address.rpartition("/")[2] for address in addresses} == {
+        *("style.css", "dark.css", "icon.svg", "page.js", "keys.js", "live.js"),
+    }
     for address in addresses:
         response = await client.get(address)
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -125,7 +143,7 @@ async def test_a_refused_answer_is_explained_and_prefilled(world: World, client:
     assert sent.headers["Location"] == f"/tasks/{task_id}"
     page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
     assert "Say please." in page
-    assert "1 of 3 attempts used" in page
+    assert "Attempts used: 1 of 3." in page
     assert "now!" in page
 
 
@@ -274,11 +292,11 @@ class TestSettingUp:
 @pytest.mark.parametrize(
     ("content", "kind", "status"),
     [
-        (b"a=1&" * 1_001, "application/x-www-form-urlencoded", 422),
+        (b"a=1&" * 10_001, "application/x-www-form-urlencoded", 422),
         (b"a=%00", "application/x-www-form-urlencoded", 422),
         (b"a=" + b"x" * 1_100_000, "application/x-www-form-urlencoded", 413),
         (b'{"approved": true}', "application/json", 415),
-        (b"--x--", "multipart/form-data; boundary=x", 415),
+        (b"--y--", "multipart/form-data; boundary=x", 422),
         (b"", "", 415),
     ],
 )
@@ -355,3 +373,74 @@ async def test_words_are_shown_while_they_are_checked_and_so_is_a_check_that_doe
         while "The check does not work at the moment" not in page.text:
             await anyio.sleep(0.05)
             page = await client.get(f"/tasks/{task_id}", headers=as_person("ana"))
+
+
+async def test_an_operator_has_one_of_several_messages_sent_again() -> None:
+    channel = Dead()
+    world = World(channels=[channel])
+    async with world.client() as client:
+        task_id = await world.ask(client, by="asker", notify=["test:ana", "test:bob"])
+        await world.engine.tick()
+        channel.dead = False
+        path = f"/tasks/{task_id}"
+        page = (await client.get(path, headers=as_person("olga"))).text
+        assert "Send all again" in page
+        failed = await world.engine.deliveries(task_id)
+        notice = next(one.effect.id for one in failed if one.effect.recipient == "test:bob")
+        assert f'name="notice" value="{notice}"' in page
+        fields = await form(client, path, "olga", notice=notice)
+        sent = await client.post(f"{path}/redeliver", data=fields, headers=as_person("olga"))
+        assert sent.status_code == 303
+        await world.engine.tick()
+        left = [one.effect.recipient for one in await world.engine.deliveries(task_id) if one.failure]
+        assert left == ["test:ana"]
+        unknown = await form(client, path, "olga", notice="f" * 32)
+        assert (await client.post(f"{path}/redeliver", data=unknown, headers=as_person("olga"))).status_code == 422
+
+
+async def test_earlier_refusals_and_what_is_on_record_unfold(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, verifier_config={"provider": "moody", "instructions": "", "max_attempts": 3})
+    for note in ("now", "quick"):
+        fields = await form(client, f"/tasks/{task_id}", "ana", approved="true", note=note)
+        await client.post(f"/tasks/{task_id}", data=fields, headers=as_person("ana"))
+    page = (await client.get(f"/tasks/{task_id}", headers=as_person("ana"))).text
+    assert "1 answer was refused before" in page
+    assert "Attempts used: 2 of 3." in page
+    [*_, latest] = await world.engine.trail(task_id)
+    assert latest.digest in page
+
+
+async def test_an_answer_on_record_speaks_as_its_form_did(world: World, client: httpx2.AsyncClient) -> None:
+    trees = [{"value": "pine", "label": "Scots <Pine>"}, {"value": "oak", "label": "Oak"}]
+    fields: list[dict[str, object]] = [
+        {"name": "tree", "kind": "single_select", "label": "Which tree?", "options": trees},
+        {"name": "fell", "kind": "switch", "label": "Fell it?", "true_label": "Fell", "false_label": "Leave"},
+        {"name": "share", "kind": "slider", "label": "Share", "suffix": "%"},
+        {"name": "order", "kind": "ranking", "options": trees},
+        {"name": "proof", "kind": "file_upload", "multiple": True},
+    ]
+    proof = {
+        "name": "a.pdf",
+        "mime": "application/pdf",
+        "size": 193,
+        "data": "data:application/pdf;base64," + base64.b64encode(b"z" * 193).decode(),
+    }
+    answer = {"share": 25, "fell": False, "tree": "pine", "order": ["oak", "pine"], "proof": [proof], "more": "so"}
+    task_id = await world.ask(
+        client, form_definition={"version": 1, "fields": fields}, response_schema={"type": "object"}
+    )
+    await world.engine.act(task_id, Submit(value=answer, by=Actor.of(ANA, auth="host"), attempt=0))
+    for path in (f"/tasks/{task_id}", f"/tasks/{task_id}/done"):
+        page = (await client.get(path, headers=as_person("ana"))).text
+        told = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+        places = [told.index(text) for text in ("Which tree? Scots &lt;Pine&gt;", "Fell it? Leave", "Share 25 %", "so")]
+        assert places == sorted(places)
+        assert re.search(r'<ol class="values"><li>\s*<bdi>Oak</bdi>', page)
+        assert "(193 bytes)" in told
+
+
+async def test_a_stranger_is_led_to_their_own_questions(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client, assign_to={"emails": ["ana@example.com"]})
+    page = await client.get(f"/tasks/{task_id}", headers=as_person("eve"))
+    assert page.status_code == 403
+    assert "Go to the open questions" in page.text

@@ -79,6 +79,13 @@ class Moody:
         return Verdict(passed=polite, reason="" if polite else "Say please.")
 
 
+class Broken:
+    """A verifier that never gets to a verdict."""
+
+    async def verify(self, context: VerificationContext) -> Verdict:
+        raise RuntimeError("the model is away")
+
+
 async def log_in(request: Request) -> Human | None:
     return PEOPLE.get(request.cookies.get("user", ""))
 
@@ -110,7 +117,7 @@ class World:
             secret=SECRET,
             public_url=f"{HOST}{mount}",
             directory=self.directory,
-            verifiers={"moody": Moody()},
+            verifiers={"moody": Moody(), "broken": Broken()},
         )
         tokens = [ApiToken(name, secret_of(name), scopes) for name, scopes in TOKENS.items()]
         self.router = Router(self.engine, auth=log_in, tokens=tokens, **options)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from awaithumans import schemas
 from awaithumans.errors import InvalidSchemaError, SchemaValidationError
+from awaithumans.forms import schema_of
 from awaithumans.types import JsonObject
 
 Tools: TypeAlias = Iterable[BaseTool | Callable[..., object]] | Mapping[str, type[BaseModel] | JsonObject]
@@ -57,7 +58,7 @@ def arguments_of(tools: Tools) -> dict[str, Arguments]:
 def _declared(arguments: type[BaseModel] | JsonObject) -> Arguments:
     if isinstance(arguments, Mapping):
         return Arguments(schema=arguments)
-    return Arguments(schema=arguments.model_json_schema(), model=arguments)
+    return Arguments(schema=schema_of(arguments), model=arguments)
 
 
 def _of_tool(tool: BaseTool) -> Arguments:
@@ -69,4 +70,4 @@ def _of_tool(tool: BaseTool) -> Arguments:
         return ANY
     whole: Any = tool.args_schema
     entire = getattr(whole, "model_fields", {}).keys() == shown.model_fields.keys()
-    return Arguments(schema=shown.model_json_schema(), model=whole if entire else shown)
+    return Arguments(schema=schema_of(shown), model=whole if entire else shown)

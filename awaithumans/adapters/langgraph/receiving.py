@@ -78,12 +78,12 @@ class LangGraphChannel:
     async def send(self, notice: Notice) -> None:
         """Resume the graph, and look on until it stops."""
         run = self._runs.get(notice.id)
-        if run is None:
+        if run is None or not _is_here(run):
             run = self._runs[notice.id] = asyncio.create_task(self._resume(notice))
         await asyncio.wait([run], timeout=SEND_WITHIN)
         if not run.done():
             raise DeliveryError("the graph is still running", retry_after=LOOK_AGAIN_AFTER)
-        del self._runs[notice.id]
+        self._runs.pop(notice.id, None)
         self._judge(run, notice.task)
         if run.result() is None and notice.attempt <= EARLY_ATTEMPTS and await self._may_be_early(notice):
             raise DeliveryError("the graph does not wait for the task, perhaps not yet")
@@ -95,8 +95,8 @@ class LangGraphChannel:
         return bool(not position.started or position.next)
 
     async def aclose(self) -> None:
-        """Cut off the graphs that run; their callbacks are delivered again."""
-        runs, self._runs = list(self._runs.values()), {}
+        """Cut off the graphs that run on this event loop; their callbacks are delivered again."""
+        runs, self._runs = [run for run in self._runs.values() if _is_here(run)], {}
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
@@ -124,6 +124,11 @@ class LangGraphChannel:
             known = ", ".join(f"langgraph:{one}/<thread id>" for one in self._graphs or ()) or "langgraph:<thread id>"
             raise InvalidRoutingError("callback_url", f"{target[:200]!r} names no graph", hint=f"Write {known}.")
         return graph, thread_id
+
+
+def _is_here(run: asyncio.Task[Any]) -> bool:
+    """Tell whether it runs on this event loop: none can wait for what ran on another."""
+    return run.get_loop() is asyncio.get_running_loop()
 
 
 # ── In a web app that receives webhooks ───────────────────────────────────────

@@ -21,10 +21,11 @@ from awaithumans.channels.email.tokens import ReplyToken, read_reply_address, re
 from awaithumans.channels.email.transports import Envelope
 from awaithumans.display import clean
 from awaithumans.errors import AwaitHumansError, SchemaValidationError, TaskNotFoundError
+from awaithumans.forms import chosen_by_word
 from awaithumans.lifecycle import may_answer
 from awaithumans.protocols import Clock
 from awaithumans.routing import Recipient
-from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, JsonObject, Submit, Task, TaskStatus
+from awaithumans.types import MAX_TASK_LENGTH, Actor, Human, Submit, Task, TaskStatus
 
 if TYPE_CHECKING:
     from awaithumans.engine import Engine
@@ -75,7 +76,7 @@ class Answers:
 
     def _meant(self, asked: _Asked, words: str, by: Actor) -> Submit | None:
         """Make an answer of a reply: the very word of a choice, or words for the verifier to read."""
-        if (value := _chosen(asked.task, words)) is not None:
+        if (value := chosen_by_word(words, answerable_by_word(asked.task), _plain)) is not None:
             return Submit(value=value, by=by, attempt=asked.token.attempt)
         if not 0 < len(words) <= MAX_TASK_LENGTH or _quotes_us(words):
             return None
@@ -122,7 +123,8 @@ class Answers:
 
     async def _back(self, asked: _Asked, reply: Message, outcome: ReplyOutcome, lead: str) -> ReplyOutcome:
         """Say what came of a reply, to the person it stands for; once, and not for ever to a program."""
-        letter_id = _digest(f"{asked.name}/{_identity(reply)}")
+        identity = await anyio.to_thread.run_sync(_identity, reply)  # may have to read all of it
+        letter_id = _digest(f"{asked.name}/{identity}")
         await self._mails_back.send(asked.name, letter_id, lambda: self._send(asked, reply, lead, letter_id))
         return outcome
 
@@ -175,13 +177,6 @@ class _Asked:
         return Actor.of(self.human, auth="channel", via=CHANNEL, stated_by=stated_by)
 
 
-def _chosen(task: Task, words: str) -> JsonObject | None:
-    """Return the answer that a reply is: of a lone choice, the one whose very label or value it says."""
-    said = _plain(words)
-    meant = [one.value for one in answerable_by_word(task) if said and said in {_plain(one.label), _plain(one.text)}]
-    return meant[0] if len(meant) == 1 else None
-
-
 def _quotes_us(words: str) -> bool:
     """Tell whether our mail is among the words: what the asking program wrote in it would be read as the person's."""
     return _plain(OWN_WORDS) in _plain(words.replace(">", " "))
@@ -197,7 +192,7 @@ def _is_again(asked: _Asked, given: Submit) -> bool:
     return any(
         answer.attempt == asked.token.attempt + 1
         and answer.by.via == CHANNEL
-        and (answer.text == given.text if given.text is not None else answer.value == given.value)
+        and given.says_the_same(answer)
         and answer.by.human.addresses & asked.human.addresses
         for answer in asked.task.answers
     )

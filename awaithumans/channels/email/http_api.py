@@ -13,6 +13,7 @@ from awaithumans.channels.email.transports import Envelope, quoted
 from awaithumans.channels.pauses import retry_after
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError
+from awaithumans.origins import is_private
 from awaithumans.protocols import DeliveryError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class HttpApi:
     """Posts mails to an HTTP API that is shaped like Resend's.
 
     Arguments:
-        url: where mails are posted, such as `https://api.resend.com/emails`.
+        url: where mails are posted, such as `https://api.resend.com/emails`;
+            http is for this machine only.
         key: goes along as `Authorization: Bearer <key>`.
         timeout: seconds that a delivery may take.
         tls: replaces the system's certificate authorities.
@@ -44,8 +46,11 @@ class HttpApi:
     """
 
     def __init__(self, url: str, key: str, *, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
-        if not url.startswith(("https://", "http://")):
-            raise ConfigurationError(f"{url[:200]!r} is not the URL of an API")
+        if not is_private(url):
+            raise ConfigurationError(
+                f"{url[:200]!r} is no URL that a key may be sent to",
+                hint="Write it with https://; http:// is for an API on this machine, such as http://localhost:8025/emails.",
+            )
         if not (key.isascii() and key.isprintable()):
             raise ConfigurationError("the API's key has characters that no header can carry")
         self._url = url

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from awaithumans.display import Shown, clean, shown, span
-from awaithumans.forms import QuickAnswer, quick_answers
+from awaithumans.forms import QuickAnswer, quick_answers, readable_schema
 from awaithumans.lifecycle import may_answer, may_see
 from awaithumans.types import AGENT, Human, Notice, Task, TaskStatus
 
@@ -169,8 +169,7 @@ def _refused(notice: Notice) -> Letter | None:
     task = notice.task
     if not _concerned(notice):
         return None
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    reason = "" if secret or task.verdict is None else _cut(clean(task.verdict.reason), MAX_REASON)
+    reason = "" if task.spec.confidential or task.verdict is None else _cut(clean(task.verdict.reason), MAX_REASON)
     whose = "Your answer" if _answered_by(task, notice.person) else f"{_answerer(task)}’s answer"
     facts = [("Reason", reason or "Given on the page."), *_facts(task)]
     return _full(notice, f"{whose} was refused, and the question is open again.", facts=facts)
@@ -192,13 +191,12 @@ def _ended(notice: Notice) -> Letter | None:
     in_words = theirs and task.answer is not None and task.answer.text is not None
     if notice.receipt is None or (theirs and _by_mail(task) and not in_words):
         return None
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    may_read = not secret and (may_see(task, person) if person else not task.addressees)
+    may_read = not task.spec.confidential and (may_see(task, person) if person else not task.addressees)
     return Letter(
         subject=subject_of(task),
         lead=_READ if in_words else f"{_answerer(task)} answered." if completed else f"{_ENDED[task.status]}.",
         question=_question(task),
-        response=_brief(shown(task.response, task.spec.response_schema)) if may_read and task.response else None,
+        response=_response(task) if may_read else None,
         buttons=_buttons(None, notice.url, []),
         notes=[_NOTHING_TO_DO],
     )
@@ -297,6 +295,11 @@ def _payload(task: Task) -> tuple[Shown | None, str]:
         return None, ""
     brief = _brief(whole)
     return (brief, "") if brief else (None, TOO_LONG)
+
+
+def _response(task: Task) -> Shown | None:
+    spec = task.spec
+    return _brief(shown(task.response, readable_schema(spec.form, spec.response_schema))) if task.response else None
 
 
 def _brief(value: Shown) -> Shown | None:

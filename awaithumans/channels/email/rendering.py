@@ -71,7 +71,7 @@ def _value(value: Shown) -> list[str]:
         case "pairs":
             lines = [line for label, one in value.pairs for line in _pair(label, one)]
         case "list":
-            lines = [line for one in value.items for line in _item(_value(one))]
+            lines = [line for mark, one in value.marked("-") for line in _item(_value(one), mark)]
         case "table":
             rows = (zip(value.columns, row, strict=True) for row in value.rows)
             lines = [line for row in rows for line in _item([text for cell in row for text in _pair(*cell)])]
@@ -88,6 +88,6 @@ def _pair(label: str, value: Shown) -> list[str]:
     return [f"{label}:", *lines] if nested else [f"{label}: {lines[0].strip()}"]
 
 
-def _item(lines: list[str]) -> list[str]:
+def _item(lines: list[str], mark: str = "-") -> list[str]:
     first, *rest = lines or [""]
-    return [f"- {first.strip()}", *(INDENT + line for line in rest)]
+    return [f"{mark} {first.strip()}", *(INDENT + line for line in rest)]

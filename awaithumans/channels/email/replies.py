@@ -40,11 +40,11 @@ def read(message: bytes | EmailMessage) -> Message:
     """Read a mail as it came; what is malformed in it is left as it is.
 
     Anybody can send one, so nothing here and below raises, whatever stands in
-    it. One that is nested too deep to be read is empty.
+    it. One that cannot be read is empty.
     """
     try:
         return message_from_bytes(message if isinstance(message, bytes) else message.as_bytes(policy=compat32))
-    except RecursionError:
+    except (RecursionError, ValueError):  # parts in parts; a parameter with a number of thousands of digits
         return Message()
 
 

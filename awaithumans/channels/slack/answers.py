@@ -31,6 +31,17 @@ def submitted(task: Task, state_values: JsonObject) -> dict[str, Sequence[str]]:
     return {one.control.name: _posted(one, _element(state_values, one)) for one in _asked(task)}
 
 
+def began_with(task: Task, state_values: JsonObject) -> dict[str, object]:
+    """Give the values that the form knew: those it began with, and the files that Slack has of it."""
+    values, _ = forms.prefilled(task)
+    uploads = {
+        one.control.name: files
+        for one in _asked(task)
+        if (files := _described(_element(state_values, one).get("files")))
+    }
+    return {**values, **uploads}
+
+
 def block_errors(task: Task, errors: Mapping[str, str]) -> dict[str, str]:
     """Map messages by field path to the blocks they are shown at.
 
@@ -73,7 +84,8 @@ def _texts(asked: Asked, element: JsonObject) -> list[str]:
         case "datetimepicker":
             return _moment(asked, element.get("selected_date_time"))
         case "file_input":
-            return _files(element.get("files")) or list(asked.control.values)  # left alone, it is as it was drawn
+            files = _described(element.get("files"))
+            return [json.dumps(files)] if files else list(asked.control.values)  # left alone, it is as it was drawn
         case kind:
             return _text(element.get(_PLAIN.get(str(kind), "value")))
 
@@ -91,9 +103,9 @@ def _moment(asked: Asked, epoch: object) -> list[str]:
         return []
 
 
-def _files(files: object) -> list[str]:
-    """Write the list of files as a page's form has it: as JSON."""
-    named = [
+def _described(files: object) -> list[dict[str, object]]:
+    """Describe files as an answer has them."""
+    return [
         {
             "id": one.get("id"),
             "name": one.get("name"),
@@ -103,7 +115,6 @@ def _files(files: object) -> list[str]:
         }
         for one in map(as_object, _list(files))
     ]
-    return [json.dumps(named)] if named else []
 
 
 def _option(option: object) -> str:

@@ -69,7 +69,7 @@ class SlackChannel:
             does not know by Slack id is the person with their confirmed
             address, and no operator. Whoever runs the workspace decides who
             has which address.
-        api_url: where Slack's Web API is.
+        api_url: where Slack's Web API is; http is for this machine only.
         clock: the time; by default this machine's.
         timeout: seconds that one call of the API may take.
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from awaithumans.channels.slack.blocks import MAX_SECTION, Block, context, divider, escaped, mrkdwn, one_line, section
 from awaithumans.display import Shown, shown
-from awaithumans.types import JsonObject, Task
+from awaithumans.forms import readable_schema
+from awaithumans.types import JsonObject, Task, TaskSpec
 
 MAX_VALUE = 500
 MAX_PARAGRAPHS = 8
@@ -30,8 +31,9 @@ def details(task: Task) -> list[Block]:
     return [*(section(mrkdwn(part)) for part in parts[:MAX_PARAGRAPHS]), *note, divider()]
 
 
-def lines_of(value: JsonObject, schema: JsonObject) -> list[str]:
-    """Lay an answer out, a line for each part."""
+def lines_of(value: JsonObject, spec: TaskSpec) -> list[str]:
+    """Lay an answer out in the words of its form, a line for each part."""
+    schema = readable_schema(spec.form, spec.response_schema)
     return [line for line, _ in _lines(shown(value, schema), 0)][:_MAX_LINES]
 
 
@@ -53,8 +55,8 @@ def _lines(value: Shown, depth: int) -> Iterator[tuple[str, bool]]:
             for label, part in value.pairs:
                 yield from _labelled(f"*{escaped(one_line(label), 200)}*:", part, depth)
         case "list":
-            for part in value.items:
-                yield from _labelled("•", part, depth)
+            for mark, part in value.marked("•"):
+                yield from _labelled(mark, part, depth)
         case "table":
             for row in value.rows:
                 yield _row(value.columns, row, depth)

@@ -34,7 +34,6 @@ from awaithumans.forms.definition import (
     Section,
     SectionCollapse,
     ShortText,
-    Signature,
     Slider,
     StarRating,
 )
@@ -304,7 +303,7 @@ def _floats(start: object, field: DateTime) -> bool:
 def _text(asked: Asked) -> Block | None:
     control, field = asked.control, asked.field
     subtype = field.subtype if isinstance(field, ShortText) else None
-    if isinstance(field, RichText | Signature) or subtype == "password" or len(asked.initial) > MAX_INPUT:
+    if isinstance(field, RichText) or subtype == "password" or len(asked.initial) > MAX_INPUT:
         return None
     pattern = _ADDRESSES.get(subtype or "")
     if pattern and (not asked.initial or pattern.fullmatch(asked.initial)):
@@ -366,5 +365,5 @@ _ELEMENTS: Mapping[Widget, Callable[[Asked], Block | None]] = {
     "datetime-local": _moment,
     "text": _text,
     "textarea": _text,
-    "json": _files,
+    "files": _files,
 }

@@ -188,9 +188,7 @@ class Events:
     def _whispering_verdict(self, team_id: str, event: _Event, task: Task) -> Reply:
         async def afterwards() -> None:
             with suppress(TaskNotFoundError):
-                judged = await self._engine.wait_until(
-                    task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=VERDICT_SECONDS
-                )
+                judged = await self._engine.wait_for_verdict(task.id, timeout=VERDICT_SECONDS)
                 await self._whisper(team_id, event, said_of_verdict(judged, task.answer), is_markup=True)
 
         return Reply(afterwards=afterwards)
@@ -225,10 +223,8 @@ def answer_in(text: str, task: Task) -> JsonObject | None:
     its labels or values and nothing else. Letter case and a full stop do not
     count.
     """
-    said = _plain(unescape(text))
     choices = forms.quick_answers(task.spec.form, task.spec.response_schema)
-    meant = [choice.value for choice in choices if said and said in {_plain(choice.label), _plain(choice.text)}]
-    return meant[0] if len(meant) == 1 else None
+    return forms.chosen_by_word(unescape(text), choices, _plain)
 
 
 def said_of_verdict(task: Task, given: Answer | None) -> str:
@@ -237,19 +233,15 @@ def said_of_verdict(task: Task, given: Answer | None) -> str:
         return "Your answer was refused, and another one was given since."
     if task.refused:
         reason = one_line(task.verdict.reason) if task.verdict else ""
-        why = f": {escaped(reason, MAX_REASON)}" if reason and not _is_secret(task) else "."
+        why = f": {escaped(reason, MAX_REASON)}" if reason and not task.spec.confidential else "."
         return f"Your answer was refused{why} Reply once more, or use the button of the message above."
     if task.status is TaskStatus.SUBMITTED:
         return "Your answer is stored, and is being checked."
     if task.status is not TaskStatus.COMPLETED:
         return escaped(refusal(task, given.by.human) or "")
-    if task.response is None or task.answer.text is None or _is_secret(task):
+    if task.response is None or task.answer.text is None or task.spec.confidential:
         return "Your answer was accepted."
-    return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec.response_schema)])
-
-
-def _is_secret(task: Task) -> bool:
-    return task.spec.redact_payload or task.spec.redact_response_after_submit
+    return "\n".join(["Your words were taken as:", *lines_of(task.response, task.spec)])
 
 
 def _plain(text: str) -> str:

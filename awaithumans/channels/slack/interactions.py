@@ -222,8 +222,9 @@ class Interactions:
             return _corrected(faulty)
         except _RefusedError as refused:
             return _updated(modal.said_view("Not stored", str(refused)))
-        elapsed = (self._clock.now() - came_at).total_seconds()
-        task = await self._judged(task, REPLY_SECONDS - elapsed)
+        if task.status is TaskStatus.SUBMITTED:
+            elapsed = (self._clock.now() - came_at).total_seconds()
+            task = await self._engine.wait_for_verdict(task.id, timeout=max(REPLY_SECONDS - elapsed, 0))
         return self._came_of(task, sent, actor)
 
     async def _stored(self, task: Task, actor: Actor, sent: _Submission, *, retried: bool) -> Task:
@@ -233,7 +234,8 @@ class Interactions:
         """
         spec = task.spec
         filled_in = answers.submitted(task, sent.view.state.values)
-        form = forms.parse(spec.form, spec.response_schema, filled_in, forms.prefilled(task)[0])
+        known = answers.began_with(task, sent.view.state.values)
+        form = forms.parse(spec.form, spec.response_schema, filled_in, known)
         if form.errors:
             raise _FaultyError(task, form.typed, form.errors)
         answer = Submit(value=form.value, by=actor, attempt=task.attempt)
@@ -248,14 +250,6 @@ class Interactions:
             if not was_given(task, answer):
                 raise _RefusedError(refusal(task, actor.human) or str(error)) from error
             return task
-
-    async def _judged(self, task: Task, seconds: float) -> Task:
-        """Return the task once its answer is judged, or as it stands after `seconds`."""
-        if task.status is not TaskStatus.SUBMITTED or seconds <= 0:
-            return task
-        return await self._engine.wait_until(
-            task.id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=seconds
-        )
 
     def _came_of(self, task: Task, sent: _Submission, actor: Actor) -> Reply:
         view = self._after(task, actor)
@@ -283,7 +277,7 @@ class Interactions:
     async def _tell_verdict(self, task: Task, sent: _Submission, actor: Actor) -> None:
         """Bring the modal up to date; its message is edited in any case."""
         with suppress(TaskNotFoundError):
-            task = await self._judged(task, VERDICT_SECONDS)
+            task = await self._engine.wait_for_verdict(task.id, timeout=VERDICT_SECONDS)
             view = self._after(task, actor) or modal.said_view("Thank you", "Your answer was accepted.")
             try:
                 client = await self._workspaces.client(sent.visitor.team_id)

@@ -120,8 +120,7 @@ def _by(task: Task, team: str | None) -> str:
 def _refusal(task: Task, person: Human | None) -> str:
     """Say why an answer was refused, to those who may give a better one."""
     reason = one_line(task.verdict.reason) if task.verdict else ""
-    secret = task.spec.redact_payload or task.spec.redact_response_after_submit
-    if not reason or person is None or secret:
+    if not reason or person is None or task.spec.confidential:
         return ""
     return f"_The last answer was refused:_ {escaped(reason, MAX_REASON)}"
 

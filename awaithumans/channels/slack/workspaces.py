@@ -14,6 +14,7 @@ import anyio.lowlevel
 from awaithumans.channels.slack.calls import call
 from awaithumans.engine import Engine
 from awaithumans.errors import ConfigurationError, EncryptionError
+from awaithumans.origins import is_private
 from awaithumans.protocols import DeliveryError, KeepsRecords, Records
 from awaithumans.signing import KeyRing
 from awaithumans.types import Record, from_microseconds, microseconds
@@ -85,7 +86,8 @@ class Workspaces:
 
     Installations are records of the engine's store; their tokens are encrypted
     with the engine's secret. Raises `ConfigurationError` unless exactly one of
-    `token` and `app` is given.
+    `token` and `app` is given, and for an `api_url` on the way to which others
+    could read them.
     """
 
     def __init__(self, *, token: str | None, app: SlackApp | None, api_url: str, timeout: float) -> None:
@@ -93,6 +95,11 @@ class Workspaces:
             raise ConfigurationError(
                 "a Slack channel needs the token of one workspace, or an app that several can install",
                 hint="Pass SlackChannel(token='xoxb-…'), or SlackChannel(app=SlackApp(...)), and not both.",
+            )
+        if not is_private(api_url):
+            raise ConfigurationError(
+                f"{api_url[:200]!r} is no URL that a token may be sent to",
+                hint="Write it with https://; http:// is for a stand-in on this machine, such as http://localhost:8080/api/.",
             )
         self.app = app
         self._token = token

@@ -25,7 +25,7 @@ from awaithumans.errors import ConfigurationError, InvalidInputError, InvalidRou
 from awaithumans.protocols import TaskEngine
 from awaithumans.signing import sign_body
 from awaithumans.stores.memory import MemoryStore
-from awaithumans.types import AGENT
+from awaithumans.types import AGENT, Notice
 from awaithumans.wire import outcome_to_wire
 from tests.adapters.langgraph.driving import driving
 from tests.adapters.langgraph.graphs import Graphs, State, question, thread
@@ -355,6 +355,37 @@ async def test_a_run_that_was_cut_off_behind_the_answer_goes_on(graphs: Graphs, 
     states = [await resumed(graph, engine, task) for _ in range(2)]
     assert [state and state.values["log"] for state in states] == [["A: True", "paid"], None]
     assert graphs.runs == {"ask": 2, "pay": 2}
+
+
+def test_a_run_that_ended_with_its_event_loop_is_begun_anew_on_another(graphs: Graphs):
+    hanging = asyncio.Event()
+
+    async def pay(state: State) -> State:
+        graphs.runs["pay"] += 1
+        if graphs.runs["pay"] == 1:
+            hanging.set()
+            await asyncio.Event().wait()
+        return {"log": ["paid"]}
+
+    nodes = {"ask": graphs.asking("ask", "A"), "pay": pay}
+    graph = graphs.compiled(nodes, ("__start__", "ask"), ("ask", "pay"))
+    channel = LangGraphChannel(graph)
+    engine = Engine(MemoryStore(), channels=[channel], background=False)
+    graphs.fields |= {"engine": engine, "callback_url": "langgraph:t"}
+
+    async def answered() -> Notice:
+        await graph.ainvoke({}, thread())
+        task = await People(engine).answer()
+        notice = Notice(id="n", event="closed", channel="langgraph", target="t", task=task)
+        sending = asyncio.create_task(channel.send(notice))
+        async with asyncio.timeout(10):
+            await hanging.wait()
+        assert not sending.done()
+        return notice
+
+    notice = asyncio.run(answered())
+    asyncio.run(channel.send(notice))
+    assert graph.get_state(thread()).values["log"] == ["A: True", "paid"]
 
 
 @pytest.mark.parametrize("target", ["nowhere/t", "t", "shop/", "/t"])

@@ -507,15 +507,15 @@ async def on_the_page(world: World, question: Any, **changes: str) -> Any:
     return response, await world.engine.get(task.id)
 
 
-def standing_in(page: str) -> dict[str, str]:
-    """Read what stands in a page's fields, as a browser would send it."""
-    inputs = re.findall(r"<input[^>]*>", page)
-    found = {}
-    for one in inputs:
+def standing_in(page: str) -> dict[str, str | list[str]]:
+    """Read what stands in the fields of a page's answer, as a browser would send it."""
+    form = page.partition('class="answer"')[2].partition("</form>")[0]
+    found: dict[str, str | list[str]] = {}
+    for one in re.findall(r"<input[^>]*>", form):
         name, value = re.search(r'name="([^"]*)"', one), re.search(r'value="([^"]*)"', one)
-        if name and value and "hidden" not in one and ('type="radio"' not in one or " checked" in one):
-            found[name[1]] = unescape(value[1])
-    for name, text in re.findall(r'<textarea[^>]*name="([^"]*)"[^>]*>(.*?)</textarea>', page, re.DOTALL):
+        if name and value and ('type="radio"' not in one or " checked" in one):
+            found[name[1]] = [*found.get(name[1], []), unescape(value[1])]
+    for name, text in re.findall(r'<textarea[^>]*name="([^"]*)"[^>]*>(.*?)</textarea>', form, re.DOTALL):
         found[name] = unescape(text).removeprefix("\n").replace("\r\n", "\n").replace("\n", "\r\n")
     return found
 

@@ -67,20 +67,15 @@ class World:
     @asynccontextmanager
     async def worker(self, **options: Any) -> AsyncIterator[Worker]:
         plugin = AwaitHumansPlugin(self.engine, callback=options.pop("callback", "temporal:{workflow_id}"))
-        worker = Worker(
+        async with Worker(
             self.client,
             task_queue=self.queue,
             workflows=WORKFLOWS,
             activities=[post_task],
             plugins=[plugin],
             **options,
-        )
-        await worker.__aenter__()
-        try:
+        ) as worker:
             yield worker
-        finally:
-            with anyio.move_on_after(PATIENCE):  # on a busy machine the SDK's shutdown has been seen to wait for ever
-                await worker.__aexit__(None, None, None)
 
     async def start(self, workflow: Any, *args: Any, **options: Any) -> WorkflowHandle[Any, Any]:
         options = {"id": f"refund of {uuid4().hex}", "task_queue": self.queue, **options}

@@ -151,6 +151,21 @@ def test_an_answer_is_told_with_who_gave_it() -> None:
     assert written.response
 
 
+def test_an_outcome_is_told_in_the_words_of_the_form_and_as_plain_text() -> None:
+    options = [{"value": "pine", "label": "Scots *Pine*"}, {"value": "oak", "label": "Oak"}]
+    fields = [
+        {"name": "fell", "kind": "switch", "label": "Fell it?", "true_label": "Fell", "false_label": "Leave"},
+        {"name": "order", "kind": "ranking", "options": options},
+    ]
+    spec = {"form": {"fields": fields}, "response_schema": {"type": "object"}}
+    given = answered(BEN).answers[0]
+    answers = (replace(given, value={"order": ["pine", "oak"], "fell": True}),)
+    task = answered(BEN, addressees=(ANA, BEN), answers=answers, spec=spec)
+    _, _, told_answer = as_text(letter("closed", task)).partition("The answer:")
+    lines = [line.strip() for line in told_answer.splitlines() if line.strip()]
+    assert lines[:4] == ["Fell it?: Fell", "Order:", "1. Scots *Pine*", "2. Oak"]
+
+
 @pytest.mark.parametrize(("auth", "via"), [("link", "email"), ("link", "web"), ("channel", "email")])
 def test_who_answered_by_mail_or_link_hears_nothing_of_it(auth: str, via: str) -> None:
     assert nothing("closed", answered(auth=auth, via=via))

@@ -183,6 +183,7 @@ def nested(head: bytes, times: int) -> bytes:
         b"Content-Type: text/plain; charset=undefined\n\nYes",
         b'Content-Type: text/plain; charset="utf\0"\n\nYes',
         b"Content-Type: text/html\n\n<![foo[Yes",
+        b"Content-Type: multipart/mixed; boundary*" + b"9" * 5_000 + b"*=x\n\n--x\n\nYes",
         b"To: " + b"(" * 100_000 + b"\n\nYes",
         nested(b"Content-Type: multipart/mixed; boundary=b#\n\n--b#\n", 1_500),
         nested(b"Content-Type: message/rfc822\n\n", 900),

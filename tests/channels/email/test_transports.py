@@ -212,3 +212,8 @@ async def test_an_api_that_is_not_there_is_tried_again() -> None:
 def test_what_is_no_api_is_refused_at_once(url: str, key: str) -> None:
     with pytest.raises(ConfigurationError):
         HttpApi(url, key)
+
+
+def test_the_key_is_not_sent_where_others_on_the_way_could_read_it() -> None:
+    with pytest.raises(ConfigurationError, match="no URL that a key may be sent to"):
+        HttpApi("http://api.example/emails", "k")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from awaithumans.types import AGENT, Human, Task, TaskStatus, VerificationContex
 from awaithumans.types import Verdict as JudgedVerdict
 from tests.channels.reader import CHECK, Noted, Reader
 from tests.channels.slack.desk import ANA, BOB, CHANNEL, Desk
-from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
+from tests.channels.slack.slack_api import BOT, TEAM, SlackApi
 
 pytestmark = pytest.mark.anyio
 
@@ -50,19 +50,6 @@ class Strict:
 
 class Size(BaseModel):
     size: Literal["small", "medium & large"]
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
-
-
-@pytest.fixture
-async def desk(api: SlackApi) -> AsyncIterator[Desk]:
-    desk = Desk(api)
-    yield desk
-    await desk.engine.aclose()
 
 
 @pytest.fixture

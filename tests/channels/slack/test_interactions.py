@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -41,25 +41,12 @@ from tests.channels.slack.desk import (
     sent_in,
     signature_headers,
 )
-from tests.channels.slack.slack_api import TEAM, SlackApi, slack_api
+from tests.channels.slack.slack_api import TEAM, SlackApi
 from tests.serving import serving
 
 pytestmark = pytest.mark.anyio
 
 CLAIM, OPEN, PAGE = "awaithumans.claim_task", "awaithumans.open_review", "awaithumans.open_dashboard"
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
-
-
-@pytest.fixture
-async def desk(api: SlackApi) -> AsyncIterator[Desk]:
-    desk = Desk(api)
-    yield desk
-    await desk.engine.aclose()
 
 
 class Line(BaseModel):

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.channels.slack.desk import ANA, Desk
-from tests.channels.slack.slack_api import TEAM, SlackApi, slack_api
+from tests.channels.slack.slack_api import TEAM, SlackApi
 
 pytestmark = pytest.mark.anyio
 
 FOREIGN = "T0000ELSE"
 MEMBER = {"id": "U0000ANA", "team_id": TEAM, "is_email_confirmed": True, "profile": {"email": "ana@example.com"}}
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
-
-
-@pytest.fixture
-async def desk(api: SlackApi) -> AsyncIterator[Desk]:
-    desk = Desk(api)
-    yield desk
-    await desk.engine.aclose()
 
 
 async def told(desk: Desk, notify: str) -> Mapping[str, Any]:

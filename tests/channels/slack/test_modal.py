@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awaithumans.channels.slack import modal
+from awaithumans.channels.slack.details import lines_of
 from awaithumans.channels.slack.messages import task_message
 from awaithumans.forms import prefilled
 from awaithumans.testing.tasks import ANA, make_spec, make_task
@@ -108,6 +109,15 @@ def test_nested_details_are_laid_out_and_what_is_cut_is_said():
     assert "cut here" in json.dumps(long)
     many = view_of(asking({"kind": "switch"}, payload={f"key{n}": "x" * 400 for n in range(100)}))
     assert "cut here" in json.dumps(many)
+
+
+def test_an_answer_is_told_in_the_words_of_its_form():
+    options = [{"value": "pine", "label": "Scots <Pine>"}, {"value": "oak", "label": "Oak"}]
+    fields = [{"name": "fell", "kind": "switch", "true_label": "Fell"}, {"name": "order", "kind": "ranking"}]
+    form: dict[str, object] = {"fields": [fields[0], {**fields[1], "options": options}]}
+    spec = make_spec(form=form, response_schema={"type": "object"})
+    lines = lines_of({"order": ["pine", "oak"], "fell": True}, spec)
+    assert [line.strip() for line in lines] == ["*Fell*: Fell", "*Order*:", "1. Scots &lt;Pine&gt;", "2. Oak"]
 
 
 def test_why_an_answer_was_refused_is_kept_from_slack_with_the_details():

@@ -17,7 +17,7 @@ from awaithumans.testing.tasks import make_spec, make_task
 from awaithumans.types import Task
 from tests.channels.email.mail import parsed
 from tests.channels.slack.desk import clicked, interaction, sent_in, signature_headers
-from tests.channels.slack.slack_api import BOT, SlackApi, slack_api
+from tests.channels.slack.slack_api import BOT, SlackApi
 from tests.channels.slack.test_events import message_about, reply
 from tests.examples.test_flask_example import AGENT, ALONE, PATIENCE, SERVERS, Shop, running
 from tests.web.world import SCHEMA, body
@@ -33,12 +33,6 @@ HOSTS = {
 }
 ACKNOWLEDGED_WITHIN = 3.0
 """Seconds that Slack waits."""
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
 
 
 @pytest.fixture(params=HOSTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from awaithumans.errors import ConfigurationError, EncryptionError
 from awaithumans.protocols import DeliveryError
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.types import Record
-from tests.channels.slack.slack_api import BOT, TEAM, SlackApi, slack_api
+from tests.channels.slack.slack_api import BOT, TEAM, SlackApi
 
 pytestmark = pytest.mark.anyio
 
@@ -29,12 +29,6 @@ ACME = Installation(
     installed_at=datetime(2026, 1, 2, tzinfo=UTC),
 )
 OTHER = replace(ACME, team_id="T0000OTHER", bot_user_id="U0000BOT2")
-
-
-@pytest.fixture
-def api() -> Iterator[SlackApi]:
-    with slack_api() as api:
-        yield api
 
 
 @pytest.fixture
@@ -66,6 +60,11 @@ def installed_by(store: MemoryStore, api: SlackApi, *secrets: str) -> Workspaces
 def test_it_takes_one_token_or_one_app(token: str | None, app: SlackApp | None) -> None:
     with pytest.raises(ConfigurationError, match="token of one workspace"):
         Workspaces(token=token, app=app, api_url="https://slack.com/api/", timeout=5)
+
+
+def test_the_token_is_not_sent_where_others_on_the_way_could_read_it() -> None:
+    with pytest.raises(ConfigurationError, match="no URL that a token may be sent to"):
+        Workspaces(token="xoxb-1", app=None, api_url="http://slack.example/api/", timeout=5)
 
 
 def test_installations_need_a_secret() -> None:

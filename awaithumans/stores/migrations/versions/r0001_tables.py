@@ -22,6 +22,7 @@ def upgrade() -> None:
     """Make the tables and their indexes."""
     _make_tasks()
     _make_addressees()
+    _make_words()
     _make_trail()
     _make_effects()
     _make_records()
@@ -51,12 +52,14 @@ def _make_tasks() -> None:
         sa.Column("refused", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("changed_at", sa.BigInteger, nullable=False),
+        sa.Column("deadline", sa.BigInteger, nullable=False),
         sa.Column("key_digest", sa.String(64), nullable=False),
         sa.Column("held_key", sa.String(64), unique=True),
         sa.Column("assignee_id", _Text),
         sa.Column("assignee_email", _Text),
         sa.Column("assignee_slack", _Text),
         sa.Column("assignee_name", _Text),
+        sa.Column("outcome", _Text),
         sa.Column("spec", _Text),
         sa.Column("state", _Text),
         if_not_exists=True,
@@ -64,6 +67,7 @@ def _make_tasks() -> None:
     )
     _index("awaithumans_tasks_newest", "awaithumans_tasks", "created_at", "id")
     _index("awaithumans_tasks_by_status", "awaithumans_tasks", "status", "created_at", "id")
+    _index("awaithumans_tasks_by_deadline", "awaithumans_tasks", "status", "deadline", "id")
     _index("awaithumans_tasks_changes", "awaithumans_tasks", "changed_at", "id")
     _index("awaithumans_tasks_by_key", "awaithumans_tasks", "key_digest")
 
@@ -77,6 +81,16 @@ def _make_addressees() -> None:
         **_ON_MARIADB,
     )
     _index("awaithumans_addressees_by_address", "awaithumans_addressees", "address", "task_id")
+
+
+def _make_words() -> None:
+    op.create_table(
+        "awaithumans_words",
+        sa.Column("task_id", _Id, primary_key=True),
+        sa.Column("words", _Text, nullable=False),
+        if_not_exists=True,
+        **_ON_MARIADB,
+    )
 
 
 def _make_trail() -> None:
