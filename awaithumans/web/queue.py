@@ -89,8 +89,7 @@ class Filter:
 
     def after(self, task: Task) -> dict[str, str]:
         """Give the parameters of the page that goes on behind a task."""
-        place = self.order.place(task)
-        return {**self.parameters, "after": queries.cursor_text(place.at, place.id)}
+        return {**self.parameters, "after": queries.cursor_behind(task, self.order)}
 
 
 class QueuePages:
