@@ -114,13 +114,17 @@ def slack_line(slack: Slack) -> Iterator[Line]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[ASGIApp], str]]:
+def serve(request: pytest.FixtureRequest) -> Iterator[Callable[[ASGIApp], str]]:
     """Give a function that serves an ASGI app for the rest of the test.
 
-    It returns the base URL, without a slash at its end.
+    It returns the base URL, without a slash at its end. Pages are closed before
+    their server stops, which would else wait for the streams they follow.
     """
+    browser: Browser | None = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(serving(app))
+        for context in browser.contexts if browser else ():
+            context.close()
 
 
 @pytest.fixture(scope="session")

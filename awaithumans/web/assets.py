@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +70,15 @@ class Assets:
 
 def _load() -> list[Asset]:
     folder = files("awaithumans.web") / "static"
-    return [Asset(name, (folder / name).read_bytes(), kind) for name, kind in _TYPES.items()]
+    return [Asset(name, _lean((folder / name).read_bytes()), kind) for name, kind in _TYPES.items()]
+
+
+def _lean(body: bytes) -> bytes:
+    """Leave out what only their authors need: indentation, and comments between `/*` and `*/`.
+
+    No text in our files goes over several lines, or has such a mark in it.
+    """
+    return re.sub(rb"/\*.*?\*/\n?|^[ \t]+", b"", body, flags=re.DOTALL | re.MULTILINE)
 
 
 _OWN = _load()

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from awaithumans.engine import Engine
-from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Human, Order, Query, Task, TaskStatus
+from awaithumans.types import CLOSED_STATUSES, OPEN_STATUSES, Human, Order, Query, Task, TaskStatus, microseconds
 from awaithumans.web import queries
 from awaithumans.web.access import Access
 from awaithumans.web.rendering import rendered
@@ -89,8 +89,7 @@ class Filter:
 
     def after(self, task: Task) -> dict[str, str]:
         """Give the parameters of the page that goes on behind a task."""
-        place = self.order.place(task)
-        return {**self.parameters, "after": queries.cursor_text(place.at, place.id)}
+        return {**self.parameters, "after": queries.cursor_behind(task, self.order)}
 
 
 class QueuePages:
@@ -109,8 +108,8 @@ class QueuePages:
         """List the tasks that a person may see."""
         human = await self._access.visitor(request)
         chosen = Filter.of(request)
-        found = await self._engine.find(chosen.query(request, human))
         now = self._engine.clock.now()
+        found = await self._engine.find(chosen.query(request, human))
         context = {
             "name": self._name,
             "human": human,
@@ -120,6 +119,7 @@ class QueuePages:
             "statuses": STATUS_CHOICES,
             "orders": ORDERS,
             "continued": "after" in request.query_params,
+            "seen": microseconds(now),
             "more": chosen.after(found[PAGE - 1]) if len(found) > PAGE else None,
         }
         return rendered(request, "queue.html", context)

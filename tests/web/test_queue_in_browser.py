@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -154,6 +154,17 @@ def test_nothing_is_called_gone_once_the_log_in_has_ended(browser: Browser, site
     site.ask("And another one?")
     expect(page.get_by_role("status").get_by_role("link")).to_have_text("New questions: 2")
     assert not page.evaluate("window.gone")
+
+
+def test_a_question_asked_while_the_page_loads_is_news(browser: Browser, site: Site) -> None:
+    def late(route: Route) -> None:
+        site.ask("A new one?")
+        route.continue_()
+
+    page = site.open(browser)
+    page.route("**/api/events?*", late, times=1)
+    page.reload()
+    expect(page.get_by_role("status").get_by_role("link")).to_have_text("New questions: 1")
 
 
 def test_keys_are_explained_not_heard_while_typing_and_can_be_turned_off(browser: Browser, site: Site) -> None:

@@ -41,10 +41,12 @@ function changed() {
 }
 
 let source = null;
+let address = news.dataset.live;
 
 function follow() {
   if (document.hidden || source) return;
-  source = new EventSource(news.dataset.live);
+  source = new EventSource(address);
+  address = address.split("?")[0]; // it names when this page was made: who comes back looks anew instead
   source.addEventListener("task", changed);
 }
 
