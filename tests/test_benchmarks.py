@@ -25,7 +25,7 @@ def bench(postgres: PostgresServer) -> Iterator[Bench]:
 def test_the_short_form_of_each_scenario_gives_its_rows(name: str, bench: Bench) -> None:
     rows = list(SCENARIOS[name](bench))
     assert rows
-    assert len({(row.line, row.on) for row in rows}) == len(rows)
+    assert len({(row.name, row.on) for row in rows}) == len(rows)
     assert any(row.target for row in rows)
 
 

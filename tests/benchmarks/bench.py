@@ -20,7 +20,7 @@ EXAMPLE = "docs.examples.fastapi_app:app"
 OBSERVED = "tests.benchmarks.observed:app"
 BARE = "tests.benchmarks.bare:app"
 
-SizeT = TypeVar("SizeT", int, float)
+SizeT = TypeVar("SizeT", int, float, tuple[int, ...])
 
 
 @dataclass

@@ -1,11 +1,13 @@
-"""A hundred thousand tasks: what one sees of them, and what they cost."""
+"""A thousand tasks, and a hundred thousand: what one sees of them, and what they cost."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import repeat
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, repeat
 
 from awaithumans.types import Change, microseconds
 from tests.benchmarks import asking
@@ -20,20 +22,39 @@ NO_SLOWER = 0.9
 """Two measurements of the same thing differ by as much."""
 
 
+THINGS = "tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """The example application on a database with so many tasks."""
+
+    count: int
+    app: Server
+    middle: str
+    """The query string of the page that begins in the midst of them."""
+
+
 def lists(bench: Bench) -> Iterator[Row]:
-    many, few = bench.size(100_000, short=300), bench.size(1_000, short=50)
+    counts = bench.size((1_000, 10_000, 100_000), short=(50, 300))
     for kind in BOTH:
         with ExitStack() as stack:
-            crowded, quiet = (stack.enter_context(bench.database(kind)) for _ in range(2))
-            changes = list(opened(many))
-            seed(crowded, changes)
-            seed(quiet, opened(few))
-            big, small = (stack.enter_context(bench.app(url)) for url in (crowded, quiet))
-            middle = _behind(changes[many // 2])
-            del changes
-            yield from asyncio.run(_pages(bench, kind, big.url, f"{many:,} tasks", middle))
-            yield from asyncio.run(_timers(bench, kind, big, f"{many:,} pending timers"))
-            yield from asyncio.run(_writes(bench, kind, big.url, small.url, f"{many:,} tasks"))
+            crowds = [stack.enter_context(_crowd(bench, kind, count)) for count in counts]
+            for crowd in crowds:
+                yield from asyncio.run(_pages(bench, kind, crowd))
+            yield asyncio.run(_timers(bench, kind, crowds[-1]))
+            yield from asyncio.run(_writes(bench, kind, {crowd.count: crowd.app.url for crowd in crowds}))
+
+
+@contextmanager
+def _crowd(bench: Bench, kind: str, count: int) -> Generator[_Crowd]:
+    with bench.database(kind) as url:
+        changes = list(opened(count))
+        seed(url, changes)
+        middle = _behind(changes[count // 2])
+        del changes
+        with bench.app(url) as app:
+            yield _Crowd(count, app, middle)
 
 
 def _behind(change: Change) -> str:
@@ -41,44 +62,50 @@ def _behind(change: Change) -> str:
     return f"?after={microseconds(change.task.created_at)}.{change.task.id}"
 
 
-async def _pages(bench: Bench, kind: str, url: str, among: str, middle: str) -> list[Row]:
+async def _pages(bench: Bench, kind: str, crowd: _Crowd) -> list[Row]:
     pages = {
         "list API, first page": asking.listed(),
-        "list API, deep page": asking.listed(middle),
+        "list API, deep page": asking.listed(crowd.middle),
         "queue page, first": asking.queue(),
-        "queue page, deep": asking.queue(middle),
+        "queue page, deep": asking.queue(crowd.middle),
     }
-    count = bench.size(100, short=3)
+    url, count = crowd.app.url, bench.size(100, short=3)
     await drive(url, [asking.queue(), asking.listed()], connections=1, seconds=30)  # templates are compiled
     loads = {name: await drive(url, repeat(page, count), connections=1, seconds=60) for name, page in pages.items()}
-    return [at_most(15, f"{among}: {name}, p50", kind, load.milliseconds(0.5), "ms") for name, load in loads.items()]
+    return [
+        at_most(15, f"{name}, p50", kind, load.milliseconds(0.5), "ms").among(crowd.count, THINGS)
+        for name, load in loads.items()
+    ]
 
 
-async def _timers(bench: Bench, kind: str, app: Server, among: str) -> list[Row]:
+async def _timers(bench: Bench, kind: str, crowd: _Crowd) -> Row:
     seconds = bench.size(10.0, short=0.5)
-    used = app.cpu_seconds()
+    used = crowd.app.cpu_seconds()
     await asyncio.sleep(seconds)
-    return [at_most(1, f"{among}: CPU of an idle server", kind, 100 * (app.cpu_seconds() - used) / seconds, "%")]
+    busy = 100 * (crowd.app.cpu_seconds() - used) / seconds
+    return at_most(1, "CPU of an idle server", kind, busy, "%").among(crowd.count, "pending timers")
 
 
-async def _writes(bench: Bench, kind: str, big: str, small: str, among: str) -> list[Row]:
+async def _writes(bench: Bench, kind: str, urls: Mapping[int, str]) -> Iterator[Row]:
     seconds, rounds = bench.size(2.0, short=0.1), bench.size(5, short=1)
-    asked: dict[str, list[str]] = {big: [], small: []}
+    asked: dict[str, list[str]] = {url: [] for url in urls.values()}
 
     async def create(url: str) -> Load:
         load = await drive(url, asking.creates(), connections=CONNECTIONS, seconds=seconds)
         asked[url] += ids_in(load.replies)
         return load
 
-    def complete(url: str) -> Iterator[bytes]:
-        return map(asking.complete, asked[url])
+    async def complete(url: str) -> Load:
+        return await drive(url, answers[url], connections=CONNECTIONS, seconds=seconds)
 
-    creating = await in_turns(rounds, lambda: create(big), lambda: create(small))
-    answers = {url: complete(url) for url in asked}
-    completing = await in_turns(
-        rounds, *(lambda url=url: drive(url, answers[url], connections=CONNECTIONS, seconds=seconds) for url in asked)
-    )
-    return [
-        ratio_at_least(NO_SLOWER, f"{among}: {verb}", kind, rates[0], "/s", limit=Limit("that with few", rates[1]))
-        for verb, rates in (("create", creating), ("complete", completing))
-    ]
+    created = await in_turns(rounds, *(partial(create, url) for url in asked))
+    answers = {url: map(asking.complete, ids) for url, ids in asked.items()}
+    completed = await in_turns(rounds, *(partial(complete, url) for url in asked))
+    return chain(_grown("create", kind, urls, created), _grown("complete", kind, urls, completed))
+
+
+def _grown(verb: str, kind: str, counts: Iterable[int], rates: Sequence[float]) -> Iterator[Row]:
+    few = Limit("that with few", rates[0])
+    for count, rate in zip(counts, rates, strict=True):
+        line = f"{verb}, {CONNECTIONS} connections"
+        yield ratio_at_least(NO_SLOWER, line, kind, rate, "/s", limit=few).among(count, THINGS)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
 SIGNIFICANT_FIGURES = 3
 
@@ -32,6 +33,18 @@ class Row:
     target: str = ""
     reached: bool | None = None
     """None where there is no target: a limit, or a figure that explains another."""
+    n: int | None = None
+    """How many `things` there were: figures of the same line show what it costs to grow."""
+    things: str = ""
+
+    def among(self, n: int, things: str) -> Self:
+        """Return the row as one of a series, measured with `n` of something."""
+        return replace(self, n=n, things=things)
+
+    @property
+    def name(self) -> str:
+        """Say what was measured."""
+        return self.line if self.n is None else f"{self.line}, {self.n:,} {self.things}"
 
 
 def measured(line: str, on: str, figure: float, unit: str, *, limit: Limit | None = None) -> Row:
@@ -92,7 +105,7 @@ def quantile(figures: Sequence[float], part: float) -> float:
 def _cells(row: Row) -> tuple[str, ...]:
     ratio = "" if row.ratio is None else f"{_number(row.ratio)} of {row.limit}"
     said = {True: "reached", False: "NOT REACHED", None: ""}[row.reached]
-    return row.line, row.on, f"{_number(row.figure)} {row.unit}", ratio, row.target, said
+    return row.name, row.on, f"{_number(row.figure)} {row.unit}", ratio, row.target, said
 
 
 def _number(figure: float) -> str:

@@ -11,9 +11,10 @@ from tests.benchmarks import asking
 from tests.benchmarks.bench import BOTH, Bench
 from tests.benchmarks.limits import commit_milliseconds, name_of_commit
 from tests.benchmarks.load import Load, drive, ids_in, request
-from tests.benchmarks.results import Limit, Row, at_most, median, ratio_at_least
+from tests.benchmarks.results import Limit, Row, at_most, measured, median, ratio_at_least
 
 CONNECTIONS = 50
+THINGS = "connections"
 POST = request("POST", "/", asking.QUESTION | {"idempotency_key": "0" * 32})
 GET = request("GET", "/")
 
@@ -46,12 +47,22 @@ async def _on(bench: Bench, kind: str, database: str, app: str, bare: str) -> li
     answered, post_again = await in_turns(rounds, at_50(app, answers), post)
     read, get_rate = await in_turns(rounds, at_50(app, map(asking.get, cycle(created))), get)
     alone, commit = await _alone(app, database, bench.size(300, short=10))
-    return [
-        ratio_at_least(0.2, "create, 50 connections", kind, asked, "/s", limit=Limit("a bare POST", post_rate)),
-        ratio_at_least(0.2, "complete, 50 connections", kind, answered, "/s", limit=Limit("a bare POST", post_again)),
-        ratio_at_least(0.3, "get, 50 connections", kind, read, "/s", limit=Limit("a bare GET", get_rate)),
-        at_most(4, "create, 1 connection, p50", kind, alone, "ms", limit=Limit(name_of_commit(kind), commit)),
+    rows = [
+        ratio_at_least(0.2, "create", kind, asked, "/s", limit=Limit("a bare POST", post_rate)),
+        ratio_at_least(0.2, "complete", kind, answered, "/s", limit=Limit("a bare POST", post_again)),
+        ratio_at_least(0.3, "get", kind, read, "/s", limit=Limit("a bare GET", get_rate)),
     ]
+    return [
+        *(row.among(CONNECTIONS, THINGS) for row in rows),
+        at_most(4, "create, 1 connection, p50", kind, alone, "ms", limit=Limit(name_of_commit(kind), commit)),
+        *[await _at(app, kind, others, seconds) for others in bench.size((1, 10, 200), short=(1,))],
+    ]
+
+
+async def _at(app: str, kind: str, connections: int, seconds: float) -> Row:
+    """Measure creates at another number of connections."""
+    load = await drive(app, asking.creates(), connections=connections, seconds=seconds)
+    return measured("create", kind, load.rate, "/s").among(connections, THINGS)
 
 
 async def in_turns(rounds: int, *drives: Driving) -> list[float]:

@@ -21,14 +21,15 @@ PATIENCE = 60.0
 
 
 def waiters(bench: Bench) -> Iterator[Row]:
-    for count in (bench.size(2_000, short=30), bench.size(10_000, short=60)):
-        for kind in BOTH:
+    for kind in BOTH:
+        for count in bench.size((2_000, 10_000), short=(30, 60)):
             with bench.database(kind) as url, bench.app(url, app=OBSERVED) as app:
-                yield from asyncio.run(_on(bench, kind, app, count))
+                rows = asyncio.run(_on(bench, kind, app, count))
+            yield from (row.among(count, "idle waiters") for row in rows)
 
 
 async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
-    who, creates = f"{count:,} idle waiters", bench.size(200, short=5)
+    creates = bench.size(200, short=5)
     task_ids = await asked(app.url, count)
     alone, before = await _create_milliseconds(app.url, creates), app.memory()
     began = time.perf_counter()
@@ -42,12 +43,12 @@ async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
     for connection in waiting:
         connection.close()
     return [
-        at_most(1, f"{who}: queries", kind, queries, "/s"),
-        at_most(2, f"{who}: CPU", kind, busy, "%"),
-        at_most(60, f"{who}: memory each", kind, held, "KB"),
-        ratio_at_most(1.2, f"{who}: create, p50", kind, beside, "ms", limit=Limit("that without them", alone)),
-        at_most(1_000, f"{who}: {leaving} leave, and are forgotten after", kind, gone, "ms"),
-        measured(f"{who}: all wait after", kind, connected, "s"),
+        at_most(1, "queries", kind, queries, "/s"),
+        at_most(2, "CPU", kind, busy, "%"),
+        at_most(60, "memory each", kind, held, "KB"),
+        ratio_at_most(1.2, "create, p50", kind, beside, "ms", limit=Limit("that without them", alone)),
+        at_most(1_000, f"{leaving} leave, and are forgotten after", kind, gone, "ms"),
+        measured("all wait after", kind, connected, "s"),
     ]
 
 

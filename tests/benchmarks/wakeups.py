@@ -15,7 +15,6 @@ from tests.benchmarks.results import Limit, Row, at_least, at_most, measured, qu
 
 REGISTERED = 0.05
 """Seconds after which a poll that was sent waits in the server, if that has nothing else to do."""
-MANY = 2_000
 
 
 def wakeups(bench: Bench) -> Iterator[Row]:
@@ -26,14 +25,17 @@ def wakeups(bench: Bench) -> Iterator[Row]:
 
 
 async def _on(bench: Bench, kind: str, here: str, there: str, event: Limit) -> list[Row]:
-    count, many = bench.size(200, short=5), bench.size(MANY, short=50)
-    one = [await _wake(here, here) for _ in range(count)]
-    among = await _wake_among(here, many, count)
+    count = bench.size(200, short=5)
+    among = {many: await _wake_among(here, many, count) for many in bench.size((100, 2_000), short=(10, 50))}
+    alone = [await _wake(here, here) for _ in range(count)]
     across = [await _wake(here, there) for _ in range(count)]
     most = 100 if kind == POSTGRESQL else 300
     return [
-        at_most(10, "wake-up, 1 waiter, p99", kind, quantile(one, 0.99), "ms", limit=event),
-        at_most(50, f"wake-up, {many:,} waiters, p99", kind, quantile(among, 0.99), "ms", limit=event),
+        at_most(10, "wake-up, p99", kind, quantile(alone, 0.99), "ms", limit=event).among(1, "waiters"),
+        *(
+            at_most(50, "wake-up, p99", kind, quantile(late, 0.99), "ms", limit=event).among(many, "waiters")
+            for many, late in among.items()
+        ),
         at_most(most, "wake-up from another process, p99", kind, quantile(across, 0.99), "ms", limit=event),
     ]
 
@@ -94,14 +96,19 @@ async def _caught_up(url: str, task_id: str) -> None:
 
 # ── Round trips ───────────────────────────────────────────────────────────────
 
+LINE = "round trips"
+ALONE = 1
+
 
 def round_trips(bench: Bench) -> Iterator[Row]:
-    agents, seconds = bench.size(200, short=10), bench.size(10.0, short=0.3)
+    seconds = bench.size(10.0, short=0.3)
     for kind in BOTH:
-        with bench.database(kind) as url, bench.app(url) as app:
-            rate, latency = asyncio.run(_trips(app.url, agents, seconds))
-        yield at_least(150, f"round trips, {agents} agents at once", kind, rate, "/s")
-        yield measured("a round trip among them, p50", kind, latency, "ms")
+        for agents in bench.size((1, 20, 200), short=(10,)):
+            with bench.database(kind) as url, bench.app(url) as app:
+                rate, latency = asyncio.run(_trips(app.url, agents, seconds))
+            row = at_least(150, LINE, kind, rate, "/s") if agents > ALONE else measured(LINE, kind, rate, "/s")
+            yield row.among(agents, "agents at once")
+            yield measured("a round trip, p50", kind, latency, "ms").among(agents, "agents at once")
 
 
 async def _trips(url: str, agents: int, seconds: float) -> tuple[float, float]:
