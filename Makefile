@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage bench lint types format reference translations pictures wheel-smoke browser servers langgraph-server slack-emulator clean
+.PHONY: help demo test coverage bench charts lint types format reference translations pictures wheel-smoke browser servers langgraph-server slack-emulator clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -29,6 +29,9 @@ coverage: $(VENV)/.dev browser servers langgraph-server slack-emulator ## Run ev
 
 bench: $(VENV)/.dev ## Measure how fast everything is; ARGS="lists --json FILE" some of it, ARGS="--short" that it runs
 	$(RUN) -m tests.benchmarks $(ARGS)
+
+charts: $(VENV)/.dev ## Write docs/charts, and the table beside them, from docs/explanation/performance.json
+	$(RUN) -m scripts.charts
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(RUN) -m ruff check .

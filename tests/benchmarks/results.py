@@ -44,7 +44,7 @@ class Row:
     @property
     def name(self) -> str:
         """Say what was measured."""
-        return self.line if self.n is None else f"{self.line}, {self.n:,} {self.things}"
+        return self.line if self.n is None else f"{self.line}, {self.things}: {self.n:,}"
 
 
 def measured(line: str, on: str, figure: float, unit: str, *, limit: Limit | None = None) -> Row:
@@ -91,6 +91,11 @@ def write(path: Path, rows: Sequence[Row], about: dict[str, object]) -> None:
     path.write_text(json.dumps({"about": about, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 
+def read(path: Path) -> list[Row]:
+    """Return the rows in a file of `write`."""
+    return [Row(**row) for row in json.loads(path.read_text())["rows"]]
+
+
 def median(figures: Sequence[float]) -> float:
     """Return the middle one."""
     return quantile(figures, 0.5)
@@ -102,10 +107,19 @@ def quantile(figures: Sequence[float], part: float) -> float:
     return ordered[min(int(part * len(ordered)), len(ordered) - 1)]
 
 
+def figure_of(row: Row) -> str:
+    """Write the figure of a row."""
+    return f"{_number(row.figure)} {row.unit}"
+
+
+def ratio_of(row: Row) -> str:
+    """Write the ratio of a row, if it has one."""
+    return "" if row.ratio is None else f"{_number(row.ratio)} of {row.limit}"
+
+
 def _cells(row: Row) -> tuple[str, ...]:
-    ratio = "" if row.ratio is None else f"{_number(row.ratio)} of {row.limit}"
     said = {True: "reached", False: "NOT REACHED", None: ""}[row.reached]
-    return row.name, row.on, f"{_number(row.figure)} {row.unit}", ratio, row.target, said
+    return row.name, row.on, figure_of(row), ratio_of(row), row.target, said
 
 
 def _number(figure: float) -> str:
