@@ -47,7 +47,7 @@ class Bench:
             yield url
 
     @contextmanager
-    def app(self, database: str, *, app: str = EXAMPLE, workers: int = 1) -> Generator[Server]:
+    def app(self, database: str, *, app: str = EXAMPLE) -> Generator[Server]:
         """Serve the example application on a database."""
         environment = {
             "AWAITHUMANS_DATABASE_URL": database,
@@ -57,7 +57,7 @@ class Bench:
             "AWAITHUMANS_PAYLOAD_KEY": WEBHOOK_KEY,
             "AWAITHUMANS_ALLOW_PRIVATE_CALLBACKS": "1",
         }
-        with serving(app, environment, workers=workers) as server:
+        with serving(app, environment) as server:
             yield server
 
     @contextmanager

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -102,13 +103,16 @@ class Load:
         return 1_000 * quantile(self.latencies, part)
 
 
-async def drive(url: str, requests: Iterable[bytes], *, connections: int, seconds: float) -> Load:
+async def drive(url: str | Sequence[str], requests: Iterable[bytes], *, connections: int, seconds: float) -> Load:
     """Send requests on so many connections at once, until the time is over or none is left.
+
+    With several URLs, each gets as many of the connections.
 
     Raises `RuntimeError` for a reply that is an error.
     """
     load, waiting = Load(), iter(requests)
-    opened = await asyncio.gather(*(Connection.open(url) for _ in range(connections)))
+    urls = cycle([url] if isinstance(url, str) else url)
+    opened = await asyncio.gather(*(Connection.open(next(urls)) for _ in range(connections)))
     began = time.perf_counter()
     async with asyncio.timeout(seconds + PATIENCE):
         await asyncio.gather(*(_keep_asking(one, waiting, began + seconds, load) for one in opened))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 import psycopg
 
@@ -22,10 +23,12 @@ SETTLED = 1.0
 
 
 def processes(bench: Bench) -> Iterator[Row]:
-    with bench.database(POSTGRESQL) as url, bench.database(POSTGRESQL) as other:
-        with bench.app(url, workers=WORKERS) as several, bench.app(other) as one:
-            rates = asyncio.run(_rates(bench, several.url, one.url))
-            doubled = asyncio.run(_doubled(several.url, bench.size(1_000, short=20)))
+    with ExitStack() as stack:
+        url, other = (stack.enter_context(bench.database(POSTGRESQL)) for _ in range(2))
+        several = [stack.enter_context(bench.app(url)).url for _ in range(WORKERS)]
+        one = stack.enter_context(bench.app(other)).url
+        rates = asyncio.run(_rates(bench, several, one))
+        doubled = asyncio.run(_doubled(several, bench.size(1_000, short=20)))
         deadlocks = _deadlocks(url)
     who = f"{WORKERS} processes"
     alone = Limit("that of one process", rates[1])
@@ -34,24 +37,24 @@ def processes(bench: Bench) -> Iterator[Row]:
     yield at_most(0, f"{who}: effects performed twice", POSTGRESQL, doubled, "")
 
 
-async def _rates(bench: Bench, several: str, one: str) -> list[float]:
+async def _rates(bench: Bench, several: Sequence[str], one: str) -> list[float]:
     seconds = bench.size(2.0, short=0.2)
 
-    async def create(url: str) -> Load:
-        return await drive(url, asking.creates(), connections=CONNECTIONS, seconds=seconds)
+    async def create(urls: str | Sequence[str]) -> Load:
+        return await drive(urls, asking.creates(), connections=CONNECTIONS, seconds=seconds)
 
     await create(several)
     await create(one)
     return await in_turns(bench.size(5, short=1), lambda: create(several), lambda: create(one))
 
 
-async def _doubled(url: str, count: int) -> int:
+async def _doubled(urls: Sequence[str], count: int) -> int:
     """Ask, answer, and have the agents told by webhook; return how many were told again."""
     async with receiving() as sink:
         questions = (asking.create(callback_url=sink.url) for _ in range(count))
-        load = await drive(url, questions, connections=CONNECTIONS, seconds=PATIENCE)
+        load = await drive(urls, questions, connections=CONNECTIONS, seconds=PATIENCE)
         answers = map(asking.complete, ids_in(load.replies))
-        await drive(url, answers, connections=CONNECTIONS, seconds=PATIENCE)
+        await drive(urls, answers, connections=CONNECTIONS, seconds=PATIENCE)
         await sink.until(count, patience=PATIENCE)
         await asyncio.sleep(SETTLED)
         return sum(times - 1 for times in Counter(sink.ids).values())

@@ -49,11 +49,11 @@ class Server:
 
 
 @contextmanager
-def serving(app: str, environment: Mapping[str, str], *, workers: int = 1) -> Generator[Server]:
+def serving(app: str, environment: Mapping[str, str]) -> Generator[Server]:
     """Serve an ASGI app with uvicorn until the block ends."""
     port = free_port()
     quiet = ["--no-access-log", "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--workers", str(workers), *quiet]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *quiet]
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
         process = psutil.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
