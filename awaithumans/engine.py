@@ -584,7 +584,7 @@ class Engine(TaskEngine):
         embed = Embed(
             task_id=task.id,
             address=human.email or human.id,
-            origin=read_origin(origin),
+            origin=read_origin(origin, "origin"),
             expires_at=int(until.timestamp()),
             stated_by=stated_by,
             color_scheme=color_scheme,

@@ -15,18 +15,19 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 _LOCAL = frozenset({"localhost", "127.0.0.1"})
 
 
-def read_origin(text: str, *, wildcard: bool = False) -> str:
+def read_origin(text: str, given_as: str, *, wildcard: bool = False) -> str:
     """Return an origin as browsers write it.
 
     https only, but for localhost; the default port is left out. With
-    `wildcard`, the first label may be `*`. Raises `InvalidInputError`.
+    `wildcard`, the first label may be `*`. Raises `InvalidInputError`, which
+    names the argument or field that it was `given_as`.
     """
     found = _ORIGIN.fullmatch(text.lower())
     if not found or ("*" in text and not wildcard) or (found[1] == "http" and found[2] not in _LOCAL):
         raise InvalidInputError(
             f"{text[:200]!r} is not an origin like https://app.example.com",
             hint="Write scheme and host, and nothing behind them; http is for localhost.",
-            fields={"parent_origin": "must be an origin like https://app.example.com"},
+            fields={given_as: "must be an origin like https://app.example.com"},
         )
     scheme, host, port = found.groups()
     return f"{scheme}://{host}" + (f":{port}" if port and port != _DEFAULT_PORTS[scheme] else "")

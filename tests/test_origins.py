@@ -19,7 +19,7 @@ from awaithumans.origins import is_among, is_private, read_origin
     ],
 )
 def test_an_origin_is_written_in_one_way(text: str, origin: str) -> None:
-    assert read_origin(text) == origin
+    assert read_origin(text, "origin") == origin
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,12 @@ def test_an_origin_is_written_in_one_way(text: str, origin: str) -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     """It goes into a header, where a blank or a semicolon would say something else."""
-    with pytest.raises(InvalidInputError):
-        read_origin(text)
+    with pytest.raises(InvalidInputError) as refused:
+        read_origin(text, "embed_origins")
+    assert set(refused.value.fields) == {"embed_origins"}
 
 
-KNOWN = [read_origin(text, wildcard=True) for text in ("https://*.example.com", "https://one.example")]
+KNOWN = [read_origin(text, "origin", wildcard=True) for text in ("https://*.example.com", "https://one.example")]
 
 
 @pytest.mark.parametrize("origin", ["https://app.example.com", "https://a-b.example.com", "https://one.example"])

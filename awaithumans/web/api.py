@@ -228,7 +228,7 @@ class Api:
         human = await self._engine.directory.find(body.sub)
         if human is None:
             raise ForbiddenError("sub names nobody in the directory")
-        if not is_among(origin := read_origin(body.parent_origin), self._embed_origins):
+        if not is_among(origin := read_origin(body.parent_origin, "parent_origin"), self._embed_origins):
             raise EmbedOriginError(f"pages of {origin} may not show tasks")
         page = self._engine.embed(
             task,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,8 @@ from typing import Literal, TypeAlias
 from starlette.requests import Request
 
 from awaithumans.errors import ConfigurationError
+
+logger = logging.getLogger("awaithumans.web")
 
 LanguageChoice: TypeAlias = Callable[[Request], str | None]
 """The host's knowledge of what somebody reads: `de`, `pt-BR`; None if it has none."""
@@ -60,10 +63,17 @@ class Languages:
 
     def of(self, request: Request) -> Language:
         """Choose for a request: what the host says, else what the browser asks for, else English."""
-        wanted = [self._choice(request) or "", *_accepted(request.headers.get("accept-language", ""))]
+        wanted = [self._chosen(request) or "", *_accepted(request.headers.get("accept-language", ""))]
         tags = (tag.replace("_", "-") for tag in wanted)
         found = (self._nearest(tag.lower()) for tag in tags if _TAG.fullmatch(tag))
         return next(filter(None, found), self._by_tag[ENGLISH])
+
+    def _chosen(self, request: Request) -> str | None:
+        try:
+            return self._choice(request)
+        except Exception:  # the host's code; a page in another language is better than none, also for errors
+            logger.exception("the router's language could not choose; the browser's choice counts")
+            return None
 
     def _nearest(self, tag: str) -> Language | None:
         """Find the language itself, a wider one, or a narrower one."""

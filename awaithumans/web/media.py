@@ -25,7 +25,7 @@ class Media:
     """The rule of one router: nothing is fetched from where its host did not say so."""
 
     def __init__(self, origins: Sequence[str] = ()) -> None:
-        self._origins = [read_origin(origin, wildcard=True) for origin in origins]
+        self._origins = [read_origin(origin, "media_origins", wildcard=True) for origin in origins]
         sources = " ".join(["'self'", *self._origins])
         self.policy = f"img-src {sources} data:; media-src {sources} data:"
         self.policy += f"; object-src {sources}; frame-src {sources}"  # browsers ask both for a PDF
@@ -44,6 +44,6 @@ class Media:
     def _of_an_origin(self, address: str) -> bool:
         found = _ADDRESS.fullmatch(address)
         try:
-            return found is not None and is_among(read_origin(found[1]), self._origins)
+            return found is not None and is_among(read_origin(found[1], "address"), self._origins)
         except InvalidInputError:  # such as http, or a port of 0
             return False

@@ -109,7 +109,7 @@ class Router:
         api = Api(
             engine,
             access,
-            embed_origins=[read_origin(origin, wildcard=True) for origin in embed_origins],
+            embed_origins=[read_origin(origin, "embed_origins", wildcard=True) for origin in embed_origins],
             max_body_bytes=max_body_bytes,
             verdict_seconds=verdict_seconds,
         )

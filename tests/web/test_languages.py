@@ -73,6 +73,16 @@ async def test_the_host_may_know_better() -> None:
 
 
 @anyio_test
+async def test_a_choice_that_fails_costs_nobody_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    def choose(request: Request) -> str | None:
+        raise KeyError("language")
+
+    for path in ("/", "/tasks/nope"):
+        assert (await read(World(language=choose), path, language="de")).headers["Content-Language"] == "de"
+    assert "could not choose" in caplog.text
+
+
+@anyio_test
 async def test_a_host_brings_a_language_and_what_it_lacks_is_english(tmp_path: Path) -> None:
     world = World(translations=compiled(tmp_path, "he", HEBREW))
     page = await read(world, language="he")
