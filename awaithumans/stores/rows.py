@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -35,10 +36,11 @@ from awaithumans.types import (
 Row: TypeAlias = dict[str, Any]
 
 _EFFECTS_PER_CHANGE = 1_000_000
+_FIXED = frozenset({"id", "spec", "created_at", "key_digest"})
 _AFRESH: Row = dict.fromkeys(("token", "receipt", "failure", "settled_at", "failed_at"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Written:
     """What a change writes, made ready before the transaction begins."""
 
@@ -58,10 +60,20 @@ class Written:
     @property
     def changed(self) -> Row:
         """Give the task's columns that a change rewrites."""
-        kept = {"id", "spec", "created_at", "key_digest"}
-        if self.task["held_key"]:
-            kept.add("held_key")
-        return {name: value for name, value in self.task.items() if name not in kept}
+        return {name: value for name, value in self.task.items() if name not in _FIXED}
+
+    def addressees(self, addresses: Iterable[str]) -> list[Row]:
+        """Make the rows that say that it concerns these."""
+        return [{"task_id": self.id, "address": address} for address in addresses]
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What is said of an effect under its lease, made ready before the transaction begins."""
+
+    id: str
+    token: str | None
+    values: Row
 
 
 class Rows:
@@ -151,6 +163,20 @@ class Rows:
             "available_at": due,
             "attempts": 0,
         }
+
+    def settled(
+        self, delivery: Delivery, at: datetime, *, receipt: str | None, retry_at: datetime | None, failed: str | None
+    ) -> Settled:
+        """Make what is written of an effect; see `Store.settle`."""
+        effect, done = delivery.effect, retry_at is None
+        values: Row = {
+            "available_at": microseconds(retry_at or at),
+            "settled_at": microseconds(at) if done else None,
+            "failed_at": microseconds(at) if done and failed is not None else None,
+            "receipt": self.of_word(effect, "receipt", receipt if done and failed is None else None),
+            "failure": self.of_word(effect, "failure", failed if done else None),
+        }
+        return Settled(self.codec.effect_id(effect.id), delivery.token, values)
 
     def of_word(self, effect: Effect, column: str, text: str | None) -> str | None:
         """Make what stands in an effect's `receipt` or `failure`."""
