@@ -82,17 +82,21 @@ class Line(Generic[T]):
         return member.result if member.failure is None else await self._alone(work, member.failure)
 
     async def _lead(self) -> None:
-        """Do the work of those who wait, to the end: a task group keeps out asyncio's own cancellation, too."""
-        group = self._waiting[:LARGEST]
-        del self._waiting[:LARGEST]
+        """See a group through, to the end: a task group keeps out asyncio's own cancellation, too."""
         self._free -= 1
-        self._call_next()
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._do, group)
+                tasks.start_soon(self._do_next)
         finally:
             self._free += 1
             self._call_next()
+
+    async def _do_next(self) -> None:
+        group = self._waiting[:LARGEST]
+        del self._waiting[:LARGEST]
+        self._call_next()
+        if group:
+            await self._do(group)
 
     async def _do(self, group: Sequence[_Member[T]]) -> None:
         try:
