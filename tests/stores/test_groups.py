@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
-from awaithumans.stores.groups import LARGEST
+from awaithumans.stores.groups import LARGEST, Line
 from awaithumans.stores.schema import tasks
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.stores import gather
@@ -27,6 +28,8 @@ from tests.stores.accidents import lost_once
 
 MANY = 30
 each_database = pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+never_begun = pytest.mark.filterwarnings("ignore:.*never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""Anyio leaves a coroutine behind if asyncio cancels its task before that has begun."""
 
 
 @pytest.mark.anyio
@@ -185,6 +188,158 @@ async def test_asyncios_own_cancellation_takes_nobody_along(store: SQLAlchemySto
     assert isinstance(done[0], asyncio.CancelledError)
     assert all(isinstance(one, Task) for one in done[1:])
     assert await store.create(opening(make_task()))
+
+
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+@pytest.mark.anyio
+async def test_a_read_sees_what_its_caller_has_written(store: SQLAlchemyStore):
+    """Also where others' reads are on their way already."""
+
+    async def write_and_read(number: int) -> bool:
+        task = await store.create(opening(make_task()))
+        change = following(task, attempt=number)
+        return await store.apply(change) and await store.get(task.id) == change.task
+
+    assert all(await gather(*(partial(write_and_read, number) for number in range(1, 3 * MANY))))
+
+
+@pytest.mark.parametrize("backend_and_driver", [pair for pair in EACH_DATABASE if pair[0] == "asyncio"])
+@never_begun
+@pytest.mark.anyio
+async def test_a_leader_that_is_cut_off_takes_nobody_along(store: SQLAlchemyStore):
+    """Whoever ends the task that does a group's work, its members find out themselves what became of theirs."""
+    for turns in range(8):
+        changes = [opening(make_task()) for _ in range(MANY)]
+        others = asyncio.all_tasks()
+        mine = [asyncio.create_task(store.create(change)) for change in changes]
+        for _ in range(turns):
+            await checkpoint()
+        for theirs in asyncio.all_tasks() - {*mine, *others}:
+            theirs.cancel()
+        assert await asyncio.wait_for(asyncio.gather(*mine), timeout=20) == [change.task for change in changes]
+        assert [len(await store.trail(change.task.id)) for change in changes] == [1] * MANY
+
+
+@never_begun
+def test_a_store_outlives_the_loops_that_use_it(tmp_path: Path):
+    """Each ends in the midst of writes and reads, and the next one begins afresh."""
+    store = SQLAlchemyStore(f"sqlite:///{tmp_path / 'tasks.db'}")
+    abandoned: list[asyncio.Task[object]] = []
+
+    async def use_and_leave(turns: int) -> Task:
+        await store.setup()
+        task = await store.create(opening(make_task()))
+        abandoned.extend(asyncio.create_task(store.create(opening(make_task()))) for _ in range(MANY))
+        abandoned.extend(asyncio.create_task(store.get(task.id)) for _ in range(MANY))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return task
+
+    created = [asyncio.run(use_and_leave(turns)) for turns in range(8)]
+    assert all(one.cancelled() or one.exception() is None for one in abandoned)
+    assert anyio.run(gather, *(partial(store.get, task.id) for task in created), backend="trio") == created
+    anyio.run(store.aclose)
+
+
+# ── The line by itself ────────────────────────────────────────────────────────
+
+either_loop = pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")])
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_each_is_in_one_group_and_no_group_is_empty():
+    groups: list[Sequence[int]] = []
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        groups.append(works)
+        for _ in range(len(groups) % 4):
+            await checkpoint()
+        return [-work for work in works]
+
+    async def join(number: int) -> object:
+        for _ in range(number % 7):
+            await checkpoint()
+        return await line.join(number)
+
+    line = Line(together, impossible, leaders=2)
+    many = range(5 * LARGEST)
+    assert await gather(*(partial(join, number) for number in many)) == [-number for number in many]
+    assert sorted(number for works in groups for number in works) == list(many)
+    assert all(0 < len(works) <= LARGEST for works in groups)
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_where_there_is_room_for_two_groups_two_are_on_their_way():
+    """Also where more wait than one group holds."""
+    running, most = 0, 0
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(3):
+            await checkpoint()
+        running -= 1
+        return works
+
+    line = Line(together, impossible, leaders=2)
+    await gather(*(partial(line.join, number) for number in range(3 * LARGEST)))
+    assert most == 2
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_nobody_waits_while_another_tries_again():
+    """Not even the leader: whoever was in a group that failed does its own part, itself."""
+    returned: list[object] = []
+    enough = anyio.Event()
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        await checkpoint()
+        raise ValueError(works)
+
+    async def alone(work: int, failure: BaseException) -> int:
+        assert isinstance(failure, ValueError)
+        if work == MANY - 1:
+            await enough.wait()
+        return work
+
+    async def join(number: int) -> None:
+        returned.append(await line.join(number))
+        if len(returned) == MANY - 1:
+            enough.set()
+
+    line = Line(together, alone, leaders=1)
+    with anyio.fail_after(10):
+        await gather(*(partial(join, number) for number in range(MANY)))
+    assert sorted(map(str, returned)) == sorted(map(str, range(MANY)))
+
+
+@each_database
+@pytest.mark.anyio
+async def test_who_raises_raises_an_exception_of_its_own(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    """One that several raised would collect the tracebacks of all."""
+
+    async def too_late(*_: object) -> object:
+        await checkpoint()
+        raise TimeoutError
+
+    monkeypatch.setattr(store._database, "_once", too_late)
+    caught: list[TimeoutError] = []
+
+    async def create() -> None:
+        with pytest.raises(TimeoutError) as raised:
+            await store.create(opening(make_task()))
+        caught.append(raised.value)
+
+    await gather(*(create for _ in range(3)))
+    assert len(set(map(id, caught))) == 3
+
+
+async def impossible(work: int, failure: BaseException) -> object:
+    raise AssertionError(work) from failure
 
 
 # ── Statements ────────────────────────────────────────────────────────────────
