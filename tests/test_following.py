@@ -391,7 +391,7 @@ class uncommitted:  # noqa: N801 - reads as a word
 
     def __enter__(self) -> Callable[[], None]:
         self._connection = self._engine.connect()
-        assert apply(self._connection, [ROWS.written(self._change)])[0]
+        assert apply(self._connection, [ROWS.changed(self._change)])[0]
         return self._connection.commit
 
     def __exit__(self, *_: object) -> None:

@@ -89,7 +89,7 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def create(self, change: Change) -> Task:
         rows = await self._rows()
-        holder = await self._database.write_together(CREATE, rows.written(change))
+        holder = await self._database.write_together(CREATE, rows.opened(change))
         if holder is None:
             return change.task
         if holder["state"] is None:
@@ -111,7 +111,7 @@ class _SQLStore(Generic[DatabaseT]):
         return await self._database.read(partial(_outcomes, rows=await self._rows(), query=query))
 
     async def apply(self, change: Change) -> bool:
-        return await self._database.write_together(APPLY, (await self._rows()).written(change))
+        return await self._database.write_together(APPLY, (await self._rows()).changed(change))
 
     async def trail(self, task_id: str) -> list[Entry]:
         return await self._database.read(partial(_trail, rows=await self._rows(), task_id=task_id))

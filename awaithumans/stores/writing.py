@@ -119,7 +119,7 @@ def apply(connection: Connection, changes: Sequence[Written]) -> list[bool]:
         connection,
         _CHANGED,
         _VERSIONS,
-        [_place(change.id, change.task["version"] - 1) | change.changed for change in changes],
+        [_place(change.id, change.task["version"] - 1) | change.task for change in changes],
     )
     if won := list(compress(changes, made)):
         _readdress(connection, won)

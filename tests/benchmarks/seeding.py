@@ -51,11 +51,10 @@ def seed(url: str, changes: Iterable[Change]) -> None:
     engine = create_engine(plain(url))
     with engine.begin() as connection:
         for change in changes:
-            written = rows.written(change)
             if change.task.version == 1:
-                create(connection, [written])
+                create(connection, [rows.opened(change)])
             else:
-                apply(connection, [written])
+                apply(connection, [rows.changed(change)])
     engine.dispose()
 
 

@@ -281,7 +281,7 @@ async def test_a_connection_killed_in_a_transaction_costs_nothing(store: SQLAlch
     kills = [_KILL_ITSELF[store._database.dialect]]
 
     def dying(connection: Connection) -> bool:
-        done = apply(connection, [ROWS.written(change)])[0]
+        done = apply(connection, [ROWS.changed(change)])[0]
         while kills:
             connection.exec_driver_sql(kills.pop())
         return done
@@ -303,7 +303,7 @@ async def test_two_writers_in_each_others_way_both_finish(store: SQLAlchemyStore
         tries.append(1)
         results: list[bool] = []
         for task in order:
-            results += apply(connection, [ROWS.written(following(task, attempt=1))])
+            results += apply(connection, [ROWS.changed(following(task, attempt=1))])
             if not alone:
                 alone.append(True)
                 each_has_one.wait(timeout=20)
