@@ -102,14 +102,13 @@ class Line(Generic[T]):
         try:
             with anyio.CancelScope(shield=True):
                 results = await self._together([member.work for member in group])
+                for member, result in zip(group, results, strict=True):
+                    member.end(result)
         except BaseException as failure:  # all of them: a loop that ends cancels this task, too
             for member in group:
                 member.end(failure=failure)
             if not isinstance(failure, Exception):
                 raise
-        else:
-            for member, result in zip(group, results, strict=True):
-                member.end(result)
 
     async def _leave(self, member: _Member[T]) -> None:
         if member in self._waiting:

@@ -176,7 +176,7 @@ def _settled(connection: Connection, said: Settled) -> bool | None:
 # ── First come ────────────────────────────────────────────────────────────────
 
 
-def _change(connection: Connection, guarded: Update, standing: Select[Any], changes: Sequence[Row]) -> list[bool]:
+def _change(connection: Connection, guarded: Update, standing: Select[Any, Any], changes: Sequence[Row]) -> list[bool]:
     """Change each row that stands as it has to, and tell of each whether it did.
 
     Of one, the count of changed rows tells. Of several, only a look before
