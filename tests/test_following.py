@@ -20,7 +20,8 @@ from awaithumans.protocols import Store
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.rows import Rows
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.writing import apply
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.engines import ANA, a_question
 from awaithumans.testing.tasks import following
@@ -390,7 +391,7 @@ class uncommitted:  # noqa: N801 - reads as a word
 
     def __enter__(self) -> Callable[[], None]:
         self._connection = self._engine.connect()
-        assert _apply(self._connection, written=ROWS.written(self._change))
+        assert apply(self._connection, [ROWS.changed(self._change)])[0]
         return self._connection.commit
 
     def __exit__(self, *_: object) -> None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -26,7 +27,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from awaithumans.errors import ConfigurationError, StoreSchemaError
 from awaithumans.forks import forget_in_forks
 from awaithumans.stores.dialects import DIALECTS, SHIELD_SECONDS, dialect_of
-from awaithumans.stores.groups import Line, Member
+from awaithumans.stores.groups import Line
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("awaithumans.stores")
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 Operation = Callable[[Connection], T]
 """What to do on a connection; it may be done again from the start."""
 
@@ -85,6 +87,20 @@ class _InProcess:
 _in_process = _InProcess()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch(Generic[ItemT, T]):
+    """An operation on any number of items, in about as many statements as on one.
+
+    `do` gives a result for each item. `recover` tells for one item what was
+    done before its connection was lost, as in `Database.write`. Those of one
+    transaction are done by their `place`.
+    """
+
+    do: Callable[[Connection, Sequence[ItemT]], Sequence[T]]
+    recover: Callable[[Connection, ItemT], T | None] | None = None
+    place: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Work(Generic[T]):
     operation: Operation[T]
@@ -94,6 +110,23 @@ class _Work(Generic[T]):
         """Return what was done before, or do it."""
         result = self.recover(connection) if self.recover else None
         return self.operation(connection) if result is None else result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Share(Generic[ItemT, T]):
+    """One item's part in a batch."""
+
+    batch: Batch[ItemT, T]
+    item: ItemT
+
+    def alone(self, connection: Connection) -> T:
+        return self.batch.do(connection, [self.item])[0]
+
+    def recovered(self, connection: Connection) -> T | None:
+        return self.batch.recover(connection, self.item) if self.batch.recover else None
+
+
+_Line: TypeAlias = Line[_Share[Any, Any]]
 
 
 class Database:
@@ -111,7 +144,7 @@ class Database:
         _refuse_unsupported(self._engine.url)
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
-        self._known_lines: RunVar[tuple[Line[_Work[Any]], Line[_Work[Any]]]] = RunVar("awaithumans.stores.lines")
+        self._known_lines: RunVar[tuple[_Line, _Line]] = RunVar("awaithumans.stores.lines")
         self._inherited: list[Pool] = []
         self._connections = object()
         """The token of its connections in `_in_process.open`."""
@@ -132,35 +165,36 @@ class Database:
         """Name the kind of database."""
         return self._dialect.name
 
-    async def read(self, operation: Operation[T], *, together: bool = False) -> T:
-        """Return what one statement reads.
+    async def read(self, operation: Operation[T]) -> T:
+        """Return what one statement reads."""
+        return await self._do_alone(self._reading, _Work(operation))
 
-        With `together`, short reads that arrive at once share a connection.
+    async def read_together(self, batch: Batch[ItemT, T], item: ItemT) -> T:
+        """Return what a batch reads for `item`, perhaps along with what others ask at the same time.
+
+        What was committed before the call is seen.
         """
-        work = _Work(operation)
-        if not together:
-            return await self._do_alone(self._reading, work)
-        return cast("T", await self._lines()[0].join(Member(work)))
+        return cast("T", await self._lines()[0].join(_Share(batch, item)))
 
-    async def write(
-        self, operation: Operation[T], *, recover: Operation[T | None] | None = None, order: str | None = None
-    ) -> T:
+    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:
         """Do `operation` in a transaction, and return once it is committed.
 
         After a connection was lost nobody knows whether it was committed:
         then `recover` is asked first, in the new transaction, and what it
         returns is the result, unless it is None. An operation without
         `recover` can be repeated without harm.
-
-        With an `order`, operations that arrive together share a transaction,
-        so that they share its commit, and are done in this order: if it is
-        that of the rows they lock, no two groups lock each other out. They do
-        not share failures: if one fails, each gets a transaction of its own.
         """
-        work = _Work(operation, recover)
-        if order is None:
-            return await self._do_alone(self._writing, work)
-        return cast("T", await self._lines()[1].join(Member(work, order)))
+        return await self._do_alone(self._writing, _Work(operation, recover))
+
+    async def write_together(self, batch: Batch[ItemT, T], item: ItemT) -> T:
+        """Do a batch for `item` in a transaction, and return once it is committed.
+
+        Items that arrive together share the transaction, but no failure: if
+        one fails, each gets a transaction of its own. If every batch locks
+        rows in one order, and batches go by `place`, no two groups lock each
+        other out.
+        """
+        return cast("T", await self._lines()[1].join(_Share(batch, item)))
 
     @asynccontextmanager
     async def pinned(self) -> AsyncGenerator[Pinned]:
@@ -196,43 +230,32 @@ class Database:
         again: Operation[T] = partial(way, work.once_more)
         return await self._retried(again if lost else partial(way, work.operation), self._limit(way), again=again)
 
-    async def _do_together(self, way: _Way, group: Sequence[Member[_Work[Any]]]) -> None:
-        if len(group) == 1:
-            await self._do_for(way, group[0])
-            return
-        operations = [member.work.operation for member in group]
-        try:
-            results = await self._once(partial(way, partial(_each, operations)), self._limit(way))
-        except TimeoutError as error:
-            for member in group:
-                member.fail(TimeoutError(*error.args))
-        except Exception as error:  # noqa: BLE001 - whoever's it is, they find it again
-            logger.info("%d operations failed together (%s); doing each alone", len(group), type(error).__name__)
-            lost = isinstance(error, DBAPIError) and error.connection_invalidated
-            async with anyio.create_task_group() as tasks:
-                for member in group:
-                    tasks.start_soon(partial(self._do_for, way, member, lost=lost))
-        else:
-            for member, result in zip(group, results, strict=True):
-                member.succeed(result)
+    async def _do_together(self, way: _Way, shares: Sequence[_Share[Any, Any]]) -> Sequence[object]:
+        return await self._once(partial(way, partial(_all_of, shares)), self._limit(way))
 
-    async def _do_for(self, way: _Way, member: Member[_Work[Any]], *, lost: bool = False) -> None:
-        try:
-            result = await self._do_alone(way, member.work, lost=lost)
-        except Exception as error:  # noqa: BLE001 - raised to whoever waits for it
-            member.fail(error)
-        else:
-            member.succeed(result)
+    async def _do_apart(self, way: _Way, share: _Share[Any, T], failure: BaseException) -> T:
+        """Do alone what was to be done in a group that failed."""
+        if isinstance(failure, TimeoutError):
+            raise TimeoutError(*failure.args) from failure
+        logger.info("a group of operations failed (%s); doing each alone", type(failure).__name__)
+        lost = not isinstance(failure, Exception) or (
+            isinstance(failure, DBAPIError) and failure.connection_invalidated
+        )
+        return await self._do_alone(way, _Work(share.alone, share.recovered), lost=lost)
 
-    def _lines(self) -> tuple[Line[_Work[Any]], Line[_Work[Any]]]:
+    def _lines(self) -> tuple[_Line, _Line]:
         """Return this event loop's lines of readers and of writers."""
         lines = self._known_lines.get(None)
         if lines is None:
-            reading = Line(partial(self._do_together, self._reading), leaders=GROUPS)
-            writing = Line(partial(self._do_together, self._writing), leaders=1 if self._dialect.one_writer else GROUPS)
-            lines = (reading, writing)
+            lines = (
+                self._line(self._reading, GROUPS),
+                self._line(self._writing, 1 if self._dialect.one_writer else GROUPS),
+            )
             self._known_lines.set(lines)
         return lines
+
+    def _line(self, way: _Way, leaders: int) -> _Line:
+        return Line(partial(self._do_together, way), partial(self._do_apart, way), leaders=leaders)
 
     # ── Running ───────────────────────────────────────────────────────────────
 
@@ -352,19 +375,21 @@ class HostTransaction:
         known = DIALECTS.get(self._connection.dialect.name)
         return known.name if known else self._connection.dialect.name
 
-    async def read(self, operation: Operation[T], *, together: bool = False) -> T:  # noqa: ARG002
+    async def read(self, operation: Operation[T]) -> T:
         """Return what is there as the transaction sees it."""
         return await self._run(operation)
 
-    async def write(
-        self,
-        operation: Operation[T],
-        *,
-        recover: Operation[T | None] | None = None,  # noqa: ARG002
-        order: str | None = None,  # noqa: ARG002
-    ) -> T:
+    async def read_together(self, batch: Batch[ItemT, T], item: ItemT) -> T:
+        """Return what a batch reads for `item`, as the transaction sees it."""
+        return await self._run(_Share(batch, item).alone)
+
+    async def write(self, operation: Operation[T], *, recover: Operation[T | None] | None = None) -> T:  # noqa: ARG002
         """Do `operation`; the host's commit makes it durable."""
         return await self._run(partial(_in_savepoint, operation))
+
+    async def write_together(self, batch: Batch[ItemT, T], item: ItemT) -> T:
+        """Do a batch for `item` alone; the host's commit makes it durable."""
+        return await self.write(_Share(batch, item).alone)
 
     async def _run(self, operation: Operation[T]) -> T:
         async with self._lock:
@@ -503,8 +528,13 @@ def _outside_transaction(operation: Operation[T], connection: Connection) -> T:
         connection.rollback()
 
 
-def _each(operations: Sequence[Operation[Any]], connection: Connection) -> list[Any]:
-    return [operation(connection) for operation in operations]
+def _all_of(shares: Sequence[_Share[Any, Any]], connection: Connection) -> list[object]:
+    """Do each batch once, for all who share it; give the results in the order of the shares."""
+    results: dict[_Share[Any, Any], object] = {}
+    for batch in sorted({share.batch for share in shares}, key=attrgetter("place")):
+        mine = [share for share in shares if share.batch is batch]
+        results.update(zip(mine, batch.do(connection, [share.item for share in mine]), strict=True))
+    return [results[share] for share in shares]
 
 
 # ── Engines of our own ────────────────────────────────────────────────────────

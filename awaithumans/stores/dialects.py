@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, event, func, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import GenerativeSelect
 
 from awaithumans.errors import ConfigurationError
@@ -74,10 +75,16 @@ class Dialect:
         """Insert the rows that are not there yet."""
         connection.execute(self._insert_new(table), rows)
 
-    def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
-        """Insert the row, and tell whether it was not there yet."""
-        counting = {"preserve_rowcount": True}
-        return connection.execute(self._insert_new(table), row, execution_options=counting).rowcount == 1
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Collection[tuple[Any, ...]]:
+        """Insert the rows that are not there yet, and give their primary keys."""
+        statement = self._insert_new(table)
+        if connection.dialect.insert_executemany_returning:
+            return {tuple(key) for key in connection.execute(_giving_keys(statement), rows)}
+        return [
+            _key(table, row)
+            for row in rows
+            if connection.execute(statement, row, execution_options={"preserve_rowcount": True}).rowcount == 1
+        ]
 
     def now(self, connection: Connection) -> datetime | None:
         """Return the server's time; None if it is this machine's."""
@@ -264,7 +271,10 @@ class MariaDB(Dialect):
             if not connection.invalidated:  # or the server has let go already
                 connection.execute(text(f"SELECT RELEASE_LOCK({self._LOCK})")).close()
 
-    def insert_new(self, connection: Connection, table: Table, row: Row) -> bool:
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Collection[tuple[Any, ...]]:
+        return [_key(table, row) for row in rows if self._inserted(connection, table, row)]
+
+    def _inserted(self, connection: Connection, table: Table, row: Row) -> bool:
         """Insert and see: the count of rows does not tell here, and IGNORE ignores other errors too."""
         try:
             connection.execute(table.insert(), row)
@@ -324,6 +334,10 @@ def _refuse_mysql(connection: Connection, oldest: tuple[int, int]) -> None:
         )
 
 
+def _key(table: Table, row: Row) -> tuple[Any, ...]:
+    return tuple(row[column.name] for column in table.primary_key)
+
+
 @cache
 def _sqlite_insert(table: Table) -> Insert:
     return sqlite.insert(table).on_conflict_do_nothing()
@@ -332,6 +346,11 @@ def _sqlite_insert(table: Table) -> Insert:
 @cache
 def _postgresql_insert(table: Table) -> Insert:
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _giving_keys(statement: Insert) -> ReturningInsert[Any]:
+    return statement.returning(*statement.table.primary_key)
 
 
 def driver_of(connection: Connection) -> Any:

@@ -16,35 +16,23 @@ T = TypeVar("T")
 LARGEST = 64
 
 
-class Member(Generic[T]):
-    """Something to be done, and what came of it."""
+class _Member(Generic[T]):
+    """One who waits: with something to be done, and what came of it."""
 
-    def __init__(self, work: T, order: str = "") -> None:
+    def __init__(self, work: T) -> None:
         self.work = work
-        self.order = order
-        self.done = False
-        self._result: object = None
-        self._error: BaseException | None = None
+        self.result: object = None
+        self.failure: BaseException | None = None
+        self.over = False
         self._bell = anyio.Event()
 
-    def succeed(self, result: object) -> None:
-        """Note what is to be returned."""
-        self._result, self.done = result, True
+    def end(self, result: object = None, failure: BaseException | None = None) -> None:
+        """Note what came of the group."""
+        self.result, self.failure, self.over = result, failure, True
         self.call()
-
-    def fail(self, error: BaseException) -> None:
-        """Note what is to be raised."""
-        self._error, self.done = error, True
-        self.call()
-
-    def result(self) -> object:
-        """Return, or raise, what came of it."""
-        if self._error is not None:
-            raise self._error
-        return self._result
 
     def call(self) -> None:
-        """Wake whoever waits for it: it is done, or theirs to lead."""
+        """Wake it: the group is over, or it may lead the next one."""
         self._bell.set()
 
     async def called(self) -> None:
@@ -54,66 +42,83 @@ class Member(Generic[T]):
 
 
 class Line(Generic[T]):
-    """Those who wait, on one event loop, for `do` to do their work in groups.
+    """Those who wait, on one event loop, for their work to be done in groups.
 
-    Up to `leaders` groups are on their way at once. `do` sees to it that each
-    member succeeds or fails.
+    `together` does the work of a group and gives each one's result, in order.
+    Up to `leaders` groups are on their way at once. What `together` raises is
+    nobody's own: each member then does its work by `alone`, itself, and raises
+    what that raises.
     """
 
-    def __init__(self, do: Callable[[Sequence[Member[T]]], Awaitable[None]], *, leaders: int) -> None:
-        self._do = do
-        self._leaders = leaders
-        self._waiting: list[Member[T]] = []
+    def __init__(
+        self,
+        together: Callable[[Sequence[T]], Awaitable[Sequence[object]]],
+        alone: Callable[[T, BaseException], Awaitable[object]],
+        *,
+        leaders: int,
+    ) -> None:
+        self._together = together
+        self._alone = alone
+        self._free = leaders
+        self._waiting: list[_Member[T]] = []
 
-    async def join(self, member: Member[T]) -> object:
-        """Return, or raise, what came of the member's work.
+    async def join(self, work: T) -> object:
+        """Return what came of the work.
 
-        Whoever is cancelled before the work has begun leaves, and nothing is
-        done; afterwards, only once it is over.
+        Whoever is cancelled before its group has begun leaves, and nothing is
+        done; afterwards, only once the group is over.
         """
+        member = _Member(work)
         self._waiting.append(member)
         try:
-            while not member.done:
-                if self._leaders:
+            while not member.over:
+                if self._free and member in self._waiting:
                     await self._lead()
                 else:
                     await member.called()
         except anyio.get_cancelled_exc_class():
             await self._leave(member)
             raise
-        return member.result()
+        return member.result if member.failure is None else await self._alone(work, member.failure)
 
     async def _lead(self) -> None:
-        """Do the work of those who wait, to the end: a task group keeps out asyncio's own cancellation, too."""
-        group = sorted(self._waiting[:LARGEST], key=lambda member: member.order)
-        del self._waiting[:LARGEST]
-        self._leaders -= 1
+        """See a group through, to the end: a task group keeps out asyncio's own cancellation, too."""
+        self._free -= 1
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._do_all, group)
+                tasks.start_soon(self._do_next)
         finally:
-            self._leaders += 1
+            self._free += 1
             self._call_next()
 
-    async def _do_all(self, group: Sequence[Member[T]]) -> None:
+    async def _do_next(self) -> None:
+        group = self._waiting[:LARGEST]
+        del self._waiting[:LARGEST]
+        self._call_next()
+        if group:
+            await self._do(group)
+
+    async def _do(self, group: Sequence[_Member[T]]) -> None:
         try:
             with anyio.CancelScope(shield=True):
-                await self._do(group)
-        except BaseException as error:  # a loop that ends
+                results = await self._together([member.work for member in group])
+                for member, result in zip(group, results, strict=True):
+                    member.end(result)
+        except BaseException as failure:  # all of them: a loop that ends cancels this task, too
             for member in group:
-                if not member.done:
-                    member.fail(error)
-            raise
+                member.end(failure=failure)
+            if not isinstance(failure, Exception):
+                raise
 
-    async def _leave(self, member: Member[T]) -> None:
+    async def _leave(self, member: _Member[T]) -> None:
         if member in self._waiting:
             self._waiting.remove(member)
         else:
             with anyio.CancelScope(shield=True):
-                while not member.done:
+                while not member.over:
                     await member.called()
         self._call_next()
 
     def _call_next(self) -> None:
-        if self._waiting:
+        if self._waiting and self._free:
             self._waiting[0].call()

@@ -56,7 +56,7 @@ def _put(connection: Connection, *, row: Row) -> bool:
     """Write, or find what this very call wrote before its connection was lost."""
     place = _at(row["kind"], row["id"])
     if row["version"] == 1:
-        written = dialect_of(connection).insert_new(connection, records, row)
+        written = bool(dialect_of(connection).insert_new(connection, records, [row]))
     else:
         before = and_(place, records.c.version == row["version"] - 1)
         written = connection.execute(update(records).where(before).values(row)).rowcount == 1

@@ -71,7 +71,7 @@ def _begin(connection: Connection, *, index_key: str) -> str:
 
 def _kept(connection: Connection, index_key: str) -> str:
     """Write the index key, unless somebody was faster; return the one that is there."""
-    dialect_of(connection).insert_new(connection, keys, {"name": _INDEX, "encrypted": index_key})
+    dialect_of(connection).insert_missing(connection, keys, [{"name": _INDEX, "encrypted": index_key}])
     return _index_key(connection) or index_key
 
 

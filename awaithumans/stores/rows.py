@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
 from typing import Any, TypeAlias
 from uuid import uuid4
@@ -38,30 +39,31 @@ _EFFECTS_PER_CHANGE = 1_000_000
 _AFRESH: Row = dict.fromkeys(("token", "receipt", "failure", "settled_at", "failed_at"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Written:
     """What a change writes, made ready before the transaction begins."""
 
+    id: str
     task: Row
+    """The whole of a new task, or what is written anew of one that changes."""
     addresses: frozenset[str]
     words: list[Row]
     trail: list[Row]
     effects: list[Row]
     retried: list[Row]
 
-    @property
-    def id(self) -> str:
-        """Give the task's id."""
-        task_id: str = self.task["id"]
-        return task_id
+    def addressees(self, addresses: Iterable[str]) -> list[Row]:
+        """Make the rows that say that it concerns these."""
+        return [{"task_id": self.id, "address": address} for address in addresses]
 
-    @property
-    def changed(self) -> Row:
-        """Give the task's columns that a change rewrites."""
-        kept = {"id", "spec", "created_at", "key_digest"}
-        if self.task["held_key"]:
-            kept.add("held_key")
-        return {name: value for name, value in self.task.items() if name not in kept}
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What is said of an effect under its lease, made ready before the transaction begins."""
+
+    id: str
+    token: str | None
+    values: Row
 
 
 class Rows:
@@ -72,14 +74,22 @@ class Rows:
 
     # ── To write ──────────────────────────────────────────────────────────────
 
-    def written(self, change: Change) -> Written:
-        """Make the rows of a change."""
+    def opened(self, change: Change) -> Written:
+        """Make the rows of a change that opens a task."""
+        return self._written(change, self.of_task(change.task), self.words(change.task))
+
+    def changed(self, change: Change) -> Written:
+        """Make the rows of a change to a task that is there."""
+        return self._written(change, self._of_state(change.task), [])
+
+    def _written(self, change: Change, task: Row, words: list[Row]) -> Written:
         stamp = uuid4().hex
         seq = count(change.task.version * _EFFECTS_PER_CHANGE)
         return Written(
-            task=self.of_task(change.task),
+            id=change.task.id,
+            task=task,
             addresses=self.addresses(change.task),
-            words=self.words(change.task),
+            words=words,
             trail=[self.of_entry(entry, stamp) for entry in change.entries],
             effects=[self.of_effect(effect, next(seq)) for effect in change.effects],
             retried=[self.of_effect(effect, next(seq)) | _AFRESH for effect in change.retried],
@@ -87,21 +97,26 @@ class Rows:
 
     def of_task(self, task: Task) -> Row:
         """Make the row of a task."""
-        key = self.codec.digest(task.spec.idempotency_key)
-        held = task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None
         return {
             "id": task.id,
+            "created_at": microseconds(task.created_at),
+            "key_digest": self.codec.digest(task.spec.idempotency_key),
+            "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
+            **self._of_state(task),
+        }
+
+    def _of_state(self, task: Task) -> Row:
+        """Make what may differ from one version of a task to the next."""
+        held = task.spec.key_scope is KeyScope.FOREVER or task.collected_at is None
+        return {
             "status": task.status.value,
             "version": task.version,
             "refused": task.refused,
-            "created_at": microseconds(task.created_at),
             "changed_at": microseconds(task.changed_at),
             "deadline": microseconds(task.deadline),
-            "key_digest": key,
-            "held_key": key if held else None,
+            "held_key": self.codec.digest(task.spec.idempotency_key) if held else None,
             **self._of_assignee(task.assignee),
             "outcome": self._sealed(_of_outcome(Outcome.of(task)), "tasks", task.id, "outcome"),
-            "spec": self._sealed(documents.spec_document(task), "tasks", task.id, "spec"),
             "state": self._sealed(documents.state_document(task), "tasks", task.id, "state"),
         }
 
@@ -151,6 +166,20 @@ class Rows:
             "available_at": due,
             "attempts": 0,
         }
+
+    def settled(
+        self, delivery: Delivery, at: datetime, *, receipt: str | None, retry_at: datetime | None, failed: str | None
+    ) -> Settled:
+        """Make what is written of an effect; see `Store.settle`."""
+        effect, done = delivery.effect, retry_at is None
+        values: Row = {
+            "available_at": microseconds(retry_at or at),
+            "settled_at": microseconds(at) if done else None,
+            "failed_at": microseconds(at) if done and failed is not None else None,
+            "receipt": self.of_word(effect, "receipt", receipt if done and failed is None else None),
+            "failure": self.of_word(effect, "failure", failed if done else None),
+        }
+        return Settled(self.codec.effect_id(effect.id), delivery.token, values)
 
     def of_word(self, effect: Effect, column: str, text: str | None) -> str | None:
         """Make what stands in an effect's `receipt` or `failure`."""

@@ -99,7 +99,7 @@ effects = Table(
     Column("generation", Integer, nullable=False),
     Column("due", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),  # the order of writing, within a task
-    Column("available_at", BigInteger, nullable=False),  # due, retry time, or end of the lease
+    Column("available_at", BigInteger, nullable=False),  # due, retry time, end of the lease, or when it was settled
     Column("token", String(32)),
     Column("attempts", Integer, nullable=False),
     Column("receipt", _Text),

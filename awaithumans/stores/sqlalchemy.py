@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import uuid4
 
 from anyio.lowlevel import checkpoint
@@ -20,12 +20,11 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    RowMapping,
     Select,
-    Table,
     and_,
     bindparam,
     delete,
-    false,
     func,
     or_,
     select,
@@ -34,16 +33,17 @@ from sqlalchemy import (
     update,
 )
 
-from awaithumans.errors import BusyError, ConfigurationError, TaskGoneError
+from awaithumans.errors import ConfigurationError, TaskGoneError
 from awaithumans.protocols import Records, Store
-from awaithumans.stores.database import Database, HostTransaction
+from awaithumans.stores.database import Batch, Database, HostTransaction
 from awaithumans.stores.dialects import dialect_of
 from awaithumans.stores.encryption import Codec, Encryption
 from awaithumans.stores.records import SQLRecords
 from awaithumans.stores.reencryption import TO_DECRYPT, codec_of, reencrypt
-from awaithumans.stores.rows import Row, Rows, Written
+from awaithumans.stores.rows import Row, Rows
 from awaithumans.stores.schema import ANYBODY, addressees, effects, metadata, tasks, trail, words
 from awaithumans.stores.watching import announce, watch
+from awaithumans.stores.writing import APPLY, CREATE, SETTLE
 from awaithumans.types import (
     CLOSED_STATUSES,
     Change,
@@ -67,9 +67,6 @@ __all__ = ["Encryption", "SQLAlchemyStore", "metadata"]
 
 DatabaseT = TypeVar("DatabaseT", Database, HostTransaction)
 
-_CREATE_ROUNDS = 10
-_KEYS, _TASKS, _EFFECTS = "1", "2", "3"
-"""What the writes of a group lock, in this order; other writes lock effects behind their task, too."""
 _FEW = 1_000
 """As many tasks are asked for by id."""
 _TIMES = {Order.NEWEST: "created_at", Order.OLDEST: "created_at", Order.DEADLINE: "deadline"}
@@ -81,6 +78,7 @@ class _SQLStore(Generic[DatabaseT]):
     """What a `Store` does with tasks, in whatever runs its operations."""
 
     _database: DatabaseT
+    _joined: ClassVar[bool]
 
     async def _rows(self) -> Rows:
         raise NotImplementedError
@@ -91,12 +89,17 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def create(self, change: Change) -> Task:
         rows = await self._rows()
-        written = rows.written(change)
-        create = partial(_create, rows=rows, written=written)
-        return await self._database.write(create, order=f"{_KEYS} {written.task['held_key']}")
+        holder = await self._database.write_together(CREATE, rows.opened(change))
+        if holder is None:
+            return change.task
+        if holder["state"] is None:
+            raise TaskGoneError(holder["id"], holder["status"])
+        return rows.task(holder)
 
     async def get(self, task_id: str) -> Task | None:
-        return await self._database.read(partial(_get, rows=await self._rows(), task_id=task_id), together=True)
+        rows = await self._rows()
+        stored = await self._database.read_together(_GET_LATEST if self._joined else _GET, task_id)
+        return rows.task(stored) if stored else None
 
     async def find(self, query: Query) -> list[Task]:
         return await self._database.read(partial(_find, rows=await self._rows(), query=query))
@@ -108,12 +111,7 @@ class _SQLStore(Generic[DatabaseT]):
         return await self._database.read(partial(_outcomes, rows=await self._rows(), query=query))
 
     async def apply(self, change: Change) -> bool:
-        written = (await self._rows()).written(change)
-        return await self._database.write(
-            partial(_apply, written=written),
-            recover=partial(_applied, written=written),
-            order=f"{_TASKS} {written.id}",
-        )
+        return await self._database.write_together(APPLY, (await self._rows()).changed(change))
 
     async def trail(self, task_id: str) -> list[Entry]:
         return await self._database.read(partial(_trail, rows=await self._rows(), task_id=task_id))
@@ -143,20 +141,9 @@ class _SQLStore(Generic[DatabaseT]):
         retry_at: datetime | None = None,
         failed: str | None = None,
     ) -> bool:
-        rows, effect = await self._rows(), delivery.effect
-        values: Row = {"settled_at": microseconds(at)}
-        if retry_at:
-            values = {"available_at": microseconds(retry_at)}
-        elif failed is None:
-            values["receipt"] = rows.of_word(effect, "receipt", receipt)
-        else:
-            values |= {"failed_at": microseconds(at), "failure": rows.of_word(effect, "failure", failed)}
-        held = rows.codec.effect_id(effect.id), delivery.token
-        return await self._database.write(
-            partial(_settle, held=held, values=values),
-            recover=partial(_settled, held=held, values=values),
-            order=f"{_EFFECTS} {held[0]}",
-        )
+        rows = await self._rows()
+        settled = rows.settled(delivery, at, receipt=receipt, retry_at=retry_at, failed=failed)
+        return await self._database.write_together(SETTLE, settled)
 
     async def purge(self, task: Task) -> bool:
         erased = (await self._rows()).of_erased(task)
@@ -185,6 +172,8 @@ class SQLAlchemyStore(_SQLStore[Database]):
     direct address of a PostgreSQL server whose pooler passes on no
     notifications.
     """
+
+    _joined = False
 
     def __init__(
         self,
@@ -252,15 +241,14 @@ class SQLAlchemyStore(_SQLStore[Database]):
 
 
 class _JoinedStore(_SQLStore[HostTransaction]):
+    _joined = True
+
     def __init__(self, transaction: HostTransaction, rows: Callable[[], Awaitable[Rows]]) -> None:
         self._database = transaction
         self._rows_outside = rows
 
     async def setup(self) -> None:
         await checkpoint()
-
-    async def get(self, task_id: str) -> Task | None:
-        return await self._database.read(partial(_get, rows=await self._rows(), task_id=task_id, latest=True))
 
     async def _rows(self) -> Rows:
         return await self._rows_outside()
@@ -269,91 +257,7 @@ class _JoinedStore(_SQLStore[HostTransaction]):
         await checkpoint()
 
 
-# ── Creating ──────────────────────────────────────────────────────────────────
-
-
-def _create(connection: Connection, *, rows: Rows, written: Written) -> Task:
-    for _ in range(_CREATE_ROUNDS):
-        if dialect_of(connection).insert_new(connection, tasks, written.task):
-            _add(connection, addressees, [_addressee(written.id, address) for address in written.addresses])
-            _add(connection, words, written.words)
-            _add_the_rest(connection, written)
-            return rows.task(written.task)
-        if holder := _holder(connection, rows, written):
-            return holder
-    raise BusyError("the idempotency key keeps changing hands")
-
-
-def _holder(connection: Connection, rows: Rows, written: Written) -> Task | None:
-    """Return what this very change wrote earlier, or else the key's task."""
-    same_id, same_key = tasks.c.id == written.id, tasks.c.held_key == written.task["held_key"]
-    found = select(tasks.c.id, tasks.c.status, tasks.c.spec, tasks.c.state).where(or_(same_id, same_key))
-    latest = dialect_of(connection).latest(found.order_by(same_id.desc()).limit(1))
-    row = connection.execute(latest).mappings().one_or_none()
-    if row is None:
-        return None
-    if row["state"] is None:
-        raise TaskGoneError(row["id"], row["status"])
-    return rows.task(row)
-
-
-def _add_the_rest(connection: Connection, written: Written) -> None:
-    if written.trail:
-        connection.execute(trail.insert(), written.trail)
-    _add(connection, effects, written.effects)
-    for row in written.retried:
-        settled = and_(effects.c.id == row["id"], effects.c.settled_at.is_not(None))
-        connection.execute(update(effects).where(settled).values(row))
-
-
-def _add(connection: Connection, table: Table, rows: list[Row]) -> None:
-    """Insert the rows that are not there yet."""
-    if rows:
-        dialect_of(connection).insert_missing(connection, table, rows)
-
-
-# ── Changing ──────────────────────────────────────────────────────────────────
-
-
-_CHANGED = update(tasks).where(
-    tasks.c.id == bindparam("of_task"), tasks.c.version == bindparam("of_version"), tasks.c.state.is_not(None)
-)
-_ADDRESSES = select(addressees.c.address).where(addressees.c.task_id == bindparam("of_task"))
-# What is done most is made once: making a statement takes longer than running it.
-
-
-def _apply(connection: Connection, *, written: Written) -> bool:
-    place = {"of_task": written.id, "of_version": written.task["version"] - 1}
-    if connection.execute(_CHANGED, {**place, **written.changed}).rowcount != 1:
-        return False
-    _readdress(connection, written)
-    _add_the_rest(connection, written)
-    return True
-
-
-def _applied(connection: Connection, *, written: Written) -> bool | None:
-    """Tell whether this very change was written before its connection was lost.
-
-    The row is locked first: the lost transaction may still be ending.
-    """
-    row = connection.execute(
-        select(tasks.c.version, tasks.c.state).where(tasks.c.id == written.id).with_for_update()
-    ).one_or_none()
-    if row is None:
-        return None
-    if not written.trail:
-        return True if (row.version, row.state) == (written.task["version"], written.task["state"]) else None
-    last = written.trail[-1]
-    line = and_(trail.c.task_id == written.id, trail.c.seq == last["seq"], trail.c.stamp == last["stamp"])
-    return True if connection.scalar(select(trail.c.seq).where(line)) is not None else None
-
-
-def _readdress(connection: Connection, written: Written) -> None:
-    before = frozenset(connection.scalars(_ADDRESSES, {"of_task": written.id}))
-    if gone := before - written.addresses:
-        mine = addressees.c.task_id == written.id
-        connection.execute(delete(addressees).where(mine, addressees.c.address.in_(sorted(gone))))
-    _add(connection, addressees, [_addressee(written.id, address) for address in written.addresses - before])
+# ── Erasing ───────────────────────────────────────────────────────────────────
 
 
 def _purge(connection: Connection, *, task: Task, erased: Row) -> bool:
@@ -379,14 +283,24 @@ def _purged(connection: Connection, *, task: Task) -> bool | None:
 
 
 _TASK = (tasks.c.id, tasks.c.spec, tasks.c.state)
-_STORED = select(*_TASK).where(tasks.c.id == bindparam("of_task"), tasks.c.state.is_not(None))
+_STORED = select(*_TASK).where(tasks.c.id.in_(bindparam("ids", expanding=True)), tasks.c.state.is_not(None))
 _OUTCOME = (tasks.c.id, tasks.c.created_at, tasks.c.status, tasks.c.outcome)
 
 
-def _get(connection: Connection, *, rows: Rows, task_id: str, latest: bool = False) -> Task | None:
-    statement = dialect_of(connection).latest(_STORED) if latest else _STORED
-    row = connection.execute(statement, {"of_task": task_id}).mappings().one_or_none()
-    return rows.task(row) if row else None
+def _get(connection: Connection, task_ids: Sequence[str]) -> list[RowMapping | None]:
+    return _stored(connection, _STORED, task_ids)
+
+
+def _get_latest(connection: Connection, task_ids: Sequence[str]) -> list[RowMapping | None]:
+    return _stored(connection, dialect_of(connection).latest(_STORED), task_ids)
+
+
+def _stored(connection: Connection, statement: Select[Any, Any, Any], task_ids: Sequence[str]) -> list[RowMapping | None]:
+    found = {row["id"]: row for row in connection.execute(statement, {"ids": task_ids}).mappings()}
+    return [found.get(task_id) for task_id in task_ids]
+
+
+_GET, _GET_LATEST = Batch(_get), Batch(_get_latest)
 
 
 def _find(connection: Connection, *, rows: Rows, query: Query) -> list[Task]:
@@ -591,24 +505,3 @@ def _receipts(connection: Connection, rows: Rows, lanes: set[str]) -> Mapping[st
     given = select(*columns).where(effects.c.lane.in_(lanes), effects.c.receipt.is_not(None))
     ordered = connection.execute(given.order_by(effects.c.due, effects.c.seq)).mappings()
     return {row["lane"]: rows.word(row, "receipt") for row in ordered}
-
-
-def _settle(connection: Connection, *, held: tuple[str, str | None], values: Row) -> bool:
-    lease = and_(_under_lease(held), effects.c.settled_at.is_(None))
-    return connection.execute(update(effects).where(lease).values(values)).rowcount == 1
-
-
-def _settled(connection: Connection, *, held: tuple[str, str | None], values: Row) -> bool | None:
-    """Tell whether this very word was written before its connection was lost."""
-    said = and_(*(effects.c[name] == value for name, value in values.items() if value is not None))
-    row = select(effects.c.id).where(_under_lease(held), said).with_for_update()
-    return True if connection.scalar(row) else None
-
-
-def _under_lease(held: tuple[str, str | None]) -> ColumnElement[bool]:
-    row_id, token = held
-    return false() if token is None else and_(effects.c.id == row_id, effects.c.token == token)
-
-
-def _addressee(task_id: str, address: str) -> Row:
-    return {"task_id": task_id, "address": address}

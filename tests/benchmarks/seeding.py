@@ -12,7 +12,8 @@ from sqlalchemy import create_engine
 from awaithumans import lifecycle
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.rows import Rows
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _create
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.writing import apply, create
 from awaithumans.testing.tasks import make_spec
 from awaithumans.types import AGENT, Change
 from tests.benchmarks.asking import QUESTION
@@ -50,11 +51,10 @@ def seed(url: str, changes: Iterable[Change]) -> None:
     engine = create_engine(plain(url))
     with engine.begin() as connection:
         for change in changes:
-            written = rows.written(change)
             if change.task.version == 1:
-                _create(connection, rows=rows, written=written)
+                create(connection, [rows.opened(change)])
             else:
-                _apply(connection, written=written)
+                apply(connection, [rows.changed(change)])
     engine.dispose()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -15,17 +17,19 @@ from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
-from awaithumans.stores.groups import LARGEST
+from awaithumans.stores.groups import LARGEST, Line
 from awaithumans.stores.schema import tasks
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.stores import gather
-from awaithumans.testing.tasks import ANA, answering, following, make_effect, make_spec, make_task, opening
-from awaithumans.types import Change, Task
+from awaithumans.testing.tasks import ANA, BEN, NOON, answering, following, make_effect, make_spec, make_task, opening
+from awaithumans.types import Change, Query, Task
 from tests.databases import EACH_DATABASE, plain
 from tests.stores.accidents import lost_once
 
 MANY = 30
 each_database = pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+never_begun = pytest.mark.filterwarnings("ignore:.*never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""Anyio leaves a coroutine behind if asyncio cancels its task before that has begun."""
 
 
 @pytest.mark.anyio
@@ -184,6 +188,277 @@ async def test_asyncios_own_cancellation_takes_nobody_along(store: SQLAlchemySto
     assert isinstance(done[0], asyncio.CancelledError)
     assert all(isinstance(one, Task) for one in done[1:])
     assert await store.create(opening(make_task()))
+
+
+@pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
+@pytest.mark.anyio
+async def test_a_read_sees_what_its_caller_has_written(store: SQLAlchemyStore):
+    """Also where others' reads are on their way already."""
+
+    async def write_and_read(number: int) -> bool:
+        task = await store.create(opening(make_task()))
+        change = following(task, attempt=number)
+        return await store.apply(change) and await store.get(task.id) == change.task
+
+    assert all(await gather(*(partial(write_and_read, number) for number in range(1, 3 * MANY))))
+
+
+@pytest.mark.parametrize("backend_and_driver", [pair for pair in EACH_DATABASE if pair[0] == "asyncio"])
+@never_begun
+@pytest.mark.anyio
+async def test_a_leader_that_is_cut_off_takes_nobody_along(store: SQLAlchemyStore):
+    """Whoever ends the task that does a group's work, its members find out themselves what became of theirs."""
+    for turns in range(8):
+        changes = [opening(make_task()) for _ in range(MANY)]
+        others = asyncio.all_tasks()
+        mine = [asyncio.create_task(store.create(change)) for change in changes]
+        for _ in range(turns):
+            await checkpoint()
+        for theirs in asyncio.all_tasks() - {*mine, *others}:
+            theirs.cancel()
+        assert await asyncio.wait_for(asyncio.gather(*mine), timeout=20) == [change.task for change in changes]
+        assert [len(await store.trail(change.task.id)) for change in changes] == [1] * MANY
+
+
+@never_begun
+def test_a_store_outlives_the_loops_that_use_it(tmp_path: Path):
+    """Each ends in the midst of writes and reads, and the next one begins afresh."""
+    store = SQLAlchemyStore(f"sqlite:///{tmp_path / 'tasks.db'}")
+    abandoned: list[asyncio.Task[object]] = []
+
+    async def use_and_leave(turns: int) -> Task:
+        await store.setup()
+        task = await store.create(opening(make_task()))
+        abandoned.extend(asyncio.create_task(store.create(opening(make_task()))) for _ in range(MANY))
+        abandoned.extend(asyncio.create_task(store.get(task.id)) for _ in range(MANY))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return task
+
+    created = [asyncio.run(use_and_leave(turns)) for turns in range(8)]
+    assert all(one.cancelled() or one.exception() is None for one in abandoned)
+    assert anyio.run(gather, *(partial(store.get, task.id) for task in created), backend="trio") == created
+    anyio.run(store.aclose)
+
+
+# ── The line by itself ────────────────────────────────────────────────────────
+
+either_loop = pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")])
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_each_is_in_one_group_and_no_group_is_empty():
+    groups: list[Sequence[int]] = []
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        groups.append(works)
+        for _ in range(len(groups) % 4):
+            await checkpoint()
+        return [-work for work in works]
+
+    async def join(number: int) -> object:
+        for _ in range(number % 7):
+            await checkpoint()
+        return await line.join(number)
+
+    line = Line(together, impossible, leaders=2)
+    many = range(5 * LARGEST)
+    assert await gather(*(partial(join, number) for number in many)) == [-number for number in many]
+    assert sorted(number for works in groups for number in works) == list(many)
+    assert all(0 < len(works) <= LARGEST for works in groups)
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_where_there_is_room_for_two_groups_two_are_on_their_way():
+    """Also where more wait than one group holds."""
+    running, most = 0, 0
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(3):
+            await checkpoint()
+        running -= 1
+        return works
+
+    line = Line(together, impossible, leaders=2)
+    await gather(*(partial(line.join, number) for number in range(3 * LARGEST)))
+    assert most == 2
+
+
+@either_loop
+@pytest.mark.anyio
+async def test_nobody_waits_while_another_tries_again():
+    """Not even the leader: whoever was in a group that failed does its own part, itself."""
+    returned: list[object] = []
+    enough = anyio.Event()
+
+    async def together(works: Sequence[int]) -> Sequence[int]:
+        await checkpoint()
+        raise ValueError(works)
+
+    async def alone(work: int, failure: BaseException) -> int:
+        assert isinstance(failure, ValueError)
+        if work == MANY - 1:
+            await enough.wait()
+        return work
+
+    async def join(number: int) -> None:
+        returned.append(await line.join(number))
+        if len(returned) == MANY - 1:
+            enough.set()
+
+    line = Line(together, alone, leaders=1)
+    with anyio.fail_after(10):
+        await gather(*(partial(join, number) for number in range(MANY)))
+    assert sorted(map(str, returned)) == sorted(map(str, range(MANY)))
+
+
+@each_database
+@pytest.mark.anyio
+async def test_who_raises_raises_an_exception_of_its_own(store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch):
+    """One that several raised would collect the tracebacks of all."""
+
+    async def too_late(*_: object) -> object:
+        await checkpoint()
+        raise TimeoutError
+
+    monkeypatch.setattr(store._database, "_once", too_late)
+    caught: list[TimeoutError] = []
+
+    async def create() -> None:
+        with pytest.raises(TimeoutError) as raised:
+            await store.create(opening(make_task()))
+        caught.append(raised.value)
+
+    await gather(*(create for _ in range(3)))
+    assert len(set(map(id, caught))) == 3
+
+
+async def impossible(work: int, failure: BaseException) -> object:
+    raise AssertionError(work) from failure
+
+
+# ── Statements ────────────────────────────────────────────────────────────────
+
+
+@each_database
+@pytest.mark.anyio
+async def test_a_group_makes_as_many_statements_as_one_write(store: SQLAlchemyStore):
+    """Only a change of several tasks looks at their versions first; MariaDB asks for each key by itself."""
+    for verb, more in (("create", MANY - 1 if store._database.dialect == "mariadb" else 0), ("apply", 1)):
+        of_one, of_many = await statements(store, verb, 1), await statements(store, verb, MANY)
+        assert len(of_many) == len(of_one) + more, of_many
+
+
+@each_database
+@pytest.mark.anyio
+async def test_what_came_of_many_effects_is_written_in_one_statement(store: SQLAlchemyStore):
+    opened = [make_task() for _ in range(MANY)]
+    await gather(*(partial(store.create, opening(task, make_effect(task))) for task in opened))
+    leased = await store.lease(NOON, NOON + timedelta(hours=1), MANY)
+    stale = replace(leased.deliveries[0], token="f" * 32)
+    settling = [partial(store.settle, one, NOON, receipt=one.effect.task_id) for one in leased.deliveries[1:-2]]
+    settling += [partial(store.settle, leased.deliveries[-1], NOON, failed="no such person")] * 2
+    settling += [partial(store.settle, leased.deliveries[-2], NOON, retry_at=NOON + timedelta(minutes=1))]
+    settling += [partial(store.settle, stale, NOON), partial(store.settle, replace(stale, token=None), NOON)]
+    with executed(store) as made:
+        results = await gather(*settling)
+    assert sum("awaithumans_effects" in one for one in made) == 2
+    assert results == [True] * (MANY - 2) + [False, True, False, False]
+    for task in opened:
+        (kept,) = await store.deliveries(task.id)
+        if kept.effect.id == leased.deliveries[-1].effect.id:
+            assert (kept.settled_at, kept.failure, kept.receipt) == (NOON, "no such person", None)
+        elif kept.effect.id in {leased.deliveries[0].effect.id, leased.deliveries[-2].effect.id}:
+            assert (kept.settled_at, kept.receipt) == (None, None)
+        else:
+            assert (kept.settled_at, kept.receipt) == (NOON, task.id)
+    assert (await store.lease(NOON, NOON, 0)).next_due == NOON + timedelta(minutes=1)
+
+
+@each_database
+@pytest.mark.anyio
+async def test_a_group_writes_whom_each_task_concerns(store: SQLAlchemyStore):
+    asked = [opening(make_task(addressees=(person,))) for person in (ANA, ANA, BEN)]
+    anas, kept, bens = await gather(*(partial(store.create, change) for change in asked))
+    moved = [following(anas, addressees=(BEN,)), following(kept, assignee=ANA), following(bens, addressees=(ANA, BEN))]
+    assert await gather(*(partial(store.apply, change) for change in moved)) == [True] * 3
+    assert {task.id for task in await store.find(Query(visible_to=ANA))} == {kept.id, bens.id}
+    assert {task.id for task in await store.find(Query(visible_to=BEN))} == {anas.id, bens.id}
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite")])
+@pytest.mark.anyio
+async def test_an_old_sqlite_that_returns_nothing_is_asked_one_by_one(store: SQLAlchemyStore):
+    store._database._engine.dialect.insert_executemany_returning = False
+    asked = [opening(make_task(spec=make_spec(idempotency_key=f"key-{n % 3}"))) for n in range(12)]
+    created = await gather(*(partial(store.create, one) for one in asked))
+    assert len({task.id for task in created}) == 3
+    assert [len(await store.trail(task.id)) for task in created] == [1] * 12
+
+
+# ── Two stores ────────────────────────────────────────────────────────────────
+
+
+@each_database
+@pytest.mark.anyio
+async def test_two_stores_groups_do_not_lock_each_other_out(
+    store: SQLAlchemyStore, used_url: str, caplog: pytest.LogCaptureFixture
+):
+    """Both create with the same keys and change the same tasks, in opposite order, at the same time."""
+    caplog.set_level("INFO", "awaithumans.stores")
+    other = SQLAlchemyStore(used_url)
+    await other.setup()
+    for number in range(5):
+        specs = [make_spec(idempotency_key=f"{number}-{n}") for n in range(MANY)]
+        asked = [[opening(make_task(spec=spec)) for spec in specs] for _ in range(2)]
+        created = await gather(
+            *(partial(store.create, change) for change in asked[0]),
+            *(partial(other.create, change) for change in reversed(asked[1])),
+        )
+        held = created[:MANY]
+        assert held == created[MANY:][::-1]
+        won = await gather(
+            *(partial(store.apply, following(task, make_effect(task), attempt=1)) for task in held),
+            *(partial(other.apply, following(task, make_effect(task), attempt=1)) for task in reversed(held)),
+        )
+        assert [first + second for first, second in zip(won[:MANY], won[MANY:][::-1], strict=True)] == [1] * MANY
+    await other.aclose()
+    if store._database.dialect == "postgresql":
+        assert not caplog.messages, "a deadlock would have been retried"
+
+
+# ── Means ─────────────────────────────────────────────────────────────────────
+
+
+async def statements(store: SQLAlchemyStore, verb: str, number: int) -> list[str]:
+    """Return what is executed where so many do this at once."""
+    changes = [opening(task, make_effect(task)) for task in (make_task() for _ in range(number))]
+    if verb == "apply":
+        held = await gather(*(partial(store.create, change) for change in changes))
+        changes = [following(task, make_effect(task), assignee=ANA) for task in held]
+    with executed(store) as made:
+        await gather(*(partial(getattr(store, verb), change) for change in changes))
+    return made
+
+
+@contextmanager
+def executed(store: SQLAlchemyStore) -> Iterator[list[str]]:
+    """Collect the statements that are executed meanwhile."""
+    engine, made = store._database._engine, list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        made.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
 
 
 @contextmanager

@@ -128,7 +128,7 @@ async def test_a_write_sees_what_others_committed_before_each_statement(store: S
 async def test_what_is_settled_does_not_slow_down_what_is_to_do(store: SQLAlchemyStore):
     """There are no partial indexes here."""
     task = make_task()
-    rows = ROWS.written(opening(task, *(make_effect(task, generation=n) for n in range(MANY)))).effects
+    rows = ROWS.opened(opening(task, *(make_effect(task, generation=n) for n in range(MANY)))).effects
     rows = [{**row, "lane": row["id"], "settled_at": 1 if n < MANY - 5 else None} for n, row in enumerate(rows)]
     await store._database.write(lambda connection: connection.execute(insert(effects), rows).close())
     assert await rows_read(store, _next_due) < 50
@@ -140,7 +140,7 @@ _MIDDLE = Cursor(at=NOON + MANY // 2 * SECOND, id="x")
 
 @pytest.mark.parametrize("query", [Query(limit=5, after=_MIDDLE), Query(limit=5, changed_after=_MIDDLE)])
 async def test_a_page_is_found_without_reading_those_before_it(store: SQLAlchemyStore, query: Query):
-    made = [ROWS.written(opening(make_task(created_at=NOON + n * SECOND))).task for n in range(MANY)]
+    made = [ROWS.opened(opening(make_task(created_at=NOON + n * SECOND))).task for n in range(MANY)]
     await store._database.write(lambda connection: connection.execute(insert(tasks), made).close())
     await store._database.read(lambda connection: connection.execute(text("ANALYZE TABLE awaithumans_tasks")).all())
     assert await rows_read(store, partial(_find, rows=ROWS, query=query)) < 50

@@ -24,7 +24,8 @@ from awaithumans.protocols import Watchable
 from awaithumans.stores import database as database_module
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.rows import Rows
-from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _apply, _find, _next_due
+from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _find, _next_due
+from awaithumans.stores.writing import apply
 from awaithumans.testing.stores import StoreConformance, gather, lease_one
 from awaithumans.testing.tasks import (
     ANA,
@@ -280,7 +281,7 @@ async def test_a_connection_killed_in_a_transaction_costs_nothing(store: SQLAlch
     kills = [_KILL_ITSELF[store._database.dialect]]
 
     def dying(connection: Connection) -> bool:
-        done = _apply(connection, written=ROWS.written(change))
+        done = apply(connection, [ROWS.changed(change)])[0]
         while kills:
             connection.exec_driver_sql(kills.pop())
         return done
@@ -302,7 +303,7 @@ async def test_two_writers_in_each_others_way_both_finish(store: SQLAlchemyStore
         tries.append(1)
         results: list[bool] = []
         for task in order:
-            results.append(_apply(connection, written=ROWS.written(following(task, attempt=1))))
+            results += apply(connection, [ROWS.changed(following(task, attempt=1))])
             if not alone:
                 alone.append(True)
                 each_has_one.wait(timeout=20)

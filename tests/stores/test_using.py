@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from awaithumans import BlockingEngine, Engine
 from awaithumans.errors import ConfigurationError, IdempotencyConflictError, TaskNotFoundError
 from awaithumans.protocols import Joinable, KeepsRecords, Records, Store
-from awaithumans.stores import sqlalchemy as sqlalchemy_store
+from awaithumans.stores import writing
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
@@ -346,13 +346,13 @@ class TestAsyncioCancellation:
     ) -> None:
         engine = Engine(store, background=False)
         await engine.find(Query())
-        add = sqlalchemy_store._add_the_rest
+        add = writing._add_the_rest
 
         def slowly(connection: Connection, written: object) -> None:
             time.sleep(0.3)  # between two statements of one verb
             add(connection, written)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(sqlalchemy_store, "_add_the_rest", slowly)
+        monkeypatch.setattr(writing, "_add_the_rest", slowly)
         async with host.begin() as connection:
             await host.order(connection, 1)
             with pytest.raises(TimeoutError):
