@@ -7,9 +7,9 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import NoReturn, cast
 
 from awaithumans.errors import InvalidInputError
@@ -41,6 +41,9 @@ _MAX_INTEGER = 10**MAX_INTEGER_DIGITS
 _WHOLE = re.compile(r"\.0|e[+]")
 """What stands in every whole number that is written as a float, and may stand in texts."""
 
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTED = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"))
+
 # ── Strict JSON ───────────────────────────────────────────────────────────────
 
 
@@ -66,7 +69,12 @@ def loads(text: bytes | str) -> object:
 
 def dumps(value: object) -> str:
     """Write compact JSON; the inverse of `loads`."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _COMPACT.encode(value)
+
+
+def dumps_sorted(value: object) -> str:
+    """Write compact JSON in ASCII, its keys sorted."""
+    return _SORTED.encode(value)
 
 
 def ensure_json(value: object, name: str = "") -> None:
@@ -97,12 +105,8 @@ def ensure_text(text: str, name: str, *, longest: int) -> None:
 
 def canonical(value: object) -> str:
     """Write JSON in one form only: keys sorted, `1.0` as `1`, ASCII."""
-    text = _sorted(value)
-    return _sorted(_plain_numbers(value)) if _WHOLE.search(text) else text
-
-
-def _sorted(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = dumps_sorted(value)
+    return dumps_sorted(_plain_numbers(value)) if _WHOLE.search(text) else text
 
 
 def digest(value: object) -> str:
@@ -255,7 +259,7 @@ def delivery_document(delivery: Delivery) -> dict[str, object]:
 
 def delivery_from_document(document: JsonObject) -> Delivery:
     """Read an effect back, and what came of it."""
-    known = {field.name: document[field.name] for field in fields(Delivery) if field.name in document}
+    known = {name: document[name] for name in _names(Delivery) if name in document}
     effect = dict(cast("JsonObject", known["effect"]))
     effect |= {"kind": EffectKind(cast("str", effect["kind"])), "due": _moment(effect["due"])}
     known["effect"] = Effect(**effect)  # type: ignore[arg-type]
@@ -308,20 +312,24 @@ _STATE_KEYS = frozenset({field.name for field in fields(Task)} | {"v"}) - {
 }
 
 
-def _document(value: object, *, skip: Sequence[str] = ()) -> dict[str, object]:
-    unknown: JsonObject = getattr(value, "unknown", {})
-    return dict(unknown) | {
-        field.name: content if field.name in _CONTENT_FIELDS else _plain(content)
-        for field in fields(value)  # type: ignore[arg-type]
-        if field.name not in (*skip, "unknown")
-        and (content := getattr(value, field.name)) is not None
-        and content != ()
-        and content is not False
-    }
+def _document(value: object, *, skip: tuple[str, ...] = ()) -> dict[str, object]:
+    document: dict[str, object] = dict(getattr(value, "unknown", {}))
+    for name in _names(type(value)):
+        content = getattr(value, name)
+        if content is not None and content is not False and content != () and name not in skip:
+            document[name] = content if name in _CONTENT_FIELDS else _plain(content)
+    return document
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls) if field.name != "unknown")
 
 
 def _plain(value: object) -> object:
     match value:
+        case str() | int():
+            return value
         case datetime():
             return microseconds(value)
         case tuple():
@@ -376,10 +384,9 @@ def _moment(value: object) -> datetime:
 
 
 def _known(document: object, cls: type) -> dict[str, object]:
-    names = {field.name for field in fields(cls)}
-    read = cast(JsonObject, document)
-    known = {key: value for key, value in read.items() if key in names}
-    return {**known, "unknown": {key: value for key, value in read.items() if key not in names}}
+    known = dict(cast(JsonObject, document))
+    unknown = {key: known.pop(key) for key in known.keys() - _names(cls)}
+    return {**known, "unknown": unknown}
 
 
 def _human(document: object) -> Human:

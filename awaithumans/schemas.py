@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import unquote
 
-from awaithumans.documents import ensure_json
+from awaithumans.documents import dumps_sorted, ensure_json
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 from awaithumans.words import counted, words
@@ -203,7 +203,7 @@ def check_schema(schema: object, field: str) -> None:
         ensure_json(known)
     except InvalidInputError as error:
         raise InvalidSchemaError(field, error.message) from None
-    text = _written(known)
+    text = dumps_sorted(known)
     _check_bounds(text, field)
     with _no_crash(field):
         _compiled(text)
@@ -313,10 +313,6 @@ def _loops(root: JsonObject, references: _References) -> dict[int, int]:
 
     visit(root)
     return loops
-
-
-def _written(schema: JsonObject) -> str:
-    return json.dumps(schema, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache(maxsize=_CACHED)
@@ -452,7 +448,7 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
     except InvalidInputError as error:
         return dict(error.fields)
     with _no_crash("schema"):
-        text = _written(schema)
+        text = dumps_sorted(schema)
         validator = _compiled(text)
         references = _references(text)
         if not _affordable(references, value, MAX_STEPS, stops=True):
