@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import pickle
 import threading
 from bisect import insort
 from collections import Counter
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, islice
+from typing import cast
 from uuid import uuid4
 
 from anyio.lowlevel import checkpoint
@@ -43,7 +45,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tasks: dict[str, _Written] = {}
+        self._tasks: dict[str, Task] = {}
         self._holders: dict[str, str] = {}  # idempotency key -> task id
         self._outcomes: dict[str, str] = {}  # task id -> outcome, of purged tasks
         self._trails: dict[str, list[Entry]] = {}
@@ -55,49 +57,47 @@ class MemoryStore:
 
     async def create(self, change: Change) -> Task:
         await checkpoint()
-        written = _Written(change.task.id, _spec_of(change.task), _state_of(change.task))
-        entries = _copied(change.entries)
-        key = written.task.spec.idempotency_key
+        task, entries = _copied(change)
+        key = task.spec.idempotency_key
         with self._lock:
             holder = self._holders.get(key)
             if holder is None:
-                holder = self._holders[key] = written.task.id
-                self._write(written, entries, change.effects)
+                holder = self._holders[key] = task.id
+                self._write(task, entries, change.effects)
             if holder in self._outcomes:
                 raise TaskGoneError(holder, self._outcomes[holder])
-            found = self._tasks[holder]
-        return found.read()
+            return _copy(self._tasks[holder])
 
     async def get(self, task_id: str) -> Task | None:
         await checkpoint()
         with self._lock:
-            found = self._tasks.get(task_id)
-        return found.read() if found else None
+            task = self._tasks.get(task_id)
+        return _copy(task) if task else None
 
     async def find(self, query: Query) -> list[Task]:
         await checkpoint()
         with self._lock:
-            found = [self._tasks[task.id] for task in query.select(self._all())]
-        return [written.read() for written in found]
+            found = query.select(self._tasks.values())
+        return [_copy(task) for task in found]
 
     async def count(self, query: Query) -> Mapping[TaskStatus, int]:
         await checkpoint()
         with self._lock:
-            return Counter(task.status for task in self._all() if query.fits(task))
+            return Counter(task.status for task in self._tasks.values() if query.fits(task))
 
     async def outcomes(self, query: Query) -> list[Outcome]:
         await checkpoint()
         with self._lock:
-            return [Outcome.of(task) for task in query.select(self._all())]
+            return [Outcome.of(task) for task in query.select(self._tasks.values())]
 
     async def apply(self, change: Change) -> bool:
         await checkpoint()
-        task, state, entries = change.task, _state_of(change.task), _copied(change.entries)
+        task, entries = _copied(change)
         with self._lock:
             stored = self._tasks.get(task.id)
-            if stored is None or stored.task.version != task.version - 1:
+            if stored is None or stored.version != task.version - 1:
                 return False
-            self._write(_Written(task.id, stored.spec, state), entries, change.effects)
+            self._write(task, entries, change.effects)
             self._effects.retry(change.retried)
             if not _holds_key(task):
                 self._free_key(task)
@@ -107,7 +107,7 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             entries = tuple(self._trails.get(task_id, ()))
-        return _copied(entries)
+        return [_copy_entry(entry) for entry in entries]
 
     async def deliveries(self, task_id: str) -> list[Delivery]:
         await checkpoint()
@@ -141,9 +141,9 @@ class MemoryStore:
         await checkpoint()
         with self._lock:
             stored = self._tasks.get(task.id)
-            if stored is None or stored.task.version != task.version or not stored.task.closed:
+            if stored is None or stored.version != task.version or not stored.closed:
                 return False
-            self._erase(stored.task)
+            self._erase(stored)
             return True
 
     async def now(self) -> datetime | None:
@@ -153,12 +153,9 @@ class MemoryStore:
     async def aclose(self) -> None:
         await checkpoint()
 
-    def _all(self) -> Iterator[Task]:
-        return (written.task for written in self._tasks.values())
-
-    def _write(self, written: _Written, entries: Iterable[Entry], effects: Iterable[Effect]) -> None:
-        self._tasks[written.task.id] = written
-        self._trails.setdefault(written.task.id, []).extend(entries)
+    def _write(self, task: Task, entries: Iterable[Entry], effects: Iterable[Effect]) -> None:
+        self._tasks[task.id] = task
+        self._trails.setdefault(task.id, []).extend(entries)
         self._effects.add(effects)
 
     def _erase(self, task: Task) -> None:
@@ -353,32 +350,24 @@ def _holds_key(task: Task) -> bool:
 # ── Copies: nothing inside is shared with callers ─────────────────────────────
 
 
-class _Written:
-    """A task as text, and as the store's own value to look at."""
-
-    def __init__(self, task_id: str, spec: str, state: str) -> None:
-        self._id = task_id
-        self.spec = spec
-        self._state = state
-        self.task = self.read()
-
-    def read(self) -> Task:
-        """Give a copy to keep."""
-        return documents.task_from_documents(self._id, json.loads(self.spec), json.loads(self._state))
+def _copied(change: Change) -> tuple[Task, list[Entry]]:
+    return _as_written(change.task), [_copy_entry(entry) for entry in change.entries]
 
 
-def _spec_of(task: Task) -> str:
-    return documents.dumps(documents.spec_document(task))
+def _copy(task: Task) -> Task:
+    return cast("Task", pickle.loads(pickle.dumps(task)))  # noqa: S301 - our own, and the quickest way
 
 
-def _state_of(task: Task) -> str:
-    return documents.dumps(documents.state_document(task))
-
-
-def _copied(entries: Iterable[Entry]) -> list[Entry]:
-    return [_copy_entry(entry) for entry in entries]
+def _as_written(task: Task) -> Task:
+    spec = _as_read(documents.spec_document(task))
+    state = _as_read(documents.state_document(task))
+    return documents.task_from_documents(task.id, spec, state)
 
 
 def _copy_entry(entry: Entry) -> Entry:
-    document: JsonObject = json.loads(documents.dumps(documents.entry_document(entry)))
+    document = _as_read(documents.entry_document(entry))
     return documents.entry_from_document(entry.task_id, entry.seq, entry.previous, document)
+
+
+def _as_read(document: JsonObject) -> JsonObject:
+    return cast("JsonObject", json.loads(documents.dumps(document)))
