@@ -204,8 +204,12 @@ def build_spec(
     and `verifier`, of `KeyScope.CALL`: equal questions are one task until its outcome is
     collected (`TaskEngine.collect`), which is then the caller's to do.
 
+    What follows from a model alone, its schema and its form, is worked out
+    once, and anew when the model is rebuilt.
+
     Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
-    not fit, and `MarketplaceNotAvailableError`.
+    not fit, `InvalidInputError` for a model whose schema is no JSON, and
+    `MarketplaceNotAvailableError`.
     """
     if not MIN_TIMEOUT_SECONDS <= timeout_seconds <= MAX_TIMEOUT_SECONDS:
         raise TimeoutRangeError(timeout_seconds)
@@ -337,7 +341,7 @@ def _made_once(make: Callable[[type[BaseModel]], _MadeT], model: type[BaseModel]
 @lru_cache(maxsize=MAX_MADE)
 def _made(make: Callable[[type[BaseModel]], object], model: type[BaseModel], _validator: object) -> str:
     made = make(model)
-    ensure_json(made, "response_schema")
+    ensure_json(made, model.__name__)
     return dumps(made)
 
 
