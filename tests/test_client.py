@@ -416,7 +416,8 @@ class TestWhatFollowsFromAModel:
         assert least() == 5
 
     def test_is_each_alias_its_own(self):
-        kinds = [build_spec(**{**QUESTION, "response_schema": Chosen[kind]}).response_schema for kind in (int, str)]
+        aliases: list[Any] = [Chosen[int], Chosen[str]]
+        kinds = [build_spec(**{**QUESTION, "response_schema": alias}).response_schema for alias in aliases]
         assert kinds == [schema_of(Chosen[int]), schema_of(Chosen[str])]
         assert kinds[0] != kinds[1]
 
