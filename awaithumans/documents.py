@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import NoReturn, cast
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -32,9 +32,6 @@ from awaithumans.types import (
     from_microseconds,
     microseconds,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 1_000
@@ -315,9 +312,10 @@ _STATE_KEYS = frozenset({field.name for field in fields(Task)} | {"v"}) - {
 }
 
 
-def _document(value: DataclassInstance, *, skip: tuple[str, ...] = ()) -> dict[str, object]:
+def _document(value: object, *, skip: tuple[str, ...] = ()) -> dict[str, object]:
+    cls: type = type(value)
     document: dict[str, object] = dict(getattr(value, "unknown", {}))
-    for name in _names(type(value)):
+    for name in _names(cls):
         content = getattr(value, name)
         if content is not None and content is not False and content != () and name not in skip:
             document[name] = content if name in _CONTENT_FIELDS else _plain(content)
@@ -325,7 +323,7 @@ def _document(value: DataclassInstance, *, skip: tuple[str, ...] = ()) -> dict[s
 
 
 @cache
-def _names(cls: type[DataclassInstance]) -> tuple[str, ...]:
+def _names(cls: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(cls) if field.name != "unknown")
 
 
@@ -386,7 +384,7 @@ def _moment(value: object) -> datetime:
     return from_microseconds(cast("int", value))
 
 
-def _known(document: object, cls: type[DataclassInstance]) -> dict[str, object]:
+def _known(document: object, cls: type) -> dict[str, object]:
     known = dict(cast(JsonObject, document))
     unknown = {key: known.pop(key) for key in known.keys() - _names(cls)}
     return {**known, "unknown": unknown}
