@@ -10,7 +10,7 @@ from awaithumans.documents import canonical, ensure_json, ensure_object, ensure_
 from awaithumans.errors import InvalidInputError, InvalidRoutingError, TimeoutRangeError, VerifierUnknownError
 from awaithumans.forms import check_form
 from awaithumans.forms.definition import RESERVED
-from awaithumans.forms.shape import shapes
+from awaithumans.forms.shape import names
 from awaithumans.protocols import Channel, Verifier
 from awaithumans.routing import EVERYBODY, MAX_RECIPIENTS, Recipient, callback_recipient, entry_of, is_for_agents
 from awaithumans.types import (
@@ -130,7 +130,7 @@ def _admit_object(name: str, value: object) -> None:
 
 
 def _admit_names(response_schema: JsonObject) -> None:
-    for name in shapes(response_schema):
+    for name in names(response_schema):
         if name.startswith(RESERVED):
             raise _invalid("response_schema", f"has a property {name!r}, which no answer can have")
 

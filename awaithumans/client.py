@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import anyio
 from pydantic import BaseModel, ValidationError
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from awaithumans.admission import authority_of, content_of
 from awaithumans.ambient import AMBIENT_ENGINE
 from awaithumans.blocking import run_blocking
-from awaithumans.documents import digest, scrubbed
+from awaithumans.documents import digest, dumps, ensure_json, scrubbed
 from awaithumans.errors import (
     ConfigurationError,
     MarketplaceNotAvailableError,
@@ -46,6 +47,8 @@ from awaithumans.types import (
 from awaithumans.waiting import waiting_line
 
 MAX_SHOWN_ERRORS = 50
+MAX_MADE = 256
+"""How many schemas and forms of models are kept, each as text."""
 URL_VARIABLE = "AWAITHUMANS_URL"
 TOKEN_VARIABLE = "AWAITHUMANS_ADMIN_API_TOKEN"  # noqa: S105 - a name, not a secret
 
@@ -201,17 +204,21 @@ def build_spec(
     and `verifier`, of `KeyScope.CALL`: equal questions are one task until its outcome is
     collected (`TaskEngine.collect`), which is then the caller's to do.
 
+    What follows from a model alone, its schema and its form, is worked out
+    once, and anew when the model is rebuilt.
+
     Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
-    not fit, and `MarketplaceNotAvailableError`.
+    not fit, `InvalidInputError` for a model whose schema is no JSON, and
+    `MarketplaceNotAvailableError`.
     """
     if not MIN_TIMEOUT_SECONDS <= timeout_seconds <= MAX_TIMEOUT_SECONDS:
         raise TimeoutRangeError(timeout_seconds)
     spec = TaskSpec(
         task=task,
         payload=_payload(payload_schema, payload),
-        payload_schema=payload_schema.model_json_schema(),
-        response_schema=schema_of(response_schema),
-        form=form_from_model(response_schema),
+        payload_schema=_made_once(_payload_schema_of, payload_schema),
+        response_schema=_made_once(schema_of, response_schema),
+        form=_made_once(form_from_model, response_schema),
         timeout_seconds=timeout_seconds,
         idempotency_key=idempotency_key or "",
         key_scope=KeyScope.CALL if idempotency_key is None else KeyScope.FOREVER,
@@ -317,6 +324,29 @@ def once_more(spec: TaskSpec, misfit: SchemaValidationError, *, task_id: str, re
 
 
 # ── Reading the arguments ─────────────────────────────────────────────────────
+
+
+_MadeT = TypeVar("_MadeT", JsonObject, JsonObject | None)
+
+
+def _made_once(make: Callable[[type[BaseModel]], _MadeT], model: type[BaseModel]) -> _MadeT:
+    """Give a copy of one's own of what follows from a model alone.
+
+    A model that is rebuilt has another validator, and is looked at anew.
+    """
+    made: _MadeT = json.loads(_made(make, model, model.__pydantic_validator__))
+    return made
+
+
+@lru_cache(maxsize=MAX_MADE)
+def _made(make: Callable[[type[BaseModel]], object], model: type[BaseModel], _validator: object) -> str:
+    made = make(model)
+    ensure_json(made, model.__name__)
+    return dumps(made)
+
+
+def _payload_schema_of(model: type[BaseModel]) -> JsonObject:
+    return model.model_json_schema()
 
 
 def _payload(schema: type[BaseModel], payload: BaseModel | Mapping[str, object]) -> JsonObject:

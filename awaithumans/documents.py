@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import NoReturn, TypeAlias, cast
+from functools import cache
+from typing import NoReturn, cast
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -37,6 +38,11 @@ MAX_INTEGER_DIGITS = 1_000
 DOCUMENT_VERSION = 1
 
 _MAX_INTEGER = 10**MAX_INTEGER_DIGITS
+_WHOLE = re.compile(r"\.0|e[+]")
+"""What stands in every whole number that is written as a float, and may stand in texts."""
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTED = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"))
 
 # ── Strict JSON ───────────────────────────────────────────────────────────────
 
@@ -63,7 +69,12 @@ def loads(text: bytes | str) -> object:
 
 def dumps(value: object) -> str:
     """Write compact JSON; the inverse of `loads`."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _COMPACT.encode(value)
+
+
+def dumps_sorted(value: object) -> str:
+    """Write compact JSON in ASCII, its keys sorted."""
+    return _SORTED.encode(value)
 
 
 def ensure_json(value: object, name: str = "") -> None:
@@ -71,16 +82,10 @@ def ensure_json(value: object, name: str = "") -> None:
 
     `name` is what the value is called in the error's field paths.
     """
-    pending: list[tuple[object, _Place, int]] = [(value, (None, name), 0)]
-    while pending:
-        current, place, depth = pending.pop()
-        if depth > MAX_DEPTH:
-            _refuse_at(place, f"nested deeper than {MAX_DEPTH} levels")
-        if isinstance(current, dict | list):
-            container = cast("dict[object, object] | list[object]", current)
-            pending.extend((child, (place, step), depth + 1) for child, step in _children(container, place))
-        else:
-            _ensure_scalar(current, place)
+    try:
+        _check(value, 0)
+    except _FaultError as found:
+        _refuse(".".join(step for step in (name, *reversed(found.steps)) if step), found.fault)
 
 
 def ensure_object(value: object, name: str) -> None:
@@ -100,7 +105,8 @@ def ensure_text(text: str, name: str, *, longest: int) -> None:
 
 def canonical(value: object) -> str:
     """Write JSON in one form only: keys sorted, `1.0` as `1`, ASCII."""
-    return json.dumps(_plain_numbers(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = dumps_sorted(value)
+    return dumps_sorted(_plain_numbers(value)) if _WHOLE.search(text) else text
 
 
 def digest(value: object) -> str:
@@ -120,55 +126,67 @@ def _no_constant(name: str) -> NoReturn:
     _refuse("", f"{name} is not a JSON number")
 
 
-_Place: TypeAlias = "tuple[_Place | None, str | int]"
-"""A place in a document: where it is in, and the step to it. Written out only to name a fault."""
+class _FaultError(Exception):
+    """A fault in a document, and the steps that lead to it, innermost first."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = fault
+        self.steps: list[str] = []
 
 
-def _children(container: dict[object, object] | list[object], place: _Place) -> Iterator[tuple[object, str | int]]:
-    if isinstance(container, list):
-        yield from ((child, index) for index, child in enumerate(container))
-        return
-    for key, child in container.items():
+def _check(value: object, depth: int) -> None:
+    """Look at every part of a value once; as each question is looked at whole, this is to be quick."""
+    if depth > MAX_DEPTH:
+        raise _FaultError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict):
+        _check_object(cast("dict[object, object]", value), depth + 1)
+    elif isinstance(value, list):
+        _check_list(cast("list[object]", value), depth + 1)
+    elif value is not None and value is not True and value is not False:
+        _check_number(value)
+
+
+def _check_object(value: dict[object, object], depth: int) -> None:
+    for key, child in value.items():
         if not isinstance(key, str):
-            _refuse_at(place, "object keys must be text")
-        _ensure_text(key, place)
-        yield child, key
+            raise _FaultError("object keys must be text")
+        _check_text(key)
+        try:
+            _check(child, depth)
+        except _FaultError as found:
+            found.steps.append(key)
+            raise
 
 
-def _ensure_scalar(value: object, place: _Place) -> None:
-    match value:
-        case None | bool():
-            return
-        case str():
-            _ensure_text(value, place)
-        case int() if abs(value) >= _MAX_INTEGER:
-            _refuse_at(place, f"integer of more than {MAX_INTEGER_DIGITS} digits")
-        case int():
-            return
-        case float() if not math.isfinite(value):
-            _refuse_at(place, "not a finite number")
-        case float():
-            return
-        case _:
-            _refuse_at(place, f"{type(value).__name__} is not a JSON value")
+def _check_list(value: list[object], depth: int) -> None:
+    for index, child in enumerate(value):
+        try:
+            _check(child, depth)
+        except _FaultError as found:
+            found.steps.append(str(index))
+            raise
 
 
-def _ensure_text(text: str, place: _Place) -> None:
+def _check_number(value: object) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _FaultError("not a finite number")
+    elif not isinstance(value, int):
+        raise _FaultError(f"{type(value).__name__} is not a JSON value")
+    elif abs(value) >= _MAX_INTEGER:
+        raise _FaultError(f"integer of more than {MAX_INTEGER_DIGITS} digits")
+
+
+def _check_text(text: str) -> None:
     if "\0" in text:
-        _refuse_at(place, "text must not contain NUL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        _refuse_at(place, "text must not contain lone surrogates")
-
-
-def _refuse_at(place: _Place, fault: str) -> NoReturn:
-    steps: list[str] = []
-    at: _Place | None = place
-    while at is not None:
-        at, step = at
-        steps.append(str(step))
-    _refuse(".".join(step for step in reversed(steps) if step), fault)
+        raise _FaultError("text must not contain NUL")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _FaultError("text must not contain lone surrogates") from None
 
 
 def _refuse(path: str, fault: str) -> NoReturn:
@@ -241,7 +259,7 @@ def delivery_document(delivery: Delivery) -> dict[str, object]:
 
 def delivery_from_document(document: JsonObject) -> Delivery:
     """Read an effect back, and what came of it."""
-    known = {field.name: document[field.name] for field in fields(Delivery) if field.name in document}
+    known = {name: document[name] for name in _names(Delivery) if name in document}
     effect = dict(cast("JsonObject", known["effect"]))
     effect |= {"kind": EffectKind(cast("str", effect["kind"])), "due": _moment(effect["due"])}
     known["effect"] = Effect(**effect)  # type: ignore[arg-type]
@@ -294,20 +312,25 @@ _STATE_KEYS = frozenset({field.name for field in fields(Task)} | {"v"}) - {
 }
 
 
-def _document(value: object, *, skip: Sequence[str] = ()) -> dict[str, object]:
-    unknown: JsonObject = getattr(value, "unknown", {})
-    return dict(unknown) | {
-        field.name: content if field.name in _CONTENT_FIELDS else _plain(content)
-        for field in fields(value)  # type: ignore[arg-type]
-        if field.name not in (*skip, "unknown")
-        and (content := getattr(value, field.name)) is not None
-        and content != ()
-        and content is not False
-    }
+def _document(value: object, *, skip: tuple[str, ...] = ()) -> dict[str, object]:
+    cls: type = type(value)
+    document: dict[str, object] = dict(getattr(value, "unknown", {}))
+    for name in _names(cls):
+        content = getattr(value, name)
+        if content is not None and content is not False and content != () and name not in skip:
+            document[name] = content if name in _CONTENT_FIELDS else _plain(content)
+    return document
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls) if field.name != "unknown")
 
 
 def _plain(value: object) -> object:
     match value:
+        case str() | int():
+            return value
         case datetime():
             return microseconds(value)
         case tuple():
@@ -362,10 +385,9 @@ def _moment(value: object) -> datetime:
 
 
 def _known(document: object, cls: type) -> dict[str, object]:
-    names = {field.name for field in fields(cls)}
-    read = cast(JsonObject, document)
-    known = {key: value for key, value in read.items() if key in names}
-    return {**known, "unknown": {key: value for key, value in read.items() if key not in names}}
+    known = dict(cast(JsonObject, document))
+    unknown = {key: known.pop(key) for key in known.keys() - _names(cls)}
+    return {**known, "unknown": unknown}
 
 
 def _human(document: object) -> Human:

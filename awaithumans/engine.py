@@ -499,8 +499,12 @@ class Engine(TaskEngine):
         """Like `wait`, until no answer is with the verifier: to tell its giver what came of it."""
         return await self.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=timeout)
 
-    async def act(self, task_id: str, command: Command) -> Task:
-        """Carry out one command and return the task after it."""
+    async def act(self, task_id: str, command: Command, *, seen: Task | None = None) -> Task:
+        """Carry out one command and return the task after it.
+
+        Like `TaskEngine.act`. `seen` is the task as it was just read, which
+        then is not read again unless it has changed since.
+        """
         await self._background.ensure()
         with self.telemetry.acting(command) as deed:
             if isinstance(command, Submit):
@@ -509,7 +513,7 @@ class Engine(TaskEngine):
                 admit_recipients(command.notify, self.channels)
             if isinstance(command, Cancel):
                 ensure_json(command.reason, "reason")
-            task = await self._transition(task_id, partial(self._decide, command, deed))
+            task = await self._transition(task_id, partial(self._decide, command, deed), seen)
             deed.concerns(task)
             return task
 
@@ -688,9 +692,11 @@ class Engine(TaskEngine):
 
     # ── The one write path ────────────────────────────────────────────────────
 
-    async def _transition(self, task_id: str, decide: Callable[[Task, datetime], Change | None]) -> Task:
+    async def _transition(
+        self, task_id: str, decide: Callable[[Task, datetime], Change | None], seen: Task | None = None
+    ) -> Task:
         while True:
-            task = await self._read(task_id)
+            task = seen or await self._read(task_id)
             change = decide(task, self.clock.now())
             if change is None:
                 return task
@@ -699,6 +705,7 @@ class Engine(TaskEngine):
                 if change.refusal:
                     raise change.refusal
                 return change.task
+            seen = None
 
     def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
         deed.concerns(task)

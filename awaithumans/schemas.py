@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import unquote
 
-from awaithumans.documents import ensure_json
+from awaithumans.documents import dumps_sorted, ensure_json
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 from awaithumans.words import counted, words
@@ -168,7 +168,7 @@ class _References:
     """The references of one schema, and what they lead to."""
 
     def __init__(self, root: JsonObject) -> None:
-        self._root = root
+        self.root = root
         self._anchors = {
             name: schema
             for schema in _everywhere(root)
@@ -180,7 +180,7 @@ class _References:
         """Yield what the references of one schema lead to."""
         found = cast("dict[str, object]", schema) if isinstance(schema, dict) else {}
         for reference in filter(None, map(found.get, _REFERENCES)):
-            target = _target(cast("str", reference), self._root, self._anchors)
+            target = _target(cast("str", reference), self.root, self._anchors)
             yield _ANYTHING if target is None else target
 
 
@@ -203,7 +203,7 @@ def check_schema(schema: object, field: str) -> None:
         ensure_json(known)
     except InvalidInputError as error:
         raise InvalidSchemaError(field, error.message) from None
-    text = _written(known)
+    text = dumps_sorted(known)
     _check_bounds(text, field)
     with _no_crash(field):
         _compiled(text)
@@ -291,7 +291,7 @@ def _expansion(root: dict[str, object]) -> int:
     return max(map(size, _everywhere(root)))
 
 
-def _loops(root: dict[str, object], references: _References) -> dict[int, int]:
+def _loops(root: JsonObject, references: _References) -> dict[int, int]:
     """Number the schemas so that those referring to one another share one."""
     order: dict[int, int] = {}
     lowest: dict[int, int] = {}
@@ -315,10 +315,6 @@ def _loops(root: dict[str, object], references: _References) -> dict[int, int]:
     return loops
 
 
-def _written(schema: JsonObject) -> str:
-    return json.dumps(schema, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 @lru_cache(maxsize=_CACHED)
 def _compiled(text: str) -> Validator:
     from jsonschema_rs import EmailOptions, RegexOptions, validator_for
@@ -331,6 +327,11 @@ def _compiled(text: str) -> Validator:
         pattern_options=RegexOptions(size_limit=MAX_PATTERN_BYTES),
         email_options=EmailOptions(require_tld=True, allow_domain_literal=False, allow_display_text=False),
     )
+
+
+@lru_cache(maxsize=_CACHED)
+def _references(text: str) -> _References:
+    return _References(json.loads(text))
 
 
 def _nothing(uri: str) -> NoReturn:
@@ -447,13 +448,14 @@ def validate(schema: JsonObject, value: object) -> dict[str, str]:
     except InvalidInputError as error:
         return dict(error.fields)
     with _no_crash("schema"):
-        text = _written(schema)
+        text = dumps_sorted(schema)
         validator = _compiled(text)
-        if not _affordable(schema, value, MAX_STEPS, stops=True):
+        references = _references(text)
+        if not _affordable(references, value, MAX_STEPS, stops=True):
             return {"": _TOO_COSTLY}
         if validator.is_valid(_scalars_first(value) if _recursive(text) else value):
             return {}
-        if not _affordable(schema, value, _EXPLAINED, stops=False):
+        if not _affordable(references, value, _EXPLAINED, stops=False):
             return {"": _TOO_LARGE}
         found = (_explained(error, schema) for error in validator.iter_errors(value))
         return _first_of_each(islice(chain.from_iterable(found), _MAX_FAULTS))
@@ -469,18 +471,18 @@ def _first_of_each(faults: Iterator[tuple[str, str]]) -> dict[str, str]:
 @lru_cache(maxsize=_CACHED)
 def _recursive(text: str) -> bool:
     """Tell whether parts of a schema refer back to themselves."""
-    root = json.loads(text)
-    loops = _loops(root, _References(root))
+    references = _references(text)
+    loops = _loops(references.root, references)
     return len(set(loops.values())) < len(loops)
 
 
-def _affordable(schema: JsonObject, value: object, steps: int, *, stops: bool) -> bool:
+def _affordable(references: _References, value: object, steps: int, *, stops: bool) -> bool:
     """Tell whether checking `value` takes at most so many steps.
 
     `stops` tells whether the engine goes on behind the first fault.
     """
     try:
-        return _Cost(schema, steps, stops=stops).of(schema, value) <= steps
+        return _Cost(references, steps, stops=stops).of(references.root, value) <= steps
     except RecursionError:
         return False
 
@@ -488,8 +490,8 @@ def _affordable(schema: JsonObject, value: object, steps: int, *, stops: bool) -
 class _Cost:
     """Counts the steps of checking a value, without taking all of them."""
 
-    def __init__(self, root: JsonObject, limit: int, *, stops: bool) -> None:
-        self._references = _References(root)
+    def __init__(self, references: _References, limit: int, *, stops: bool) -> None:
+        self._references = references
         self._limit = limit
         self._stops = stops
         self._known: dict[tuple[int, int], int] = {}

@@ -79,12 +79,13 @@ class KeyRing:
         if not several:
             raise ConfigurationError("a key ring needs at least one secret", hint=_HOW_TO_MAKE)
         self._roots: tuple[bytes, ...] = tuple(map(_root, several))
+        self._keys: dict[str, Mapping[str, bytes]] = {}
 
     @classmethod
     def unkeyed(cls) -> KeyRing:
         """Make a ring without secrets: it fingerprints, and cannot sign."""
         ring = cls.__new__(cls)
-        ring._roots = ()  # noqa: SLF001 - its own class
+        ring._roots, ring._keys = (), {}  # noqa: SLF001 - its own class
         return ring
 
     @property
@@ -105,7 +106,9 @@ class KeyRing:
 
         Keys for different purposes tell nothing about each other.
         """
-        return {_key_id(root): _derived(root, purpose) for root in self._roots}
+        if purpose not in self._keys:
+            self._keys[purpose] = {_key_id(root): _derived(root, purpose) for root in self._roots}
+        return self._keys[purpose]
 
     def __repr__(self) -> str:
         return f"KeyRing(key_ids={list(self.key_ids)})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import signal
 import sys
 import threading
@@ -11,12 +12,14 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 import pytest
+from annotated_types import Ge
 from pydantic import BaseModel, model_validator
+from pydantic.fields import FieldInfo
 
 from awaithumans import (
     Actor,
@@ -25,6 +28,7 @@ from awaithumans import (
     Engine,
     Human,
     IdempotencyConflictError,
+    InvalidInputError,
     MarketplaceAssignment,
     MarketplaceNotAvailableError,
     PoolAssignment,
@@ -38,11 +42,13 @@ from awaithumans import (
     await_human_sync,
 )
 from awaithumans.client import build_spec, derived_key
+from awaithumans.forms import form_from_model, schema_of
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.testing.clock import VirtualClock
 from awaithumans.testing.tasks import make_spec, make_task
 from awaithumans.waiting import time_left, waiting_line
 
+T = TypeVar("T")
 ANA = Actor.of(Human(id="ana@example.com", email="ana@example.com"), auth="engine")
 
 
@@ -54,6 +60,10 @@ class Refund(BaseModel):
 class Decision(BaseModel):
     approved: bool
     amount: Decimal = Decimal(0)
+
+
+class Chosen(BaseModel, Generic[T]):
+    one: T
 
 
 QUESTION: dict[str, Any] = {
@@ -362,3 +372,59 @@ class TestWaitingLine:
             await anyio.wait_all_tasks_blocked()
         assert stream.getvalue().startswith("\r\x1b[Kwaiting: Line break  [31m\nhttp://x/1\n")
         assert all(len(part) < 40 for part in stream.getvalue().split("\n")[2:])
+
+
+class TestWhatFollowsFromAModel:
+    def test_is_made_once(self):
+        made: list[str] = []
+
+        class Counted(BaseModel):
+            approved: bool
+
+            @classmethod
+            def __get_pydantic_json_schema__(cls, core_schema, handler):
+                made.append("a schema")
+                return handler(core_schema)
+
+        first = build_spec(**{**QUESTION, "response_schema": Counted})
+        often = len(made)
+        assert often
+        assert build_spec(**{**QUESTION, "response_schema": Counted}) == first
+        assert len(made) == often
+
+    def test_is_everybodys_own(self):
+        spoilt: Any = build_spec(**QUESTION)
+        spoilt.response_schema["properties"].clear()
+        spoilt.payload_schema["properties"].clear()
+        spoilt.form["fields"].clear()
+        spec = build_spec(**QUESTION)
+        assert spec.response_schema == schema_of(Decision)
+        assert spec.payload_schema == Refund.model_json_schema()
+        assert spec.form == form_from_model(Decision)
+
+    def test_is_made_anew_when_the_model_is_rebuilt(self):
+        class Bounded(BaseModel):
+            amount: int
+
+        def least() -> object:
+            schema: Any = build_spec(**{**QUESTION, "response_schema": Bounded}).response_schema
+            return schema["properties"]["amount"].get("minimum")
+
+        assert least() is None
+        Bounded.model_fields["amount"] = FieldInfo(annotation=Annotated[int, Ge(5)])
+        Bounded.model_rebuild(force=True)
+        assert least() == 5
+
+    def test_is_each_alias_its_own(self):
+        aliases: list[Any] = [Chosen[int], Chosen[str]]
+        kinds = [build_spec(**{**QUESTION, "response_schema": alias}).response_schema for alias in aliases]
+        assert kinds == [schema_of(Chosen[int]), schema_of(Chosen[str])]
+        assert kinds[0] != kinds[1]
+
+    def test_is_refused_where_it_is_no_json(self):
+        class Endless(BaseModel):
+            amount: float = math.inf
+
+        for _ in range(2):
+            with pytest.raises(InvalidInputError, match="not a finite number"):
+                build_spec(**{**QUESTION, "response_schema": Endless})

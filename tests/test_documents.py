@@ -157,3 +157,11 @@ def test_long_keys_over_many_values_cost_no_memory_of_their_own():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50_000_000
+
+
+@given(VALUES)
+def test_the_canonical_form_is_that_of_the_same_value_with_plain_numbers(value):
+    """Also where a text looks as a whole number does that is written as a float."""
+    described = {"value": value, "1.0": "2.0", "e+": [1e16, 1.0, -0.0, 1.05]}
+    plain = {"value": json.loads(canonical(value)), "1.0": "2.0", "e+": [10**16, 1, 0, 1.05]}
+    assert canonical(described) == json.dumps(plain, sort_keys=True, separators=(",", ":"))

@@ -676,6 +676,24 @@ class TestVerification:
 
 
 @pytest.mark.anyio
+class TestActingOnWhatWasSeen:
+    async def test_spares_reading_it_again(self, clock, monkeypatch):
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            task = await engine.create(a_question())
+            monkeypatch.setattr(engine.store, "get", None)
+            completed = await engine.act(task.id, Submit(value=YES, by=ANA), seen=task)
+        assert completed.status is TaskStatus.COMPLETED
+
+    async def test_is_decided_anew_where_it_has_changed_since(self, clock):
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            seen = await engine.create(a_question())
+            claimed = await engine.claim(seen.id, by=ANA)
+            after = await engine.act(seen.id, Submit(value=YES, by=ANA), seen=seen)
+            assert (after.version, after.claimed_at) == (claimed.version + 1, claimed.claimed_at)
+            with pytest.raises(TaskAlreadyTerminalError):
+                await engine.act(seen.id, Submit(value={"approved": False}, by=ANA), seen=seen)
+
+
 class TestDeleting:
     async def test_erases_everything_but_the_key(self, clock):
         engine = Engine(MemoryStore(), clock=clock)

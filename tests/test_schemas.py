@@ -567,3 +567,10 @@ def test_no_schema_hides_where_its_patterns_are_not_counted():
 def test_long_patterns_are_refused():
     with pytest.raises(InvalidSchemaError):
         check_schema({"pattern": "^" + "(?=a)" * 100_000}, "response_schema")
+
+
+def test_what_is_written_as_a_good_schema_is_and_is_none_is_refused():
+    check_schema({"required": ["a"], "properties": {"1": {}}}, "response_schema")
+    for hostile in ({"required": ("a",), "properties": {"1": {}}}, {"required": ["a"], "properties": {1: {}}}):
+        with pytest.raises(InvalidSchemaError):
+            check_schema(hostile, "response_schema")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from fractions import Fraction
+from functools import lru_cache
 from typing import TypeVar, cast
 
 from awaithumans import schemas
+from awaithumans.documents import dumps, ensure_json
 from awaithumans.forms.definition import (
     Date,
     DateRange,
@@ -42,6 +45,7 @@ from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
 from awaithumans.words import counted, words
 
+_CACHED = 64
 _PointT = TypeVar("_PointT", date, datetime, time)
 
 
@@ -54,13 +58,32 @@ def validate_response(form: FormDefinition | JsonObject | None, schema: JsonObje
     one that the schema implies.
     """
     faults = schemas.validate(schema, value)
-    asked = form if form is not None else form_from_schema(schema)
-    if asked is None or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return faults
-    fields = [field for field, _, _ in laid_out(check_form(asked), shapes(schema))]
-    for path, message in _faults_of_all(fields, cast("JsonObject", value), ""):
+    for path, message in _faults_of_all(_fields(form, schema), cast("JsonObject", value), ""):
         faults.setdefault(path, message)
     return faults
+
+
+def _fields(form: FormDefinition | JsonObject | None, schema: JsonObject) -> tuple[FormField, ...]:
+    if isinstance(form, FormDefinition):
+        return _laid_out(form, schema)
+    given = None if form is None else dict(form)
+    ensure_json(given, "form_definition")
+    return _fields_of(dumps(given), dumps(schema))
+
+
+@lru_cache(maxsize=_CACHED)
+def _fields_of(form: str, schema: str) -> tuple[FormField, ...]:
+    """Work out once what answers are compared with: the same few questions are answered again and again."""
+    known: dict[str, object] = json.loads(schema)
+    given: dict[str, object] | None = json.loads(form)
+    asked = form_from_schema(known) if given is None else given
+    return () if asked is None else _laid_out(check_form(asked), known)
+
+
+def _laid_out(form: FormDefinition, schema: JsonObject) -> tuple[FormField, ...]:
+    return tuple(field for field, _, _ in laid_out(form, shapes(schema)))
 
 
 def _faults_of_all(fields: Iterable[FormField], value: JsonObject, below: str) -> Iterator[tuple[str, str]]:

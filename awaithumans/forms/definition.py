@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,7 @@ from pydantic import (
 )
 
 from awaithumans import schemas
-from awaithumans.documents import ensure_json
+from awaithumans.documents import dumps, ensure_json
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 
@@ -30,6 +32,7 @@ MAX_STEPS = 100
 """How long a scale of stars or opinions may be."""
 MAX_NESTING = 8
 """How deep fields may stand inside other fields."""
+_CACHED = 64
 
 
 def _pattern(value: str) -> str:
@@ -443,6 +446,13 @@ def check_form(form: JsonObject | FormDefinition) -> FormDefinition:
     if isinstance(form, FormDefinition):
         return form
     ensure_json(dict(form), "form_definition")
+    return _checked(dumps(dict(form)))
+
+
+@lru_cache(maxsize=_CACHED)
+def _checked(text: str) -> FormDefinition:
+    """Check what was not found good before: agents ask with the same few forms again and again."""
+    form: dict[str, object] = json.loads(text)
     _check_extent(form.get("fields"))
     try:
         definition = FormDefinition.model_validate(form)

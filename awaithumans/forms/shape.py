@@ -116,6 +116,12 @@ def shapes(schema: JsonObject) -> dict[str, Shape]:
     return _properties(core, schema)
 
 
+def names(schema: JsonObject) -> tuple[str, ...]:
+    """Name an object schema's properties, in their order."""
+    core, _ = _core(schema, schema)
+    return tuple(_object(core.get("properties")))
+
+
 def shape_of(schema: JsonObject) -> Shape:
     """Give the shape of a whole response."""
     return _property(schema, schema, needed=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import pickle
 import threading
 from bisect import insort
 from collections import Counter
@@ -350,10 +351,14 @@ def _holds_key(task: Task) -> bool:
 
 
 def _copied(change: Change) -> tuple[Task, list[Entry]]:
-    return _copy(change.task), [_copy_entry(entry) for entry in change.entries]
+    return _as_written(change.task), [_copy_entry(entry) for entry in change.entries]
 
 
 def _copy(task: Task) -> Task:
+    return cast("Task", pickle.loads(pickle.dumps(task)))  # noqa: S301 - our own, and the quickest way
+
+
+def _as_written(task: Task) -> Task:
     spec = _as_read(documents.spec_document(task))
     state = _as_read(documents.state_document(task))
     return documents.task_from_documents(task.id, spec, state)

@@ -26,6 +26,7 @@ from awaithumans.types import (
     Release,
     Submit,
     Task,
+    TaskStatus,
     microseconds,
 )
 from awaithumans.web import queries
@@ -202,9 +203,10 @@ class Api:
             own=principal.may_answer_own,
             attempt=body.verification_attempt,
         )
-        await self._engine.act(task.id, command)
-        with permitted_wait(request, self._verdict_seconds) as seconds:
-            task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
+        task = await self._engine.act(task.id, command, seen=task)
+        if task.status is TaskStatus.SUBMITTED:
+            with permitted_wait(request, self._verdict_seconds) as seconds:
+                task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
         return json_response(wire.task_to_wire(task))
 
     async def _claim(self, request: Request) -> Response:

@@ -27,12 +27,15 @@ from awaithumans.web.seats import BRIEF
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DEPARTS_WITHIN = 60.0
 """Seconds after a signal in which what begins ends soon; later, the process has evidently stayed."""
+_LOOKS_EVERY = 1.0
+"""Seconds between looks at who hears of signals: a server sets its handlers before it takes requests."""
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 # A process has one set of signal handlers, so there is one of these.
 _waits: dict[anyio.CancelScope, object] = {}
 _last_told = -math.inf
+_looked_at = -math.inf
 
 
 @contextmanager
@@ -55,8 +58,20 @@ def until_departure() -> Generator[None]:
             del _waits[scope]
 
 
+def overhear() -> None:
+    """Listen now and then; called at each request, so that the first poll is no later than the signals.
+
+    Looking takes as long as a small request does, so it is done once a second.
+    """
+    global _looked_at  # noqa: PLW0603
+    now = time.monotonic()
+    if now >= _looked_at + _LOOKS_EVERY:
+        _looked_at = now
+        listen()
+
+
 def listen() -> None:
-    """Hear of signals from now on; called at each request, so that the first poll is no later than they are."""
+    """Hear of signals from now on, whoever else hears of them."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:

@@ -132,7 +132,7 @@ class Router:
         if scope["type"] == "lifespan":
             await _no_lifespan(receive, send)
         elif scope["type"] == "http":
-            departure.listen()
+            departure.overhear()
             with self._telemetry.received(Headers(scope=scope)):
                 await self._routing({**located(scope), LOOK: self._look}, receive, send)
         else:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 
 import pytest
 
+from awaithumans.errors import InvalidInputError
 from awaithumans.forms import (
     date_picker,
     date_range,
@@ -146,3 +147,20 @@ def test_the_limits_of_a_time_have_no_zone():
     limited = time_picker(min_time=time(9, tzinfo=UTC))
     assert fault(limited, "10:00:00") is None
     assert fault(limited, "08:00:00Z") == "must not be before 09:00:00"
+
+
+def test_questions_that_differ_in_the_type_of_one_value_are_not_mixed_up():
+    answers = [1, 1.5, True, "1"]
+    for _ in range(2):
+        for member in answers:
+            fits = [
+                not validate_response(None, {"properties": {"a": {"const": member}}}, {"a": one}) for one in answers
+            ]
+            assert fits == [one is member for one in answers]
+
+
+def test_a_form_that_is_no_json_is_refused_though_one_that_is_reads_the_same():
+    fields = [{"kind": "slider", "name": "a", "max": 5}]
+    assert validate_response({"fields": fields}, {}, {"a": 9}) == {"a": "must be at most 5"}
+    with pytest.raises(InvalidInputError, match="form_definition"):
+        validate_response({"fields": tuple(fields)}, {}, {"a": 9})

@@ -264,3 +264,16 @@ def test_scales_are_bounded():
     assert faults(form({"kind": "star_rating", "name": "a", "max": 101}))
     assert faults(form({"kind": "opinion_scale", "name": "a", "max": 10**400}))
     assert check_form(form({"kind": "opinion_scale", "name": "a", "min": 0, "max": 100}))
+
+
+@pytest.mark.parametrize(
+    ("good", "hostile"),
+    [
+        ([{"kind": "switch", "name": "a", "x": 1}], ({"kind": "switch", "name": "a", "x": 1},)),
+        ([{"kind": "switch", "name": "a", "x": {"1": 2}}], [{"kind": "switch", "name": "a", "x": {1: 2}}]),
+    ],
+)
+def test_what_is_written_as_a_good_form_is_and_is_none_is_refused(good, hostile):
+    assert check_form({"fields": good}) == check_form({"fields": good})
+    with pytest.raises(InvalidInputError, match="form_definition"):
+        check_form({"fields": hostile})

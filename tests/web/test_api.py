@@ -12,7 +12,7 @@ import pytest
 
 from awaithumans.protocols import DeliveryError
 from awaithumans.testing.channels import RecordingChannel
-from awaithumans.types import Notice
+from awaithumans.types import Notice, Task
 from tests.web.world import ANA, SCHEMA, YES, World, as_person, as_program, body
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +110,22 @@ async def test_a_response_that_does_not_fit_is_refused_with_its_fields(
     assert response.json()["error"] == "SCHEMA_VALIDATION_FAILED"
     assert list(response.json()["fields"]) == ["approved"]
     assert (await world.task(task_id)).answers == ()
+
+
+async def test_completing_reads_the_task_once(
+    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await world.ask(client)
+    get, read = world.store.get, list[str]()
+
+    async def counted(task_id: str) -> Task | None:
+        read.append(task_id)
+        return await get(task_id)
+
+    monkeypatch.setattr(world.store, "get", counted)
+    reply = await client.post(f"/api/tasks/{task_id}/complete", json={"response": YES}, headers=as_program("answerer"))
+    assert reply.json()["status"] == "completed"
+    assert read == [task_id]
 
 
 async def test_completing_waits_for_the_verdict(world: World, client: httpx2.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -62,6 +63,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     said: list[str] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.setattr(departure, "_last_told", departure._last_told)
+    monkeypatch.setattr(departure, "_looked_at", -math.inf)
     signal.signal(signal.SIGTERM, lambda *_: said.append("the server's"))
     yield said
     for number, handler in before.items():
