@@ -182,7 +182,7 @@ class Runner:
         return leased
 
     async def _lease_for(self, shift: _Shift) -> Leased:
-        """Lease as much as there are slots for; nothing while the store is away, and what is being performed goes on."""
+        """Lease as much as there are slots for, if any; while the store is away, what is being performed goes on."""
         now = self._clock.now()
         slots = shift.slots(now)
         if not slots:
