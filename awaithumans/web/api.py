@@ -26,6 +26,7 @@ from awaithumans.types import (
     Release,
     Submit,
     Task,
+    TaskStatus,
     microseconds,
 )
 from awaithumans.web import queries
@@ -119,14 +120,19 @@ class Api:
         return json_response(wire.task_to_wire(task))
 
     async def _poll(self, request: Request) -> Response:
-        task = await self._readable(request)
+        principal = await self._access.principal(request)
+        task_id = queries.task_id_of(request)
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
+
+        def is_over(task: Task) -> bool:
+            ensure(principal.may_read(task), NOT_YOURS)
+            return task.closed
 
         async def wait() -> Response:
             with permitted_wait(request, timeout) as seconds, until_departure():
-                closed = await self._engine.wait_until(task.id, lambda task: task.closed, timeout=seconds)
+                closed = await self._engine.wait_until(task_id, is_over, timeout=seconds)
                 return json_response(wire.poll_to_wire(closed))
-            return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
+            return json_response(wire.poll_to_wire(await self._engine.get(task_id)))
 
         return await until_disconnect(request, wait)
 
@@ -202,9 +208,10 @@ class Api:
             own=principal.may_answer_own,
             attempt=body.verification_attempt,
         )
-        await self._engine.act(task.id, command)
-        with permitted_wait(request, self._verdict_seconds) as seconds:
-            task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
+        task = await self._engine.act(task.id, command)
+        if task.status is TaskStatus.SUBMITTED:
+            with permitted_wait(request, self._verdict_seconds) as seconds:
+                task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
         return json_response(wire.task_to_wire(task))
 
     async def _claim(self, request: Request) -> Response:
