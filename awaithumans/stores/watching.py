@@ -176,9 +176,9 @@ class _Reading:
         return list(connection.scalars(latest))
 
 
-_NUMBER: ColumnElement[int] = literal_column("rowid", Integer).label("number")
-_BEHIND = select(_NUMBER, trail.c.task_id, trail.c.stamp).where(_NUMBER >= bindparam("number")).order_by(_NUMBER)
-_END = select(_NUMBER, trail.c.task_id, trail.c.stamp).order_by(_NUMBER.desc()).limit(1)
+_number: ColumnElement[int] = literal_column("rowid", Integer).label("number")
+_BEHIND = select(_number, trail.c.task_id, trail.c.stamp).where(_number >= bindparam("number")).order_by(_number)
+_END = select(_number, trail.c.task_id, trail.c.stamp).order_by(_number.desc()).limit(1)
 
 
 async def _watch_file(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
