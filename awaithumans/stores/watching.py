@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import anyio
-from sqlalchemy import ColumnElement, Connection, Integer, Row, bindparam, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, literal_column, select, text
 
 from awaithumans.stores.database import Database, Pinned
 from awaithumans.stores.dialects import driver_of
@@ -152,7 +152,7 @@ class _Reading:
     """
 
     def __init__(self) -> None:
-        self._last: Row[Any] | None = None
+        self._last: Any = None
 
     def look(self, connection: Connection) -> list[str]:
         """Return the tasks that changed since the last look."""
