@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from bisect import bisect_right, insort
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -48,7 +49,10 @@ logger = logging.getLogger("awaithumans.runner")
 
 LEASE = timedelta(seconds=60)
 PERFORM_WITHIN = LEASE / 2
-CONCURRENCY = 50
+CONCURRENCY = 250
+"""How many effects are performed at once, if none of them waits for long."""
+BATCH = CONCURRENCY // 2
+"""As many slots have to be free before due work is looked for: a look costs as much for one effect as for many."""
 SLOW = timedelta(seconds=2)
 """An effect that takes longer waits for somebody else, and gives its slot back: no channel holds up the others."""
 MAX_IN_FLIGHT = 1_000
@@ -81,13 +85,28 @@ class _Shift:
     wake_at: datetime | None = None
 
     def slots(self, now: datetime) -> int:
-        """Count how many more effects may be begun."""
-        quick = sum(now - at < SLOW for at in self.begun)
-        return max(min(CONCURRENCY - quick, MAX_IN_FLIGHT - len(self.begun)), 0)
+        """Count how many more effects may be begun; 0 while they are fewer than a batch."""
+        free = min(CONCURRENCY - len(self._quick(now)), MAX_IN_FLIGHT - len(self.begun))
+        return free if free >= BATCH else 0
 
-    def next_slot(self, now: datetime) -> datetime | None:
-        """Tell when an effect will give its slot back, if none of them ends before."""
-        return next((at + SLOW for at in self.begun if now - at < SLOW), None)
+    def next_slots(self, now: datetime) -> datetime | None:
+        """Tell when enough effects will have given their slots back, if none of them ends before."""
+        quick = self._quick(now)
+        lacking = BATCH - (CONCURRENCY - len(quick))
+        return quick[lacking - 1] + SLOW if lacking > 0 else None
+
+    def begin(self, now: datetime) -> None:
+        """Note that an effect is begun."""
+        insort(self.begun, now)
+
+    def end(self, begun: datetime, now: datetime) -> None:
+        """Note that an effect has ended, and look again if there may be something to begin."""
+        self.begun.remove(begun)
+        if self.slots(now):
+            self.bell.ring()
+
+    def _quick(self, now: datetime) -> Sequence[datetime]:
+        return self.begun[bisect_right(self.begun, now - SLOW) :]
 
 
 class Runner:
@@ -134,9 +153,9 @@ class Runner:
         try:
             async with anyio.create_task_group() as group:
                 while True:
-                    leased = await self._lease_if_possible(shift.slots(self._clock.now()))
+                    leased = await self._lease_for(shift)
                     for delivery in leased.deliveries:
-                        shift.begun.append(begun := self._clock.now())
+                        shift.begin(begun := self._clock.now())
                         group.start_soon(self._perform_in_slot, delivery, shift, begun)
                     await self._rest(leased, shift)
         finally:
@@ -162,18 +181,23 @@ class Runner:
             logger.warning("due work is %.0f s late: no process with a running engine saw to it", late.total_seconds())
         return leased
 
-    async def _lease_if_possible(self, limit: int) -> Leased:
+    async def _lease_for(self, shift: _Shift) -> Leased:
+        """Lease as much as there are slots for, if any; while the store is away, what is being performed goes on."""
+        now = self._clock.now()
+        slots = shift.slots(now)
+        if not slots:
+            return Leased(next_due=shift.next_slots(now))
         try:
-            return await self._lease(limit)
-        except Exception:  # the store is away; what is being performed goes on
+            return await self._lease(slots)
+        except Exception:
             logger.exception("due work cannot be read; trying again in %.0f s", IDLE.total_seconds())
             return Leased()
 
     async def _rest(self, leased: Leased, shift: _Shift) -> None:
-        """Wait until there may be something to do, or a slot to do it in."""
+        """Wait until there may be something to do, or slots to do it in."""
         now = self._clock.now()
         idle = now + IDLE
-        shift.wake_at = min((leased.next_due if shift.slots(now) else shift.next_slot(now)) or idle, idle)
+        shift.wake_at = min(leased.next_due or idle, idle)
         pause = max((shift.wake_at - now).total_seconds(), 0 if leased.deliveries else SHORTEST_REST)
         with self._clock.move_on_after(pause):
             await shift.bell.rung()
@@ -183,8 +207,7 @@ class Runner:
         try:
             await self._perform(delivery)
         finally:
-            shift.begun.remove(begun)
-            shift.bell.ring()
+            shift.end(begun, self._clock.now())
 
     # ── One effect ────────────────────────────────────────────────────────────
 

@@ -31,7 +31,7 @@ from awaithumans.errors import (
 )
 from awaithumans.forms import prefilled
 from awaithumans.protocols import DeliveryError, Store, VerifierError
-from awaithumans.runner import CONCURRENCY, SLOW
+from awaithumans.runner import BATCH, CONCURRENCY, SLOW
 from awaithumans.stores.memory import MemoryStore
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.testing.channels import RecordingChannel
@@ -43,6 +43,7 @@ from awaithumans.types import (
     EffectKind,
     Human,
     KeyScope,
+    Notice,
     Query,
     Reassign,
     Submit,
@@ -141,6 +142,16 @@ async def until(ready: Callable[[], bool]) -> None:
     with anyio.fail_after(30):
         while not ready():
             await anyio.sleep(0.005)
+
+
+class Hanging(RecordingChannel):
+    """A channel whose messages are never sent."""
+
+    begun = 0
+
+    async def send(self, notice: Notice) -> None:
+        self.begun += 1
+        await anyio.sleep_forever()
 
 
 class Never:
@@ -317,25 +328,58 @@ class TestDelivery:
         assert [notice.event for notice in channel.sent] == ["opened", "closed"]
 
     async def test_a_channel_that_hangs_holds_up_no_other(self, clock):
-        class Hanging(RecordingChannel):
-            begun = 0
-
-            async def send(self, notice):
-                self.begun += 1
-                await anyio.sleep_forever()
-
         hanging, quick = Hanging("hanging"), RecordingChannel("quick")
         engine = Engine(MemoryStore(), channels=[hanging, quick], clock=clock)
         async with engine.run():
-            await engine.create(a_question(notify=tuple(f"hanging:{number}" for number in range(100))))
-            await until(lambda: hanging.begun == CONCURRENCY)
-            await engine.create(a_question(idempotency_key="2", notify=("quick:ana",)))
+            for number in range(3 * CONCURRENCY // 50):
+                addresses = tuple(f"hanging:{address}" for address in range(50))
+                await engine.create(a_question(idempotency_key=f"{number}", notify=addresses))
+            await until(lambda: hanging.begun > CONCURRENCY - BATCH)
+            await engine.create(a_question(idempotency_key="quick", notify=("quick:ana",)))
             await anyio.wait_all_tasks_blocked()
+            assert hanging.begun <= CONCURRENCY
             assert quick.sent == []
-            await clock.advance(SLOW.total_seconds())
-            await until(lambda: hanging.begun == 2 * CONCURRENCY)
-            await clock.advance(SLOW.total_seconds())
-            await until(lambda: len(quick.sent) == 1)
+            for _ in range(4):
+                await clock.advance(SLOW.total_seconds())
+                await anyio.wait_all_tasks_blocked()
+            assert len(quick.sent) == 1
+
+    async def test_what_is_due_together_is_leased_in_few_batches(self, clock):
+        class Counting(MemoryStore):
+            batches = 0
+
+            async def lease(self, now, until, limit):
+                leased = await super().lease(now, until, limit)
+                self.batches += bool(leased.deliveries)
+                return leased
+
+        store, count = Counting(), 2 * CONCURRENCY
+        async with Engine(store, clock=clock).run() as engine:
+            for number in range(count):
+                task = await engine.create(a_question(idempotency_key=f"{number}"))
+            await anyio.wait_all_tasks_blocked()
+            await clock.advance(task.spec.timeout_seconds)
+            await anyio.wait_all_tasks_blocked()
+            assert await engine.store.count(Query()) == {TaskStatus.TIMED_OUT: count}
+        assert store.batches <= count / BATCH
+
+    async def test_what_ends_makes_way_for_the_next_in_its_lane_though_others_hang(self, clock):
+        class Slow(RecordingChannel):
+            may_end = anyio.Event()
+
+            async def send(self, notice):
+                await self.may_end.wait()
+                await super().send(notice)
+
+        slow, hanging = Slow("slow"), Hanging("hanging")
+        async with Engine(MemoryStore(), channels=[slow, hanging], clock=clock).run() as engine:
+            task = await engine.create(a_question(notify=("hanging:ana", "slow:ana")))
+            await anyio.wait_all_tasks_blocked()
+            await engine.submit(task.id, YES, by=ANA)
+            await anyio.wait_all_tasks_blocked()
+            slow.may_end.set()
+            await anyio.wait_all_tasks_blocked()
+            assert [notice.event for notice in slow.sent] == ["opened", "closed"]
 
     async def test_one_dead_recipient_holds_up_nobody_and_is_put_on_record(self, clock):
         class Dead(RecordingChannel):

@@ -12,9 +12,11 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import SOCK_STREAM
 from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
+from anyio import CapacityLimiter
 
 from awaithumans.channels.pauses import retry_after
 from awaithumans.clock import SystemClock
@@ -37,6 +39,10 @@ MAX_RESPONSE_BYTES = 64 * 1024
 
 _DRAIN_SECONDS = 1.0
 _MAX_CONNECTIONS = 100
+_MAX_IDLE = 20
+"""Idle connections that are kept: whenever one is needed, the pool asks each of them whether it is still good."""
+_MAX_AT_ONCE = 20
+"""Deliveries to one receiver; one that does not answer leaves connections for the others."""
 _MAX_ADDRESSES = 4
 _MAX_PORT = 65_535
 _HTTP_GONE = 410
@@ -67,7 +73,8 @@ class WebhookChannel:
         allow_private: post to loopback and private addresses, as well.
         clock: the time that is signed; by default this machine's.
         timeout: seconds that a delivery may take, from looking the host up to
-            the response's status.
+            the response's status. A receiver gets 20 at once, and others that
+            are for it wait for their turn before.
         tls: replaces the system's certificate authorities.
 
     The request carries `X-Awaithumans-Signature`, made with `key`, and the
@@ -106,6 +113,7 @@ class WebhookChannel:
         self._timeout = timeout
         self._tls = tls
         self._pool = anyio.lowlevel.RunVar["AsyncConnectionPool | None"]("pool", None)
+        self._receivers = anyio.lowlevel.RunVar["WeakValueDictionary[bytes, CapacityLimiter] | None"]("receivers", None)
 
     def check(self, target: str) -> None:
         """Raise `InvalidRoutingError` unless `target` is a usable URL.
@@ -137,16 +145,28 @@ class WebhookChannel:
             destination = _destination(notice.target)
         except ValueError as fault:
             raise DeliveryError(f"callback_url {fault}", permanent=True) from None
-        async with _delivery_errors(self._timeout) as limit, self._posted(notice, destination) as response:
-            _log.debug("task %s: HTTP %d", notice.task.id, response.status)
-            self._judge(response)
-            limit.deadline = math.inf  # delivered: nothing that follows may undo that
-            await _drain(response)
+        async with self._turn_at(destination):
+            await self._deliver(notice, destination)
 
     async def aclose(self) -> None:
         """Close the running loop's connections; harmless when repeated."""
         if pool := self._pool.get():
             await pool.aclose()
+
+    def _turn_at(self, to: URL) -> CapacityLimiter:
+        """Give what lets `_MAX_AT_ONCE` deliveries go to this receiver."""
+        receivers = self._receivers.get()
+        if receivers is None:
+            receivers = WeakValueDictionary[bytes, CapacityLimiter]()
+            self._receivers.set(receivers)
+        return receivers.setdefault(to.netloc, CapacityLimiter(_MAX_AT_ONCE))
+
+    async def _deliver(self, notice: Notice, to: URL) -> None:
+        async with _delivery_errors(self._timeout) as limit, self._posted(notice, to) as response:
+            _log.debug("task %s: HTTP %d", notice.task.id, response.status)
+            self._judge(response)
+            limit.deadline = math.inf  # delivered: nothing that follows may undo that
+            await _drain(response)
 
     def _posted(self, notice: Notice, to: URL) -> AbstractAsyncContextManager[Response]:
         from httpcore2 import URL
@@ -197,6 +217,7 @@ class WebhookChannel:
         return AsyncConnectionPool(
             ssl_context=self._tls,
             max_connections=_MAX_CONNECTIONS,
+            max_keepalive_connections=_MAX_IDLE,
             keepalive_expiry=5.0,
             network_backend=_CheckedNetwork(allow_private=self._allow_private),
         )

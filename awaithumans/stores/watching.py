@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any
 
 import anyio
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, literal_column, select, text
 
 from awaithumans.stores.database import Database, Pinned
 from awaithumans.stores.dialects import driver_of
-from awaithumans.stores.schema import tasks
+from awaithumans.stores.schema import tasks, trail
 
 CHANNEL = "awaithumans"
 PAYLOAD_BYTES = 7_900
@@ -41,7 +41,7 @@ async def announce(database: Database, task_ids: Sequence[str]) -> None:
     if database.dialect != "postgresql":
         return
     for payload in _payloads(task_ids):
-        await database.write(partial(_notify, payload=payload))
+        await database.read(partial(_notify, payload=payload))
 
 
 async def _source(database: Database, pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
@@ -100,8 +100,12 @@ def _payloads(task_ids: Sequence[str]) -> Iterator[str]:
         yield payload
 
 
+_NOTIFY = text("SELECT set_config('synchronous_commit', 'off', true), pg_notify(:channel, :payload)")
+"""One statement, and so a transaction of its own. A hint is not worth waiting for the disk, as its commit would."""
+
+
 def _notify(connection: Connection, *, payload: str) -> None:
-    connection.execute(text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": payload})
+    connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 # ── Everywhere else: looking ──────────────────────────────────────────────────
@@ -136,16 +140,58 @@ async def _look(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
         await anyio.sleep(PAUSE)
 
 
+# ── SQLite: reading on ────────────────────────────────────────────────────────
+
+
+class _Reading:
+    """How far the trail has been read.
+
+    SQLite has one writer at a time, and numbers rows as they are written. So
+    behind the last row that was read is what was committed since, and nothing
+    else: each change is read once, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._last: Any = None
+
+    def look(self, connection: Connection) -> list[str]:
+        """Return the tasks that changed since the last look."""
+        rows = connection.execute(_BEHIND, {"number": self._last.number if self._last else 0}).all()
+        if self._last:
+            if not rows or rows[0] != self._last:
+                return self._look_back(connection)
+            rows = rows[1:]
+        self._last = rows[-1] if rows else self._last
+        return list(dict.fromkeys(row.task_id for row in rows))
+
+    def begin(self, connection: Connection) -> list[str]:
+        """Read on from where the trail ends now."""
+        self._last = connection.execute(_END).one_or_none()
+        return []
+
+    def _look_back(self, connection: Connection) -> list[str]:
+        """Begin anew: the last row was erased, with its task, and its number given to another."""
+        self.begin(connection)
+        latest = select(tasks.c.id).where(tasks.c.changed_at > _newest(connection) - LOOK_BACK)
+        return list(connection.scalars(latest))
+
+
+_number: ColumnElement[int] = literal_column("rowid", Integer).label("number")
+_BEHIND = select(_number, trail.c.task_id, trail.c.stamp).where(_number >= bindparam("number")).order_by(_number)
+_END = select(_number, trail.c.task_id, trail.c.stamp).order_by(_number.desc()).limit(1)
+
+
 async def _watch_file(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
     """Look only when SQLite says that another connection has written."""
-    window = _Window()
-    last = None
+    reading = _Reading()
+    last = await pinned.run(_data_version)
+    yield await pinned.run(reading.begin)
     while True:
+        await anyio.sleep(SQLITE_PAUSE)
         version = await pinned.run(_data_version)
         if version != last:
             last = version
-            yield await pinned.run(window.look)
-        await anyio.sleep(SQLITE_PAUSE)
+            yield await pinned.run(reading.look)
 
 
 def _data_version(connection: Connection) -> int:

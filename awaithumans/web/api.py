@@ -120,14 +120,19 @@ class Api:
         return json_response(wire.task_to_wire(task))
 
     async def _poll(self, request: Request) -> Response:
-        task = await self._readable(request)
+        principal = await self._access.principal(request)
+        task_id = queries.task_id_of(request)
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
+
+        def is_over(task: Task) -> bool:
+            ensure(principal.may_read(task), NOT_YOURS)
+            return task.closed
 
         async def wait() -> Response:
             with permitted_wait(request, timeout) as seconds, until_departure():
-                closed = await self._engine.wait_until(task.id, lambda task: task.closed, timeout=seconds)
+                closed = await self._engine.wait_until(task_id, is_over, timeout=seconds)
                 return json_response(wire.poll_to_wire(closed))
-            return json_response(wire.poll_to_wire(await self._engine.get(task.id)))
+            return json_response(wire.poll_to_wire(await self._engine.get(task_id)))
 
         return await until_disconnect(request, wait)
 

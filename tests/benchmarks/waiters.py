@@ -18,6 +18,8 @@ OBSERVE = request("GET", "/observed")
 KB = 1024
 LEAVING = 100
 PATIENCE = 60.0
+QUIET = 0.25
+"""Seconds without a query, after which there is none on its way."""
 
 
 def waiters(bench: Bench) -> Iterator[Row]:
@@ -35,6 +37,7 @@ async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
     began = time.perf_counter()
     waiting = await _waiting(app.url, task_ids)
     await _until(app.url, lambda waiters: waiters == count)
+    await _quiet(app.url)
     connected, held = time.perf_counter() - began, (app.memory() - before) / count / KB
     queries, busy = await _idle(app, bench.size(8.0, short=0.5))
     leaving = min(LEAVING, count // 2)
@@ -84,6 +87,15 @@ async def _until(url: str, fits: Callable[[int], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not fits((await _observed(url))["waiters"]):
             await asyncio.sleep(0.002)
+
+
+async def _quiet(url: str) -> None:
+    """Return once every waiter has read its task, which it does when it is registered."""
+    before, queries = -1, (await _observed(url))["queries"]
+    async with asyncio.timeout(PATIENCE):
+        while queries > before:
+            await asyncio.sleep(QUIET)
+            before, queries = queries, (await _observed(url))["queries"]
 
 
 async def _observed(url: str) -> dict[str, int]:

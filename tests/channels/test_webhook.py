@@ -29,7 +29,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from awaithumans.channels import webhook
 from awaithumans.channels.pauses import MAX_RETRY_AFTER_SECONDS
-from awaithumans.channels.webhook import WebhookChannel
+from awaithumans.channels.webhook import _MAX_CONNECTIONS, WebhookChannel
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Channel, DeliveryError
 from awaithumans.signing import KeyRing, WebhookKey, verify_signature
@@ -40,6 +40,7 @@ from tests.channels.conftest import HOLD, Received, Receiver
 
 pytestmark = pytest.mark.anyio
 
+MANY = _MAX_CONNECTIONS + 10
 ROOT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 SECRETS = [f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in range(3)]
 OK_HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -382,6 +383,20 @@ class TestWhatCountsAsDelivered:
         receiver.replies.clear()
         await channel.send(closed_notice(receiver.url))
         await channel.aclose()
+
+    async def test_a_receiver_that_does_not_answer_leaves_connections_for_the_others(
+        self, channel: WebhookChannel, receiver: Receiver
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=MANY) as dead:
+            async with anyio.create_task_group() as group:
+                for number in range(MANY):
+                    notice = closed_notice(f"http://127.0.0.1:{dead.getsockname()[1]}/", task_id=f"task-{number}")
+                    group.start_soon(channel.send, notice)
+                await anyio.wait_all_tasks_blocked()
+                with anyio.fail_after(channel._timeout / 2):
+                    await channel.send(closed_notice(receiver.url))
+                group.cancel_scope.cancel()
+        assert len(receiver.received) == 1
 
     @pytest.mark.parametrize("reply", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 200_000])
     async def test_a_server_that_talks_nonsense_is_a_failure(

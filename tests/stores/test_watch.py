@@ -18,10 +18,11 @@ from awaithumans.stores import watching
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.watching import PAYLOAD_BYTES
 from awaithumans.testing.stores import WatchableConformance, hears, listening
-from awaithumans.testing.tasks import SECOND, following, make_task, opening
+from awaithumans.testing.tasks import SECOND, answering, following, make_task, opening
 from tests.databases import POSTGRES, plain
 
 PATIENCE = 20
+on_sqlite = pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite")])
 
 CHILD = """
 import sys, anyio
@@ -123,7 +124,43 @@ async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
         assert await another(heard) == [older.id]
 
 
-@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite")])
+@on_sqlite
+@pytest.mark.anyio
+async def test_however_many_changes_there_were_a_look_reads_the_new_ones_alone(
+    store: SQLAlchemyStore, other: SQLAlchemyStore
+):
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        assert await pinned.run(reading.begin) == []
+        first, second = [await other.create(opening(make_task())) for _ in range(2)]
+        assert await pinned.run(reading.look) == [first.id, second.id]
+        assert await other.apply(following(first))
+        assert await pinned.run(reading.look) == [first.id]
+        assert await pinned.run(reading.look) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("vacuum", [False, True])
+@pytest.mark.anyio
+async def test_nothing_is_missed_where_rows_are_erased_and_their_numbers_given_anew(
+    store: SQLAlchemyStore, other: SQLAlchemyStore, *, vacuum: bool
+):
+    first, last = [await other.create(opening(make_task())) for _ in range(2)]
+    erased, kept = (first, last) if vacuum else (last, first)
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        await pinned.run(reading.begin)
+        assert await other.apply(done := answering(erased))
+        assert await other.purge(done.task)
+        if vacuum:
+            await other._database.read(lambda connection: connection.exec_driver_sql("VACUUM").close())
+        assert await other.apply(change := following(kept))
+        assert kept.id in await pinned.run(reading.look)
+        assert await other.apply(following(change.task))
+        assert await pinned.run(reading.look) == [kept.id]
+
+
+@on_sqlite
 @pytest.mark.anyio
 async def test_a_connection_is_not_closed_under_an_operation_that_was_given_up(store: SQLAlchemyStore):
     """An asyncio loop that ends cancels tasks, and these do not wait for their threads."""

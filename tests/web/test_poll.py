@@ -66,7 +66,16 @@ async def test_waiting_asks_the_store_nothing(
 
     monkeypatch.setattr(world.store, "get", counted)
     await client.get(f"/api/tasks/{task_id}/poll?timeout=2", headers=ASKER)
-    assert reads <= 3  # may they, how does it stand, how does it stand now
+    assert reads <= 2  # how does it stand, how does it stand now
+
+
+async def test_whoever_may_not_read_the_task_is_not_told_how_it_stands(
+    world: World, client: httpx2.AsyncClient
+) -> None:
+    task_id = await world.ask(client)
+    refusal = await client.get(f"/api/tasks/{task_id}/poll", headers=as_program("other"))
+    assert refusal.status_code == 403
+    assert world.engine._hub.awaited() == ()
 
 
 async def test_a_deleted_task_ends_the_wait_with_404(world: World, client: httpx2.AsyncClient) -> None:
