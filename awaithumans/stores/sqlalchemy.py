@@ -295,7 +295,9 @@ def _get_latest(connection: Connection, task_ids: Sequence[str]) -> list[RowMapp
     return _stored(connection, dialect_of(connection).latest(_STORED), task_ids)
 
 
-def _stored(connection: Connection, statement: Select[Any, Any, Any], task_ids: Sequence[str]) -> list[RowMapping | None]:
+def _stored(
+    connection: Connection, statement: Select[Any, Any, Any], task_ids: Sequence[str]
+) -> list[RowMapping | None]:
     found = {row["id"]: row for row in connection.execute(statement, {"ids": task_ids}).mappings()}
     return [found.get(task_id) for task_id in task_ids]
 
