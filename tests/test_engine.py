@@ -738,6 +738,7 @@ class TestActingOnWhatWasSeen:
                 await engine.act(seen.id, Submit(value={"approved": False}, by=ANA), seen=seen)
 
 
+@pytest.mark.anyio
 class TestDeleting:
     async def test_erases_everything_but_the_key(self, clock):
         engine = Engine(MemoryStore(), clock=clock)
