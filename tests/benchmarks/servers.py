@@ -50,10 +50,10 @@ class Server:
 
 @contextmanager
 def serving(app: str, environment: Mapping[str, str]) -> Generator[Server]:
-    """Serve an ASGI app with uvicorn until the block ends."""
+    """Serve an ASGI app until the block ends, with uvicorn as `awaithumans[server]` installs it."""
     port = free_port()
-    quiet = ["--no-access-log", "--log-level", "warning"]
-    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *quiet]
+    options = ["--http", "h11", "--loop", "asyncio", "--no-access-log", "--log-level", "warning"]
+    command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), *options]
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
         process = psutil.Popen(command, cwd=folder, env=given, stdout=log, stderr=subprocess.STDOUT)
