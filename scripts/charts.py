@@ -26,8 +26,8 @@ FOLDER = DOCS / "charts"
 TABLE = re.compile(r"(?<=<!-- what was measured -->\n).*?(?=<!-- until here -->)", re.DOTALL)
 
 SCHEMES = {"light": ("#1f2328", "#d1d9e0"), "dark": ("#f0f6fc", "#3d444d")}
-"""The colours of words and of lines, beside those of the databases."""
-COLOURS = {"SQLite": "#0b84a5", "PostgreSQL": "#d1495b"}
+"""The colours of words and of lines, beside the colours and marks of the databases."""
+LOOKS = {"SQLite": ("#0b84a5", "o"), "PostgreSQL": ("#d1495b", "s")}
 ACROSS = 3
 WIDE, HIGH = 3.6, 2.6
 
@@ -95,12 +95,13 @@ def _panel(axes: Axes, rows: Sequence[Row], things: str) -> None:
     for on, series in groupby(sorted(rows, key=lambda row: (row.on, row.n or 0)), key=lambda row: row.on):
         points = list(series)
         places = [counts.index(row.n) for row in points if row.n is not None]
-        axes.plot(places, [row.figure for row in points], marker="o", label=on, color=COLOURS[on], clip_on=False)
+        colour, mark = LOOKS[on]
+        axes.plot(places, [row.figure for row in points], label=on, color=colour, marker=mark, clip_on=False)
     axes.set_title(rows[0].line, fontsize=9, loc="left")
     axes.set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
     axes.set_xlabel(things)
     axes.set_ylabel(rows[0].unit)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.15 * max(row.figure for row in rows) or 1)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axes.grid(axis="y")
 
