@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,30 +124,49 @@ def serve(request: pytest.FixtureRequest) -> Iterator[Callable[[ASGIApp], str]]:
     browser: Browser | None = request.getfixturevalue("browser") if "browser" in request.fixturenames else None
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(serving(app))
-        for context in browser.contexts if browser else ():
-            context.close()
+        if browser:
+            close_pages(browser)
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
-    """Give the path of the system's Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.skip("Chromium is not installed: apt-get install chromium")
+def chromium() -> Iterator[Callable[[], AbstractContextManager[Browser]]]:
+    """Give a function that lends the system's Chromium, started when the first test asks for it.
+
+    It is lent with no history. Between its calls, Playwright marks its event loop
+    as the one that runs in this thread; not when the browser is given back, since
+    the next test may want to run its own.
+    """
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not path:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        loop = asyncio.get_running_loop()
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+
+        @contextmanager
+        def lent() -> Iterator[Browser]:
+            asyncio._set_running_loop(loop)
+            yield browser
+            close_pages(browser)
+            asyncio._set_running_loop(None)
+
+        asyncio._set_running_loop(None)
+        yield lent
+        asyncio._set_running_loop(loop)
+        browser.close()
 
 
 @pytest.fixture
-def browser(chromium: str) -> Iterator[Browser]:
-    """Give a browser with no history.
-
-    It lives for one test: Playwright keeps an event loop running in this
-    thread, and the next test may want to run its own.
-    """
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+def browser(chromium: Callable[[], AbstractContextManager[Browser]]) -> Iterator[Browser]:
+    """Give a browser with no history."""
+    with chromium() as browser:
         yield browser
-        browser.close()
+
+
+def close_pages(browser: Browser) -> None:
+    """Close every page, and forget all that they stored."""
+    for context in browser.contexts:
+        context.close()
 
 
 CHROMIUM_ARGUMENTS = [

@@ -31,14 +31,13 @@ from pydantic import BaseModel
 from awaithumans import Actor, Engine, Human, Query, TaskAlreadyTerminalError, leases
 from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from tests.programs.mortal_agent import import_what_lives_need
 
 LIFE_SECONDS = 30
 DIED = -signal.SIGKILL
 ANA = Actor.of(Human(id="ana"), auth="engine")
 
-# The lease of a life that was killed lapses; the next one need not wait for long here.
-leases.HELD_SECONDS = 1.0
-leases.RENEWED_EVERY = 0.1
+leases.RENEWED_EVERY = 0.1  # a life may die at that, too
 
 
 class Refund(BaseModel):
@@ -120,6 +119,8 @@ async def live(url: str, folder: Path, name: str, fatal_write: int) -> None:
     """Drive, and be answered by a person in the same process."""
     death = Death(fatal_write)
     store = SQLAlchemyStore(url)
+    await store.setup()
+    await free_leases(store)
     death.of(store, "create", "apply", "settle")
     death.of(store.records, "put", "delete")
     engine = Engine(store)
@@ -131,6 +132,12 @@ async def live(url: str, folder: Path, name: str, fatal_write: int) -> None:
         if sorted(state.values["orders"]) != ["A: True", "B: False"]:
             raise AssertionError(state.values)
         group.cancel_scope.cancel()
+
+
+async def free_leases(store: SQLAlchemyStore) -> None:
+    """Let the half minute pass for which a life that was killed still has its lease."""
+    for record in await store.records.find(leases.KIND):
+        await store.records.delete(record)
 
 
 async def answer(engine: Engine, name: str) -> None:
@@ -181,6 +188,7 @@ def count_in_child(url: str) -> int:
 def main() -> None:
     """Die at every write in turn."""
     url, folder = sys.argv[1], Path(sys.argv[2])
+    import_what_lives_need()
     asked = 0
     for fatal_write in range(1, 200):
         name = f"thread-{fatal_write}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, Engine, create_engine
 
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore, metadata
 from tests.databases import EVERYWHERE, plain
@@ -42,45 +42,49 @@ def plain_url(url: str) -> URL:
 
 
 @pytest.fixture(scope="session")
-def used_postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """Give the address of a database that many tests use, one after another."""
+def used_postgresql(postgres: PostgresServer) -> Iterator[Engine]:
     with postgres.database() as url:
-        yield url
+        yield from _kept(url)
 
 
 @pytest.fixture(scope="session")
-def used_mariadb_url(mariadb: MariaDBServer) -> Iterator[str]:
-    """Give the address of a database that many tests use, one after another."""
+def used_mariadb(mariadb: MariaDBServer) -> Iterator[Engine]:
     with mariadb.database() as url:
-        yield url
+        yield from _kept(url)
+
+
+def _kept(url: str) -> Iterator[Engine]:
+    engine = create_engine(plain(url))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
-def used_url(driver: str, request: pytest.FixtureRequest) -> str:
+def used(driver: str, request: pytest.FixtureRequest) -> Engine | None:
+    """Give the server's database that many tests use, one after another; files are new ones."""
+    kind = driver.partition("+")[0]
+    return None if kind == "sqlite" else request.getfixturevalue(f"used_{kind}")
+
+
+@pytest.fixture
+def used_url(used: Engine | None, driver: str, database_url: Callable[[str], str]) -> str:
     """Give the address of the database that `store` is in."""
-    if driver.startswith("sqlite"):
-        url: str = request.getfixturevalue("url")
-        return url
-    name = "used_postgres_url" if driver.startswith("postgresql") else "used_mariadb_url"
-    used: str = request.getfixturevalue(name)
-    return driver + used[used.index(":") :]
+    return used.url.set(drivername=driver).render_as_string(hide_password=False) if used else database_url(driver)
 
 
 @pytest.fixture
-async def store(used_url: str, driver: str) -> AsyncIterator[SQLAlchemyStore]:
+async def store(used: Engine | None, used_url: str) -> AsyncIterator[SQLAlchemyStore]:
     """Give a store that is set up and empty."""
     store = SQLAlchemyStore(used_url)
     await store.setup()
-    if not driver.startswith("sqlite"):
-        _empty(used_url)
+    if used:
+        _empty(used)
     yield store
     await store.aclose()
 
 
-def _empty(url: str) -> None:
-    engine = create_engine(plain(url))
+def _empty(engine: Engine) -> None:
     with engine.begin() as connection:
         for table in metadata.sorted_tables:
             if table.name != "awaithumans_schema":
                 connection.execute(table.delete())
-    engine.dispose()

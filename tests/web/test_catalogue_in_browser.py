@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, cast, get_args
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 
 from awaithumans import await_human
 from awaithumans.forms.definition import ShortText
 from awaithumans.types import Query, Task
-from tests.conftest import CHROMIUM_ARGUMENTS
 from tests.serving import serving
 from tests.web.catalogue import DISPLAYS, EXHIBITS, KINDS, Display, Exhibit, Given, inferred
 from tests.web.world import World
@@ -119,8 +118,8 @@ class Room:
 
 
 @pytest.fixture(scope="module")
-def room(chromium: str) -> Iterator[Room]:
-    """Give a room for all of these tests, since starting browsers is what takes long."""
+def room(chromium: Callable[[], AbstractContextManager[Browser]]) -> Iterator[Room]:
+    """Give a room for all of these tests: a browser is quick where it knows the files."""
     world = World(mount="/humans")
     host = Starlette()
     host.mount("/humans", world.router)
@@ -128,9 +127,7 @@ def room(chromium: str) -> Iterator[Room]:
         portal = stack.enter_context(start_blocking_portal())
         stack.enter_context(portal.wrap_async_context_manager(world.engine.run()))
         base = stack.enter_context(serving(host))
-        playwright = stack.enter_context(sync_playwright())
-        browser: Browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
-        stack.callback(browser.close)
+        browser = stack.enter_context(chromium())
         contexts = {way: browser.new_context(java_script_enabled=way, locale="en-US") for way in (True, False)}
         room = Room(world, f"{base}/humans", portal, contexts)
         yield room
