@@ -54,7 +54,7 @@ def used_mariadb(mariadb: MariaDBServer) -> Iterator[Engine]:
 
 
 def _kept(url: str) -> Iterator[Engine]:
-    engine = create_engine(plain(url))
+    engine = create_engine(plain(url), pool_pre_ping=True)  # tests end connections of others
     yield engine
     engine.dispose()
 
