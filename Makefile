@@ -2,7 +2,7 @@
 # packages of its group. A second run finds them there.
 
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 2
 ANSWER ?=
 ARGS ?=
 
