@@ -371,7 +371,7 @@ def _postgresql_insert(table: Table) -> Insert:
     document = cast(bindparam("rows", type_=Text), JSON)
     columns = [column(each.name, each.type) for each in table.columns]
     rows = func.json_to_recordset(document).table_valued(*columns).render_derived(with_types=True)
-    return postgresql.insert(table).from_select(table.columns, select(rows)).on_conflict_do_nothing()
+    return postgresql.insert(table).from_select(list(table.columns), select(rows)).on_conflict_do_nothing()
 
 
 @cache
