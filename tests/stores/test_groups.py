@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
 from awaithumans.stores.groups import LARGEST, Line
+from awaithumans.stores.rows import Written
 from awaithumans.stores.schema import addressees, tasks, words
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.writing import CREATE
@@ -65,7 +66,7 @@ async def test_reads_that_arrive_together_share_connections(store: SQLAlchemySto
 async def test_postgresql_takes_the_new_rows_of_a_group_by_a_statement_that_does_not_grow(store: SQLAlchemyStore):
     rows = await store._rows()
     written = [[rows.opened(opening(make_task())) for _ in range(number)] for number in (1, MANY)]
-    of_one, of_many = [await inserts(store, partial(CREATE.do, changes=changes)) for changes in written]
+    of_one, of_many = [await inserts(store, changes) for changes in written]
     assert of_one == of_many
     assert {table.name for table in (tasks, addressees, words)} <= {statement.split()[2] for statement in of_many}
 
@@ -472,8 +473,8 @@ def executed(store: SQLAlchemyStore) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-async def inserts(store: SQLAlchemyStore, operation: Callable[[Connection], object]) -> list[str]:
-    """Do it, and give the statements that left rows alone that were there, each as often as it was run."""
+async def inserts(store: SQLAlchemyStore, changes: Sequence[Written]) -> list[str]:
+    """Write new tasks; give the statements that leave rows alone that are there, each as often as it was run."""
     engine, run = store._database._engine, list[str]()
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -481,7 +482,7 @@ async def inserts(store: SQLAlchemyStore, operation: Callable[[Connection], obje
             run.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
-    await store._database.write(operation)
+    await store._database.write(lambda connection: CREATE.do(connection, changes))
     event.remove(engine, "before_cursor_execute", note)
     return run
 
