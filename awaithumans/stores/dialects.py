@@ -9,12 +9,27 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, Engine, Insert, Table, event, func, select, text
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Engine,
+    Insert,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import GenerativeSelect
 
+from awaithumans.documents import dumps
 from awaithumans.errors import ConfigurationError
 
 Row = Mapping[str, Any]
@@ -73,13 +88,13 @@ class Dialect:
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert the rows that are not there yet."""
-        connection.execute(self._insert_new(table), rows)
+        connection.execute(self._insert_new(table), self._sent(rows))
 
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Collection[tuple[Any, ...]]:
         """Insert the rows that are not there yet, and give their primary keys."""
         statement = self._insert_new(table)
         if connection.dialect.insert_executemany_returning:
-            return {tuple(key) for key in connection.execute(_giving_keys(statement), rows)}
+            return {tuple(key) for key in connection.execute(_giving_keys(statement), self._sent(rows))}
         return [
             _key(table, row)
             for row in rows
@@ -104,6 +119,10 @@ class Dialect:
     def _insert_new(self, table: Table) -> Insert:
         """Make an INSERT that leaves rows alone that are there already."""
         raise NotImplementedError
+
+    def _sent(self, rows: Sequence[Row]) -> Row | Sequence[Row]:
+        """Give rows the form in which that INSERT takes them."""
+        return rows
 
 
 class SQLite(Dialect):
@@ -198,6 +217,9 @@ class PostgreSQL(Dialect):
 
     def _insert_new(self, table: Table) -> Insert:
         return _postgresql_insert(table)
+
+    def _sent(self, rows: Sequence[Row]) -> Row:
+        return {"rows": dumps(rows)}
 
 
 def _state(error: DBAPIError) -> str | None:
@@ -345,7 +367,11 @@ def _sqlite_insert(table: Table) -> Insert:
 
 @cache
 def _postgresql_insert(table: Table) -> Insert:
-    return postgresql.insert(table).on_conflict_do_nothing()
+    """Take any number of rows as one JSON text: the statement is always the same, and so is prepared once."""
+    document = cast(bindparam("rows", type_=Text), JSON)
+    columns = [column(each.name, each.type) for each in table.columns]
+    rows = func.json_to_recordset(document).table_valued(*columns).render_derived(with_types=True)
+    return postgresql.insert(table).from_select(list(table.columns), select(rows)).on_conflict_do_nothing()
 
 
 @cache

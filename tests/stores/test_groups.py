@@ -18,12 +18,14 @@ from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
 from awaithumans.stores.groups import LARGEST, Line
-from awaithumans.stores.schema import tasks
+from awaithumans.stores.rows import Written
+from awaithumans.stores.schema import addressees, tasks, words
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
+from awaithumans.stores.writing import CREATE
 from awaithumans.testing.stores import gather
 from awaithumans.testing.tasks import ANA, BEN, NOON, answering, following, make_effect, make_spec, make_task, opening
 from awaithumans.types import Change, Query, Task
-from tests.databases import EACH_DATABASE, plain
+from tests.databases import EACH_DATABASE, POSTGRES, plain
 from tests.stores.accidents import lost_once
 
 MANY = 30
@@ -57,6 +59,16 @@ async def test_reads_that_arrive_together_share_connections(store: SQLAlchemySto
     event.remove(store._database._engine, "checkout", note)
     assert found == created
     assert len(taken) < MANY / 3
+
+
+@pytest.mark.parametrize("backend_and_driver", POSTGRES)
+@pytest.mark.anyio
+async def test_postgresql_takes_the_new_rows_of_a_group_by_a_statement_that_does_not_grow(store: SQLAlchemyStore):
+    rows = await store._rows()
+    written = [[rows.opened(opening(make_task())) for _ in range(number)] for number in (1, MANY)]
+    of_one, of_many = [await inserts(store, changes) for changes in written]
+    assert of_one == of_many
+    assert {table.name for table in (tasks, addressees, words)} <= {statement.split()[2] for statement in of_many}
 
 
 @each_database
@@ -459,6 +471,20 @@ def executed(store: SQLAlchemyStore) -> Iterator[list[str]]:
         yield made
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+async def inserts(store: SQLAlchemyStore, changes: Sequence[Written]) -> list[str]:
+    """Write new tasks; give the statements that leave rows alone that are there, each as often as it was run."""
+    engine, run = store._database._engine, list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "ON CONFLICT" in statement:
+            run.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    await store._database.write(lambda connection: CREATE.do(connection, changes))
+    event.remove(engine, "before_cursor_execute", note)
+    return run
 
 
 @contextmanager
