@@ -86,6 +86,7 @@ class Background:
         telemetry: Telemetry,
     ) -> None:
         self._store = store
+        self._watchable = store if isinstance(store, Watchable) else None
         self._clock = clock
         self._hub = hub
         self._runner = runner
@@ -262,9 +263,9 @@ class Background:
 
     async def _listen(self) -> None:
         """Ring for what other processes changed."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
-        async with aclosing(self._store.watch()) as heard:
+        async with aclosing(self._watchable.watch()) as heard:
             await anext(heard)
             self._hub.ring_all()
             async for task_ids in heard:
@@ -273,25 +274,25 @@ class Background:
 
     async def _announce(self) -> None:
         """Tell other processes what changed here."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
         announcer = Bell()
         self._announcers.add(announcer)
         try:
             while True:
                 await announcer.rung()
-                await self._announce_changes(self._store)
+                await self._announce_changes(self._watchable)
         finally:
             self._announcers.discard(announcer)
             with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
-                await self._announce_changes(self._store)
+                await self._announce_changes(self._watchable)
 
     async def _announce_at_once(self, task_id: str) -> None:
         """Tell other processes without an announcer; a hint that is lost is no error."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
         try:
-            await self._store.announce((task_id,))
+            await self._watchable.announce((task_id,))
         except Exception:  # the change itself is written
             logger.warning("task %s: other processes could not be told that it changed", task_id, exc_info=True)
 

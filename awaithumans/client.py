@@ -279,9 +279,9 @@ async def ask_and_wait(
         better = replace(better, key_scope=KeyScope.FOREVER)  # a crash between the two collects finds both
         last = await _closed(engine, better, response_schema, meanwhile)
     with anyio.CancelScope(shield=True):  # once collecting has begun, the outcome is on its way to the caller
-        for task_id in dict.fromkeys((last.id, first.id)):
+        for task in (last,) if last is first else (last, first):
             with suppress(TaskNotFoundError):  # deleted meanwhile: nothing is left to collect
-                await engine.collect(task_id)
+                await engine.collect(task.id, seen=task)
     return last.result(response_schema)
 
 

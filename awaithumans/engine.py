@@ -368,14 +368,14 @@ class Engine(TaskEngine):
         Like `create`, for callers that know who asks; `by` is trusted.
         """
         with self.telemetry.asking(by) as deed:
-            spec = replace(spec, trace_context=self.telemetry.trace_context() or None)
             task, new = await self._ask(spec, by, response_model)
             deed.asked(task, new=new)
             return task, new
 
     async def _ask(self, spec: TaskSpec, by: Actor, response_model: type[BaseModel] | None) -> tuple[Task, bool]:
         asker = tuple(sorted(by.human.addresses)) if by.kind == "human" else ()
-        spec = replace(spec, requested_by=by.principal, asker_addresses=asker)
+        trace = self.telemetry.trace_context() or None
+        spec = replace(spec, requested_by=by.principal, asker_addresses=asker, trace_context=trace)
         admit(spec, channels=self.channels, verifiers=self.verifiers)
         await self._background.ensure()
         content = content_of(spec)
@@ -517,13 +517,13 @@ class Engine(TaskEngine):
             deed.concerns(task)
             return task
 
-    async def collect(self, task_id: str, *, by: Actor = AGENT) -> Task:
+    async def collect(self, task_id: str, *, seen: Task | None = None, by: Actor = AGENT) -> Task:
         """Say that the outcome has been taken over; harmless when repeated.
 
         Like `TaskEngine.collect`; `by` goes into the audit trail.
         """
         await self._background.ensure()
-        return await self._transition(task_id, lambda task, now: lifecycle.collect(task, by, now))
+        return await self._transition(task_id, lambda task, now: lifecycle.collect(task, by, now), seen)
 
     async def lease(self, name: str, *, holder: str, seconds: float) -> bool:
         """Take, or keep, a right for some time; tell whether `holder` has it."""

@@ -487,11 +487,13 @@ class TaskEngine(ABC):
         """
 
     @abstractmethod
-    async def collect(self, task_id: str) -> Task:
+    async def collect(self, task_id: str, *, seen: Task | None = None) -> Task:
         """Say that the outcome has been taken over; harmless when repeated.
 
-        From then on a `KeyScope.CALL` key asks anew. Raises
-        `TaskNotFoundError`, and `TaskStillOpenError` while it has no outcome.
+        From then on a `KeyScope.CALL` key asks anew. `seen` is the task as it
+        was just read; an engine that runs in this process then does not read
+        it again, unless it has changed since. Raises `TaskNotFoundError`, and
+        `TaskStillOpenError` while it has no outcome.
         """
 
     @abstractmethod

@@ -204,7 +204,7 @@ class RemoteEngine(TaskEngine):
             raise ServerUnreachableError(self.server_url, error) from error
         return self._task(reply, lambda: _unreadable(task_id, reply))
 
-    async def collect(self, task_id: str) -> Task:
+    async def collect(self, task_id: str, *, seen: Task | None = None) -> Task:
         """Say that the outcome has been taken over; harmless when repeated."""
         reply = await self._persistently("POST", f"/tasks/{task_id}/collect", patience=ASK_PATIENCE, foreign=True)
         return self._task(reply, lambda: _unreadable(task_id, reply))
