@@ -155,12 +155,12 @@ class EngineConformance(Promises, of="TaskEngine"):
         assert (await engine.create(spec)).id != task.id, "an old approval must not answer a new question"
 
     async def test_collecting_twice_changes_nothing(self, engine: TaskEngine) -> None:
-        """`collect` is harmless when repeated."""
+        """`collect` is harmless when repeated, and when `seen` is a task that has changed since."""
         task = await answered(engine, a_question())
-        first = await engine.collect(task.id)
-        second = await engine.collect(task.id)
-        assert first.collected_at == second.collected_at is not None
-        assert first.version == second.version
+        first = await engine.collect(task.id, seen=task)
+        second, third = await engine.collect(task.id), await engine.collect(task.id, seen=task)
+        assert first.collected_at == second.collected_at == third.collected_at is not None
+        assert first.version == second.version == third.version
 
     async def test_an_open_task_cannot_be_collected(self, engine: TaskEngine) -> None:
         """`collect` refuses while there is no outcome."""
