@@ -30,7 +30,7 @@ from awaithumans.forks import forget_in_forks
 from awaithumans.protocols import Clock, Store, Watchable
 from awaithumans.runner import Runner
 from awaithumans.telemetry import Telemetry
-from awaithumans.types import CLOSED_STATUSES, Change, Cursor, Query
+from awaithumans.types import OPEN_STATUSES, Change, Cursor, Query
 from awaithumans.wakeups import Bell, Hub, call_soon
 
 logger = logging.getLogger("awaithumans.background")
@@ -86,6 +86,7 @@ class Background:
         telemetry: Telemetry,
     ) -> None:
         self._store = store
+        self._watchable = store if isinstance(store, Watchable) else None
         self._clock = clock
         self._hub = hub
         self._runner = runner
@@ -262,9 +263,9 @@ class Background:
 
     async def _listen(self) -> None:
         """Ring for what other processes changed."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
-        async with aclosing(self._store.watch()) as heard:
+        async with aclosing(self._watchable.watch()) as heard:
             await anext(heard)
             self._hub.ring_all()
             async for task_ids in heard:
@@ -273,25 +274,25 @@ class Background:
 
     async def _announce(self) -> None:
         """Tell other processes what changed here."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
         announcer = Bell()
         self._announcers.add(announcer)
         try:
             while True:
                 await announcer.rung()
-                await self._announce_changes(self._store)
+                await self._announce_changes(self._watchable)
         finally:
             self._announcers.discard(announcer)
             with anyio.move_on_after(LAST_WORDS_WITHIN, shield=True):
-                await self._announce_changes(self._store)
+                await self._announce_changes(self._watchable)
 
     async def _announce_at_once(self, task_id: str) -> None:
         """Tell other processes without an announcer; a hint that is lost is no error."""
-        if not isinstance(self._store, Watchable):
+        if self._watchable is None:
             return
         try:
-            await self._store.announce((task_id,))
+            await self._watchable.announce((task_id,))
         except Exception:  # the change itself is written
             logger.warning("task %s: other processes could not be told that it changed", task_id, exc_info=True)
 
@@ -349,17 +350,19 @@ class Background:
         looked_at = self._clock.now()
         while True:
             await sleep(self._clock, RECHECK_EVERY)
-            await self._ring_for_closed()
+            await self._ring_for_no_longer_open()
             since, looked_at = looked_at, self._clock.now()
             if self._hub.followed:
                 await self._ring_for_changed(since - VISIBLE_WITHIN)
 
-    async def _ring_for_closed(self) -> None:
+    async def _ring_for_no_longer_open(self) -> None:
+        """Ring for what was closed, and for what was erased."""
         awaited = self._hub.awaited()
         for start in range(0, len(awaited), RECHECK_CHUNK):
             chunk = awaited[start : start + RECHECK_CHUNK]
-            for task in await self._store.find(Query(ids=chunk, statuses=CLOSED_STATUSES, limit=RECHECK_CHUNK)):
-                self._hub.ring(task.id)
+            found = await self._store.outcomes(Query(ids=chunk, statuses=OPEN_STATUSES, limit=RECHECK_CHUNK))
+            for task_id in set(chunk) - {outcome.task_id for outcome in found}:
+                self._hub.ring(task_id)
 
     async def _ring_for_changed(self, since: datetime) -> None:
         query = Query(changed_after=Cursor(at=since, id=""), limit=RECHECK_CHUNK)

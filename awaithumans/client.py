@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import count
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import anyio
 from pydantic import BaseModel, ValidationError
@@ -47,8 +47,8 @@ from awaithumans.types import (
 from awaithumans.waiting import waiting_line
 
 MAX_SHOWN_ERRORS = 50
-MAX_MADE = 256
-"""How many schemas and forms of models are kept, each as text."""
+MAX_FORMS = 256
+"""How many forms of models are kept, each as text."""
 URL_VARIABLE = "AWAITHUMANS_URL"
 TOKEN_VARIABLE = "AWAITHUMANS_ADMIN_API_TOKEN"  # noqa: S105 - a name, not a secret
 
@@ -204,9 +204,6 @@ def build_spec(
     and `verifier`, of `KeyScope.CALL`: equal questions are one task until its outcome is
     collected (`TaskEngine.collect`), which is then the caller's to do.
 
-    What follows from a model alone, its schema and its form, is worked out
-    once, and anew when the model is rebuilt.
-
     Raises `TimeoutRangeError`, `SchemaValidationError` for a payload that does
     not fit, `InvalidInputError` for a model whose schema is no JSON, and
     `MarketplaceNotAvailableError`.
@@ -216,9 +213,9 @@ def build_spec(
     spec = TaskSpec(
         task=task,
         payload=_payload(payload_schema, payload),
-        payload_schema=_made_once(_payload_schema_of, payload_schema),
-        response_schema=_made_once(schema_of, response_schema),
-        form=_made_once(form_from_model, response_schema),
+        payload_schema=payload_schema.model_json_schema(),
+        response_schema=(answers := schema_of(response_schema)),
+        form=_form_of(response_schema, answers),
         timeout_seconds=timeout_seconds,
         idempotency_key=idempotency_key or "",
         key_scope=KeyScope.CALL if idempotency_key is None else KeyScope.FOREVER,
@@ -326,27 +323,17 @@ def once_more(spec: TaskSpec, misfit: SchemaValidationError, *, task_id: str, re
 # ── Reading the arguments ─────────────────────────────────────────────────────
 
 
-_MadeT = TypeVar("_MadeT", JsonObject, JsonObject | None)
+def _form_of(model: type[BaseModel], schema: JsonObject) -> JsonObject | None:
+    """Give a copy of one's own of the form that asks for a model, which has this schema now."""
+    ensure_json(schema, model.__name__)
+    form: JsonObject | None = json.loads(_form_made(model, model.__pydantic_validator__, dumps(schema)))
+    return form
 
 
-def _made_once(make: Callable[[type[BaseModel]], _MadeT], model: type[BaseModel]) -> _MadeT:
-    """Give a copy of one's own of what follows from a model alone.
-
-    A model that is rebuilt has another validator, and is looked at anew.
-    """
-    made: _MadeT = json.loads(_made(make, model, model.__pydantic_validator__))
-    return made
-
-
-@lru_cache(maxsize=MAX_MADE)
-def _made(make: Callable[[type[BaseModel]], object], model: type[BaseModel], _validator: object) -> str:
-    made = make(model)
-    ensure_json(made, model.__name__)
-    return dumps(made)
-
-
-def _payload_schema_of(model: type[BaseModel]) -> JsonObject:
-    return model.model_json_schema()
+@lru_cache(maxsize=MAX_FORMS)
+def _form_made(model: type[BaseModel], _validator: object, _schema: str) -> str:
+    """Make it once: a model that is rebuilt has another validator, and choices may be found when asked for."""
+    return dumps(form_from_model(model))
 
 
 def _payload(schema: type[BaseModel], payload: BaseModel | Mapping[str, object]) -> JsonObject:

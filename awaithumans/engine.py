@@ -368,14 +368,14 @@ class Engine(TaskEngine):
         Like `create`, for callers that know who asks; `by` is trusted.
         """
         with self.telemetry.asking(by) as deed:
-            spec = replace(spec, trace_context=self.telemetry.trace_context() or None)
             task, new = await self._ask(spec, by, response_model)
             deed.asked(task, new=new)
             return task, new
 
     async def _ask(self, spec: TaskSpec, by: Actor, response_model: type[BaseModel] | None) -> tuple[Task, bool]:
         asker = tuple(sorted(by.human.addresses)) if by.kind == "human" else ()
-        spec = replace(spec, requested_by=by.principal, asker_addresses=asker)
+        trace = self.telemetry.trace_context() or None
+        spec = replace(spec, requested_by=by.principal, asker_addresses=asker, trace_context=trace)
         admit(spec, channels=self.channels, verifiers=self.verifiers)
         await self._background.ensure()
         content = content_of(spec)
@@ -503,8 +503,11 @@ class Engine(TaskEngine):
         """Carry out one command and return the task after it.
 
         Like `TaskEngine.act`. `seen` is the task as it was just read, which
-        then is not read again unless it has changed since.
+        then is not read again unless it has changed since. Raises `ValueError`
+        if that is another task.
         """
+        if seen is not None and seen.id != task_id:
+            raise ValueError(f"seen is task {seen.id}, not {task_id}")
         await self._background.ensure()
         with self.telemetry.acting(command) as deed:
             if isinstance(command, Submit):

@@ -399,10 +399,11 @@ def _next(
     *,
     data: JsonObject | None = None,
     effects: Iterable[Effect] = (),
+    status: TaskStatus | None = None,
     **changes: object,
 ) -> Change:
     at = _no_earlier(task, now)
-    after: Task = replace(task, version=task.version + 1, changed_at=at, **changes)  # type: ignore[arg-type]
+    status = status or task.status
     entry = Entry(
         task_id=task.id,
         seq=task.trail_length + 1,
@@ -410,11 +411,19 @@ def _next(
         action=action,
         by=by,
         from_status=task.status.value if task.version else None,
-        to_status=after.status.value,
+        to_status=status.value,
         data=data or {},
         previous=task.trail_digest,
     )
-    after = replace(after, trail_length=entry.seq, trail_digest=entry.digest)
+    after: Task = replace(
+        task,
+        status=status,
+        version=task.version + 1,
+        changed_at=at,
+        trail_length=entry.seq,
+        trail_digest=entry.digest,
+        **changes,  # type: ignore[arg-type]
+    )
     return Change(task=after, entries=(entry,), effects=tuple(effects))
 
 

@@ -26,15 +26,22 @@ class Bell:
         self._pid = os.getpid()
         self._loop = current_token().native_token
         self._event = anyio.Event()
+        self._ringing = False
 
     async def rung(self) -> None:
         """Return once it has rung since the last return."""
         await self._event.wait()
         self._event = anyio.Event()
+        self._ringing = False
 
     def ring(self) -> None:
-        """Wake the waiter, from whatever thread or loop; not from a fork."""
-        if self._pid == os.getpid():
+        """Wake the waiter, from whatever thread or loop; not from a fork.
+
+        While it rings already, the waiter is yet to look, and will see what
+        this ring is about.
+        """
+        if self._pid == os.getpid() and not self._ringing:
+            self._ringing = True
             call_soon(self._loop, self._set)
 
     def _set(self) -> None:

@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from annotated_types import Ge
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, WithJsonSchema, model_validator
 from pydantic.fields import FieldInfo
 
 from awaithumans import (
@@ -40,6 +40,7 @@ from awaithumans import (
     VerifierConfig,
     await_human,
     await_human_sync,
+    client,
 )
 from awaithumans.client import build_spec, derived_key
 from awaithumans.forms import form_from_model, schema_of
@@ -375,22 +376,42 @@ class TestWaitingLine:
 
 
 class TestWhatFollowsFromAModel:
-    def test_is_made_once(self):
-        made: list[str] = []
+    def test_its_form_is_made_once(self, monkeypatch):
+        made: list[object] = []
 
         class Counted(BaseModel):
             approved: bool
 
+        def counted(model: type[BaseModel]) -> object:
+            made.append(model)
+            return form_from_model(model)
+
+        monkeypatch.setattr(client, "form_from_model", counted)
+        first = build_spec(**{**QUESTION, "response_schema": Counted})
+        assert build_spec(**{**QUESTION, "response_schema": Counted}) == first
+        assert made == [Counted]
+
+    def test_choices_that_are_found_when_asked_for_are_those_of_now(self):
+        choices = ["ana", "ben"]
+
+        class Pick(BaseModel):
+            who: Annotated[str, WithJsonSchema({"type": "string"})]
+
             @classmethod
             def __get_pydantic_json_schema__(cls, core_schema, handler):
-                made.append("a schema")
-                return handler(core_schema)
+                schema = handler(core_schema)
+                schema["properties"]["who"]["enum"] = list(choices)
+                return schema
 
-        first = build_spec(**{**QUESTION, "response_schema": Counted})
-        often = len(made)
-        assert often
-        assert build_spec(**{**QUESTION, "response_schema": Counted}) == first
-        assert len(made) == often
+        def offered() -> object:
+            spec: Any = build_spec(**{**QUESTION, "response_schema": Pick})
+            options = [option["value"] for option in spec.form["fields"][0]["options"]]
+            assert spec.response_schema["properties"]["who"]["enum"] == options
+            return options
+
+        assert offered() == ["ana", "ben"]
+        choices[:] = ["carla", "dora"]
+        assert offered() == ["carla", "dora"]
 
     def test_is_everybodys_own(self):
         spoilt: Any = build_spec(**QUESTION)

@@ -738,6 +738,14 @@ class TestActingOnWhatWasSeen:
                 await engine.act(seen.id, Submit(value={"approved": False}, by=ANA), seen=seen)
 
 
+    async def test_what_was_seen_has_to_be_that_task(self):
+        engine = Engine(MemoryStore())
+        asked, other = [await engine.create(a_question()) for _ in range(2)]
+        with pytest.raises(ValueError, match=other.id):
+            await engine.act(asked.id, Submit(value=YES, by=ANA), seen=other)
+        assert not (await engine.get(other.id)).closed
+
+
 @pytest.mark.anyio
 class TestDeleting:
     async def test_erases_everything_but_the_key(self, clock):

@@ -41,8 +41,11 @@ _DRAIN_SECONDS = 1.0
 _MAX_CONNECTIONS = 100
 _MAX_IDLE = 20
 """Idle connections that are kept: whenever one is needed, the pool asks each of them whether it is still good."""
-_MAX_AT_ONCE = 20
+_MAX_AT_ONCE = 50
 """Deliveries to one receiver; one that does not answer leaves connections for the others."""
+_TURN_WITHIN = 15.0
+"""Seconds to wait for a turn: together with the attempt, less than the runner gives a delivery."""
+_BUSY_SECONDS = 5.0
 _MAX_ADDRESSES = 4
 _MAX_PORT = 65_535
 _HTTP_GONE = 410
@@ -153,7 +156,20 @@ class WebhookChannel:
         if pool := self._pool.get():
             await pool.aclose()
 
-    def _turn_at(self, to: URL) -> CapacityLimiter:
+    @asynccontextmanager
+    async def _turn_at(self, to: URL) -> AsyncGenerator[None]:
+        """Have one of this receiver's turns; where none comes soon, nothing has been posted."""
+        turns = self._turns_of(to)
+        with anyio.move_on_after(_TURN_WITHIN) as waiting:
+            await turns.acquire()
+        if waiting.cancelled_caught:
+            raise DeliveryError("the receiver is busy with others", retry_after=_BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _turns_of(self, to: URL) -> CapacityLimiter:
         """Give what lets `_MAX_AT_ONCE` deliveries go to this receiver."""
         receivers = self._receivers.get()
         if receivers is None:

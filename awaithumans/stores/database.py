@@ -190,9 +190,9 @@ class Database:
         """Do a batch for `item` in a transaction, and return once it is committed.
 
         Items that arrive together share the transaction, but no failure: if
-        one fails, each gets a transaction of its own. If every batch locks
-        rows in one order, and batches go by `place`, no two groups lock each
-        other out.
+        one fails, or has to wait for a lock, each gets a transaction of its
+        own. If every batch locks rows in one order, and batches go by `place`,
+        no two groups lock each other out.
         """
         return cast("T", await self._lines()[1].join(_Share(batch, item)))
 
@@ -234,28 +234,23 @@ class Database:
         return await self._once(partial(way, partial(_all_of, shares)), self._limit(way))
 
     async def _do_apart(self, way: _Way, share: _Share[Any, T], failure: BaseException) -> T:
-        """Do alone what was to be done in a group that failed."""
-        if isinstance(failure, TimeoutError):
-            raise TimeoutError(*failure.args) from failure
+        """Do alone what was to be done in a group that failed, unless it was done after all."""
         logger.info("a group of operations failed (%s); doing each alone", type(failure).__name__)
-        lost = not isinstance(failure, Exception) or (
-            isinstance(failure, DBAPIError) and failure.connection_invalidated
-        )
-        return await self._do_alone(way, _Work(share.alone, share.recovered), lost=lost)
+        return await self._do_alone(way, _Work(share.alone, share.recovered), lost=True)
 
     def _lines(self) -> tuple[_Line, _Line]:
         """Return this event loop's lines of readers and of writers."""
         lines = self._known_lines.get(None)
         if lines is None:
             lines = (
-                self._line(self._reading, GROUPS),
-                self._line(self._writing, 1 if self._dialect.one_writer else GROUPS),
+                self._line(self._reading, self._reading, GROUPS),
+                self._line(self._writing_together, self._writing, 1 if self._dialect.one_writer else GROUPS),
             )
             self._known_lines.set(lines)
         return lines
 
-    def _line(self, way: _Way, leaders: int) -> _Line:
-        return Line(partial(self._do_together, way), partial(self._do_apart, way), leaders=leaders)
+    def _line(self, together: _Way, apart: _Way, leaders: int) -> _Line:
+        return Line(partial(self._do_together, together), partial(self._do_apart, apart), leaders=leaders)
 
     # ── Running ───────────────────────────────────────────────────────────────
 
@@ -323,6 +318,11 @@ class Database:
         with self._dialect.transaction(connection):
             return operation(connection)
 
+    def _writing_together(self, operation: Operation[T], connection: Connection) -> T:
+        """Write for many, who do not wait for the one whose row somebody else has locked."""
+        with self._dialect.transaction(connection), self._dialect.impatient(connection):
+            return operation(connection)
+
     def _after_loss(self, again: Operation[T], error: DBAPIError, connection: Connection) -> T:
         self._dialect.explain_loss(connection, error)
         return again(connection)
@@ -347,7 +347,7 @@ class Database:
             limits = (readers, CapacityLimiter(1) if self._dialect.one_writer else readers)
             self._limiters.set(limits)
         readers, writers = limits
-        return writers if way == self._writing else readers
+        return readers if way == self._reading else writers
 
 
 class HostTransaction:

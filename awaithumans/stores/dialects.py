@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.selectable import GenerativeSelect
 
@@ -68,6 +68,11 @@ class Dialect:
     def transaction(self, connection: Connection) -> AbstractContextManager[object]:
         """Begin a transaction in which each statement sees what is committed; end it with the block."""
         raise NotImplementedError
+
+    def impatient(self, connection: Connection) -> AbstractContextManager[object]:
+        """Let the block, inside a transaction, fail soon where it meets somebody else's lock."""
+        del connection
+        return nullcontext()
 
     def savepoint(self, connection: Connection) -> AbstractContextManager[object]:
         """Make the block happen wholly or not at all, inside the transaction of a host."""
@@ -201,6 +206,11 @@ class PostgreSQL(Dialect):
         connection.execution_options(isolation_level="READ COMMITTED")
         return connection.begin()
 
+    def impatient(self, connection: Connection) -> AbstractContextManager[object]:
+        # Sooner than deadlocks are looked for: a host that locks in its own order is not their victim.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
+        return nullcontext()
+
     def exclusive(self, connection: Connection) -> AbstractContextManager[object]:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": self._LOCK})
         return nullcontext()
@@ -256,6 +266,17 @@ class MariaDB(Dialect):
             connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             connection.exec_driver_sql("START TRANSACTION")  # a host's engine may be in autocommit
             yield
+
+    @contextmanager
+    def impatient(self, connection: Connection) -> Generator[None]:
+        connection.exec_driver_sql(
+            "SET @awaithumans_patience = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = 1"
+        )
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # a connection that was lost has nothing to set back
+                connection.exec_driver_sql("SET innodb_lock_wait_timeout = @awaithumans_patience")
 
     @contextmanager
     def savepoint(self, connection: Connection) -> Generator[None]:

@@ -66,7 +66,8 @@ class Line(Generic[T]):
         """Return what came of the work.
 
         Whoever is cancelled before its group has begun leaves, and nothing is
-        done; afterwards, only once the group is over.
+        done; afterwards, only once the group is over (by asyncio's own
+        cancellation: if it comes once), and the work may be done.
         """
         member = _Member(work)
         self._waiting.append(member)

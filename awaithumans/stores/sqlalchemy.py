@@ -89,9 +89,8 @@ class _SQLStore(Generic[DatabaseT]):
 
     async def create(self, change: Change) -> Task:
         rows = await self._rows()
-        holder = await self._database.write_together(CREATE, rows.opened(change))
-        if holder is None:
-            return change.task
+        written = rows.opened(change)
+        holder = await self._database.write_together(CREATE, written) or written.task
         if holder["state"] is None:
             raise TaskGoneError(holder["id"], holder["status"])
         return rows.task(holder)

@@ -147,33 +147,36 @@ class _Reading:
     """How far the trail has been read.
 
     SQLite has one writer at a time, and numbers rows as they are written. So
-    behind the last row that was read is what was committed since, and nothing
-    else: each change is read once, however many there are.
+    what was committed since stands behind the last row that was read, each
+    change once. Only where rows are missing, erased with their task, or where
+    something else was written, are the latest changes looked through.
     """
 
     def __init__(self) -> None:
         self._last: Any = None
+        self._window = _Window()
+
+    def begin(self, connection: Connection) -> list[str]:
+        """Read on from where the trail ends now."""
+        self._read_on(connection)
+        self._window.look(connection)
+        return []
 
     def look(self, connection: Connection) -> list[str]:
         """Return the tasks that changed since the last look."""
         rows = connection.execute(_BEHIND, {"number": self._last.number if self._last else 0}).all()
-        if self._last:
-            if not rows or rows[0] != self._last:
-                return self._look_back(connection)
-            rows = rows[1:]
-        self._last = rows[-1] if rows else self._last
-        return list(dict.fromkeys(row.task_id for row in rows))
+        if not self._goes_on(rows):
+            self._read_on(connection)
+            return self._window.look(connection)
+        self._last, new = rows[-1], rows[1:]
+        return list(dict.fromkeys(row.task_id for row in new))
 
-    def begin(self, connection: Connection) -> list[str]:
-        """Read on from where the trail ends now."""
+    def _read_on(self, connection: Connection) -> None:
         self._last = connection.execute(_END).one_or_none()
-        return []
 
-    def _look_back(self, connection: Connection) -> list[str]:
-        """Begin anew: the last row was erased, with its task, and its number given to another."""
-        self.begin(connection)
-        latest = select(tasks.c.id).where(tasks.c.changed_at > _newest(connection) - LOOK_BACK)
-        return list(connection.scalars(latest))
+    def _goes_on(self, rows: Sequence[Any]) -> bool:
+        """Tell whether these are the last row and, without a gap, new ones."""
+        return len(rows) > 1 and rows[0] == self._last and rows[-1].number - rows[0].number == len(rows) - 1
 
 
 _number: ColumnElement[int] = literal_column("rowid", Integer).label("number")

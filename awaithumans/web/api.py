@@ -124,15 +124,16 @@ class Api:
         task_id = queries.task_id_of(request)
         timeout = queries.whole(request, "timeout", default=25, least=1, most=30)
 
-        def is_over(task: Task) -> bool:
+        def theirs(task: Task) -> Task:
+            """Return a task that they may read: whatever is told was looked at, however the wait ended."""
             ensure(principal.may_read(task), NOT_YOURS)
-            return task.closed
+            return task
 
         async def wait() -> Response:
             with permitted_wait(request, timeout) as seconds, until_departure():
-                closed = await self._engine.wait_until(task_id, is_over, timeout=seconds)
-                return json_response(wire.poll_to_wire(closed))
-            return json_response(wire.poll_to_wire(await self._engine.get(task_id)))
+                seen = await self._engine.wait_until(task_id, lambda task: theirs(task).closed, timeout=seconds)
+                return json_response(wire.poll_to_wire(theirs(seen)))
+            return json_response(wire.poll_to_wire(theirs(await self._engine.get(task_id))))
 
         return await until_disconnect(request, wait)
 

@@ -63,17 +63,16 @@ def overhear() -> None:
 
     Looking takes as long as a small request does, so it is done once a second.
     """
-    global _looked_at  # noqa: PLW0603
-    now = time.monotonic()
-    if now >= _looked_at + _LOOKS_EVERY:
-        _looked_at = now
+    if time.monotonic() >= _looked_at + _LOOKS_EVERY:
         listen()
 
 
 def listen() -> None:
     """Hear of signals from now on, whoever else hears of them."""
+    global _looked_at  # noqa: PLW0603
     if threading.current_thread() is not threading.main_thread():
         return
+    _looked_at = time.monotonic()
     for number in _SIGNALS:
         handler = signal.getsignal(number)
         if callable(handler) and getattr(handler, "func", None) is not _depart:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
+from awaithumans.stores.database import GROUPS
 from awaithumans.stores.groups import LARGEST, Line
 from awaithumans.stores.rows import Written
 from awaithumans.stores.schema import addressees, tasks, words
@@ -348,6 +349,32 @@ async def test_who_raises_raises_an_exception_of_its_own(store: SQLAlchemyStore,
 
     await gather(*(create for _ in range(3)))
     assert len(set(map(id, caught))) == 3
+
+
+@pytest.mark.parametrize("backend_and_driver", [pair for pair in EACH_DATABASE if "sqlite" not in pair[1]])
+@pytest.mark.anyio
+async def test_nobody_waits_for_a_row_that_somebody_else_has_locked(store: SQLAlchemyStore, used_url: str):
+    """As a host's own transaction does, which may last."""
+    held = [await store.create(opening(make_task())) for _ in range(GROUPS + 1)]
+    free = [await store.create(opening(make_task())) for _ in range(3)]
+    engine = create_engine(plain(used_url), isolation_level="READ COMMITTED")
+    answered: list[bool] = []
+
+    async def answer(task: Task) -> None:
+        answered.append(await store.apply(answering(task)))
+
+    async with anyio.create_task_group() as waiting:
+        with engine.begin() as connection:
+            for task in held:
+                connection.execute(select(tasks.c.id).where(tasks.c.id == task.id).with_for_update())
+                waiting.start_soon(answer, task)
+                await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(15):
+                assert await gather(*(partial(store.apply, answering(task)) for task in free)) == [True] * 3
+                await store.create(opening(make_task()))
+            assert answered == []
+    assert answered == [True] * len(held)
+    engine.dispose()
 
 
 async def impossible(work: int, failure: BaseException) -> object:

@@ -129,6 +129,7 @@ async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
 async def test_however_many_changes_there_were_a_look_reads_the_new_ones_alone(
     store: SQLAlchemyStore, other: SQLAlchemyStore
 ):
+    await other.create(opening(make_task()))
     async with store._database.pinned() as pinned:
         reading = watching._Reading()
         assert await pinned.run(reading.begin) == []
@@ -136,7 +137,25 @@ async def test_however_many_changes_there_were_a_look_reads_the_new_ones_alone(
         assert await pinned.run(reading.look) == [first.id, second.id]
         assert await other.apply(following(first))
         assert await pinned.run(reading.look) == [first.id]
+        await pinned.run(reading.look)  # something else may have been written: it looks back, once
         assert await pinned.run(reading.look) == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.anyio
+async def test_a_task_that_is_erased_as_soon_as_it_is_closed_is_heard_of(
+    store: SQLAlchemyStore, other: SQLAlchemyStore, *, more: bool
+):
+    task = await other.create(opening(make_task()))
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        await pinned.run(reading.begin)
+        assert await other.apply(done := answering(task))
+        for _ in range(2 * more):
+            await other.create(opening(make_task()))
+        assert await other.purge(done.task)
+        assert task.id in await pinned.run(reading.look)
 
 
 @on_sqlite

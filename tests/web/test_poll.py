@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import anyio
 import httpx2
 import pytest
 from starlette.types import Message
 
-from awaithumans.types import JsonObject
+from awaithumans.types import AGENT, Cancel, JsonObject
+from awaithumans.web import departure
+from awaithumans.web.access import Principal
 from tests.web.world import YES, World, as_program
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +80,47 @@ async def test_whoever_may_not_read_the_task_is_not_told_how_it_stands(
     refusal = await client.get(f"/api/tasks/{task_id}/poll", headers=as_program("other"))
     assert refusal.status_code == 403
     assert world.engine._hub.awaited() == ()
+
+
+@pytest.mark.parametrize("departing", [False, True])
+async def test_nor_where_the_wait_is_cut_short_before_the_task_was_read(
+    world: World, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, *, departing: bool
+) -> None:
+    task_id = await world.ask(client)
+    get, reads = world.store.get, 0
+
+    async def slow(wanted: str) -> object:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            await anyio.sleep_forever()
+        return await get(wanted)
+
+    monkeypatch.setattr(world.store, "get", slow)
+    if departing:
+        monkeypatch.setattr(departure, "_last_told", time.monotonic())
+    with anyio.fail_after(10):
+        reply = await client.get(f"/api/tasks/{task_id}/poll?timeout=1", headers=as_program("other"))
+    assert (reply.status_code, reads) == (403, 2)
+
+
+async def test_who_may_no_longer_read_the_task_is_not_told_its_end(world: World, client: httpx2.AsyncClient) -> None:
+    task_id = await world.ask(client)
+    may_read = True
+
+    async def wait() -> None:
+        replies.append(await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=ASKER))
+
+    replies: list[httpx2.Response] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Principal, "may_read", lambda *_: may_read)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait)
+                await waiting(world, task_id)
+                may_read = False
+                await world.engine.act(task_id, Cancel(by=AGENT))
+    assert replies[0].status_code == 403
 
 
 async def test_a_deleted_task_ends_the_wait_with_404(world: World, client: httpx2.AsyncClient) -> None:
