@@ -737,7 +737,6 @@ class TestActingOnWhatWasSeen:
             with pytest.raises(TaskAlreadyTerminalError):
                 await engine.act(seen.id, Submit(value={"approved": False}, by=ANA), seen=seen)
 
-
     async def test_what_was_seen_has_to_be_that_task(self):
         engine = Engine(MemoryStore())
         asked, other = [await engine.create(a_question()) for _ in range(2)]

@@ -311,6 +311,30 @@ async def test_a_lost_hint_costs_time_and_nothing_else():
 
 
 @on_memory
+async def test_who_waits_for_what_another_process_erased_is_told_so():
+    """All hints are lost; that it is gone shows at the next look after what is awaited."""
+    clock, store = VirtualClock(), MemoryStore()
+    engine, silent = Engine(store, clock=clock), Engine(store, clock=clock)
+    silent._background._start_lazily = lambda: None  # type: ignore[method-assign]
+    async with engine.run(), anyio.create_task_group() as group:
+        task = await engine.create(a_question())
+        told: list[str] = []
+
+        async def wait() -> None:
+            with pytest.raises(TaskNotFoundError):
+                await engine.wait(task.id)
+            told.append(task.id)
+
+        group.start_soon(wait)
+        await clock.advance(PAUSE)
+        await silent.delete(task.id, by=AGENT)
+        await clock.advance(RECHECK_EVERY - 1)
+        assert told == []
+        await clock.advance(2)
+        assert told == [task.id]
+
+
+@on_memory
 async def test_what_nobody_reads_does_not_pile_up_and_is_not_lost(engine: Engine):
     async with patiently(), engine.changes(Query()) as tasks:
         await given(tasks, ((await engine.create(a_question())).id, 1))

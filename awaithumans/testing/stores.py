@@ -288,6 +288,7 @@ class ValueTests(StoreTests, of="Store"):
         task = make_task(spec=make_spec(payload=payload))
         returned = await store.create(opening(task))
         payload["lines"].append(2)
+        assert returned.spec.payload == {"lines": [1]}
         cast("dict[str, Any]", returned.spec.payload)["more"] = True
         read = await store.get(task.id)
         assert read

@@ -32,6 +32,7 @@ from awaithumans.channels.pauses import MAX_RETRY_AFTER_SECONDS
 from awaithumans.channels.webhook import _MAX_CONNECTIONS, WebhookChannel
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Channel, DeliveryError
+from awaithumans.runner import PERFORM_WITHIN
 from awaithumans.signing import KeyRing, WebhookKey, verify_signature
 from awaithumans.testing.channels import ChannelConformance, make_notice
 from awaithumans.testing.tasks import NOON, make_spec, make_task
@@ -397,6 +398,27 @@ class TestWhatCountsAsDelivered:
                     await channel.send(closed_notice(receiver.url))
                 group.cancel_scope.cancel()
         assert len(receiver.received) == 1
+
+    async def test_whoever_gets_no_turn_in_time_has_posted_nothing_and_comes_again_soon(
+        self, channel: WebhookChannel, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(webhook, "_MAX_AT_ONCE", 1)
+        monkeypatch.setattr(webhook, "_TURN_WITHIN", 0.1)
+        receiver.replies.append((HOLD,))
+        async with anyio.create_task_group() as group:
+            group.start_soon(channel.send, closed_notice(receiver.url))
+            with anyio.fail_after(5):
+                while not receiver.received:
+                    await anyio.sleep(0.01)
+            failure = await failure_of(channel, closed_notice(receiver.url))
+            group.cancel_scope.cancel()
+        assert (failure.permanent, failure.retry_after) == (False, webhook._BUSY_SECONDS)
+        assert len(receiver.received) == 1
+        receiver.replies.clear()
+        await channel.send(closed_notice(receiver.url))
+
+    async def test_a_turn_and_an_attempt_take_less_than_the_runner_gives(self, channel: WebhookChannel) -> None:
+        assert webhook._TURN_WITHIN + channel._timeout < PERFORM_WITHIN.total_seconds()
 
     @pytest.mark.parametrize("reply", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 200_000])
     async def test_a_server_that_talks_nonsense_is_a_failure(
