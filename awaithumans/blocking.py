@@ -123,6 +123,10 @@ class BlockingEngine(Generic[EngineT_co]):
 
     # ── What takes an engine in this process ──────────────────────────────────
 
+    def act_on(self: BlockingEngine[Engine], seen: Task, command: Command) -> Task:
+        """Carry out one command on a task that was just read; see `Engine.act_on`."""
+        return run_blocking(partial(self.engine.act_on, seen, command), self.engine)
+
     def ask(
         self: BlockingEngine[Engine], spec: TaskSpec, *, by: Actor, response_model: type[BaseModel] | None = None
     ) -> tuple[Task, bool]:

@@ -499,15 +499,15 @@ class Engine(TaskEngine):
         """Like `wait`, until no answer is with the verifier: to tell its giver what came of it."""
         return await self.wait_until(task_id, lambda task: task.status is not TaskStatus.SUBMITTED, timeout=timeout)
 
-    async def act(self, task_id: str, command: Command, *, seen: Task | None = None) -> Task:
-        """Carry out one command and return the task after it.
+    async def act(self, task_id: str, command: Command) -> Task:
+        """Carry out one command and return the task after it."""
+        return await self._act(task_id, command)
 
-        Like `TaskEngine.act`. `seen` is the task as it was just read, which
-        then is not read again unless it has changed since. Raises `ValueError`
-        if that is another task.
-        """
-        if seen is not None and seen.id != task_id:
-            raise ValueError(f"seen is task {seen.id}, not {task_id}")
+    async def act_on(self, seen: Task, command: Command) -> Task:
+        """Like `act`, on a task that was just read: it is not read again unless it has changed since."""
+        return await self._act(seen.id, command, seen)
+
+    async def _act(self, task_id: str, command: Command, seen: Task | None = None) -> Task:
         await self._background.ensure()
         with self.telemetry.acting(command) as deed:
             if isinstance(command, Submit):

@@ -209,7 +209,7 @@ class Api:
             own=principal.may_answer_own,
             attempt=body.verification_attempt,
         )
-        task = await self._engine.act(task.id, command, seen=task)
+        task = await self._engine.act_on(task, command)
         if task.status is TaskStatus.SUBMITTED:
             with permitted_wait(request, self._verdict_seconds) as seconds:
                 task = await self._engine.wait_for_verdict(task.id, timeout=seconds)
