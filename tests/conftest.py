@@ -146,9 +146,11 @@ def chromium() -> Iterator[Callable[[], AbstractContextManager[Browser]]]:
         @contextmanager
         def lent() -> Iterator[Browser]:
             asyncio._set_running_loop(loop)
-            yield browser
-            close_pages(browser)
-            asyncio._set_running_loop(None)
+            try:
+                yield browser
+                close_pages(browser)
+            finally:
+                asyncio._set_running_loop(None)
 
         asyncio._set_running_loop(None)
         yield lent

@@ -63,8 +63,7 @@ class Asked:
             expect(spot).to_be_visible()
             expect(self.page.locator(f"{place}-fault")).to_contain_text(text.rpartition(": ")[2][:20])
         first = next(iter(said.values()))
-        focused = "place => { const one = document.querySelector(place); return one.contains(document.activeElement); }"
-        assert self.page.evaluate(focused, first), f"the focus is not at {first}"
+        expect(self.page.locator(f"{first}:focus-within")).to_have_count(1)
         assert not self.answer.done()
 
     def ensure_answered(self, expected: BaseModel) -> None:

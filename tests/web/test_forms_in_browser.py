@@ -11,12 +11,13 @@ from typing import Annotated, Literal
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from awaithumans.forms import form_from_model
+from tests.web.catalogue import press
 from tests.web.test_browser import Site, ensure_accessible, ensure_narrow
 from tests.web.world import World, as_program, body
 
@@ -88,10 +89,8 @@ def site(serve: Callable[[ASGIApp], str]) -> Iterator[Site]:
         yield Site(world, base, created.json()["id"], api)
 
 
-def press(page: Page, name: str) -> None:
-    """Press a button that has the form drawn anew, and wait for that."""
-    with page.expect_response(lambda response: response.request.method == "POST"):
-        page.get_by_role("button", name=name, exact=True).click()
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
 
 
 def row(page: Page, name: str) -> Callable[[str, str], None]:
@@ -107,20 +106,20 @@ def fill_in(page: Page) -> None:
     page.get_by_label("Iban").fill("DE02")
     page.get_by_label("On", exact=True).fill("2026-01-31")
     first = row(page, "Lines 1")
-    press(page, "Add Lines")
+    press(page, button(page, "Add Lines"))
     second = row(page, "Lines 2")
     for fill, line in zip((first, second), ANSWER.lines, strict=True):
         fill("Article", line.sku)
         fill("Quantity", str(line.quantity))
         fill("Price", str(line.price))
     page.get_by_role("group", name="Lines 1", exact=True).get_by_label("late").check()
-    press(page, "Add Address")
+    press(page, button(page, "Add Address"))
     page.get_by_label("Street").fill("Am Markt 1")
     page.get_by_label("City").fill("Jena")
     for name in ("Tags", "Tags", "Limits"):
-        press(page, f"Add {name}")
+        press(page, button(page, f"Add {name}"))
     row(page, "Tags 2")("Tags", "vip")
-    press(page, "Remove Tags 1")
+    press(page, button(page, "Remove Tags 1"))
     expect(page.get_by_role("group", name="Tags 2", exact=True)).to_have_count(0)
     row(page, "Limits 1")("Name", "a day")
     row(page, "Limits 1")("Value", "3")
@@ -169,10 +168,10 @@ def test_the_cells_of_a_row_stay_in_a_line_where_one_is_wrong(browser: Browser, 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_new_row_is_where_one_goes_on(browser: Browser, site: Site, javascript: bool) -> None:  # noqa: FBT001
     page = site.open(browser, f"/tasks/{site.task_id}", java_script_enabled=javascript)
-    press(page, "Add Lines")
+    press(page, button(page, "Add Lines"))
     expect(page.get_by_role("group", name="Lines 2", exact=True).get_by_label("Article")).to_be_focused()
-    press(page, "Remove Lines 2")
-    expect(page.get_by_role("button", name="Add Lines", exact=True)).to_be_focused()
+    press(page, button(page, "Remove Lines 2"))
+    expect(button(page, "Add Lines")).to_be_focused()
     assert site.api.get(f"/tasks/{site.task_id}", headers=as_program("admin")).json()["status"] == "created"
 
 
@@ -187,9 +186,27 @@ def test_where_the_script_cannot_fetch_the_button_works_by_itself(browser: Brows
     page = site.open(browser, f"/tasks/{site.task_id}")
     page.get_by_label("Article").fill("LAMP")
     page.evaluate("() => { window.fetch = () => Promise.reject(new Error('no network')); }")
-    page.get_by_role("button", name="Add Lines", exact=True).click()
+    button(page, "Add Lines").click()
     expect(page.get_by_role("group", name="Lines 2", exact=True)).to_be_visible()
     expect(page.get_by_label("Article").first).to_have_value("LAMP")
+
+
+def test_nothing_is_typed_into_a_form_that_is_about_to_be_exchanged(browser: Browser, site: Site) -> None:
+    page = site.open(browser, f"/tasks/{site.task_id}")
+    article = page.get_by_label("Article").first
+    article.fill("LAMP")
+    held: list[Route] = []
+    page.route(f"**/tasks/{site.task_id}*", lambda route: held.append(route))  # noqa: PLW0108
+    button(page, "Add Lines").click()
+    article.click(force=True)
+    page.keyboard.type("SHADE")
+    expect(article).to_have_value("LAMP")
+    [route] = held
+    route.continue_()
+    expect(page.get_by_role("group", name="Lines 2", exact=True).get_by_label("Article")).to_be_focused()
+    page.keyboard.type("BULB")
+    expect(page.get_by_label("Article").nth(1)).to_have_value("BULB")
+    expect(article).to_have_value("LAMP")
 
 
 def test_only_what_was_chosen_of_several_is_shown(browser: Browser, site: Site) -> None:

@@ -69,6 +69,7 @@ for (const element of document.querySelectorAll("time[data-moment], time[data-da
 if (document.querySelector("[data-reload]")) setTimeout(() => location.reload(), RELOAD_AFTER_MS);
 
 // A row more or less: the server draws the form anew, and only the form is exchanged.
+// Until then it takes neither typing nor clicks, since the exchange would lose them.
 // A field may be called "action" or "dataset" and hide the form's own, so attributes are asked for by name.
 async function redraw(form, button) {
   const filled = new FormData(form, button);
@@ -88,8 +89,11 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (form.hasAttribute("aria-busy")) return;
   form.setAttribute("aria-busy", "true");
-  redraw(form, button).catch(() => {
+  const redrawn = redraw(form, button);
+  form.setAttribute("inert", "");
+  redrawn.catch(() => {
     form.setAttribute("data-plain", "");
+    form.removeAttribute("inert");
     setTimeout(() => button.click()); // a form that is just being sent ignores it
   });
 });
