@@ -17,7 +17,7 @@ from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.types import Actor, Human, Submit, Task, TaskSpec
 from tests.benchmarks import asking
 from tests.benchmarks.bench import BOTH, Bench
-from tests.benchmarks.results import Row, at_least
+from tests.benchmarks.results import Limit, Row, at_least
 
 AT_ONCE = 50
 MEMORY = "memory"
@@ -56,7 +56,17 @@ def in_process(bench: Bench) -> Iterator[Row]:
         with ExitStack() as stack:
             url = "" if kind == MEMORY else stack.enter_context(bench.database(kind))
             rate = asyncio.run(_on(url, bench.size(4.0, short=0.2)))
-        yield at_least(target, f"await_human(engine=) and its answer, {AT_ONCE} at once", kind, rate, "/s")
+        line = f"await_human(engine=) and its answer, {AT_ONCE} at once"
+        yield at_least(target, line, kind, rate, "/s", limit=_schemas_alone(bench.size(500, short=10)))
+
+
+def _schemas_alone(count: int) -> Limit:
+    """Measure what Pydantic takes to say what is shown and what is asked for: the two schemas of each question."""
+    began = time.perf_counter()
+    for _ in range(count):
+        Refund.model_json_schema()
+        Decision.model_json_schema()
+    return Limit("Pydantic making its two JSON Schemas", count / (time.perf_counter() - began))
 
 
 async def _on(url: str, seconds: float) -> float:
