@@ -24,7 +24,9 @@ STOOD_ON = ("awaithumans", "anyio", "psycopg", "sqlalchemy", "starlette", "uvico
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", help=f"some of: {', '.join(SCENARIOS)}")
+    parser.add_argument(
+        "scenarios", nargs="*", choices=list(SCENARIOS), metavar="SCENARIO", help=f"some of: {', '.join(SCENARIOS)}"
+    )
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
