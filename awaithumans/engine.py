@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -32,6 +31,7 @@ from awaithumans.errors import (
 )
 from awaithumans.following import GOOD_FOR, PAUSE, Course
 from awaithumans.forms import validate_response
+from awaithumans.ids import uuid7
 from awaithumans.leases import Leases
 from awaithumans.origins import read_origin
 from awaithumans.protocols import (
@@ -129,7 +129,7 @@ class Engine(TaskEngine):
             without the channels that other processes on the store have.
         clock: the time; by default this machine's, corrected by the store's.
         rng: jitter for retries.
-        new_id: makes task ids; by default 32 random hex digits.
+        new_id: makes task ids; by default UUIDs of version 7, as 32 hex digits.
         telemetry: who is told of spans and metrics; by default the process's
             global OpenTelemetry providers, where its API is installed.
 
@@ -165,7 +165,7 @@ class Engine(TaskEngine):
         self._held: list[Change] | None = None  # what is written in a transaction that is still open
         self._reminders = _checked_reminders(reminders)
         self.telemetry: Telemetry = telemetry or ambient_telemetry()
-        self._new_id = new_id or partial(secrets.token_hex, 16)
+        self._new_id = new_id or (lambda: uuid7(self.clock.now()))
         self._models: OrderedDict[str, type[BaseModel]] = OrderedDict()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, and lots
         self._records_here = MemoryRecords()

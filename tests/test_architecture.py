@@ -41,6 +41,7 @@ LAYERS = (
         "wakeups",
         "following",
         "clock",
+        "ids",
         "beside",
         "forks",
         "leases",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import anyio
 from sqlalchemy import create_engine
 
 from awaithumans import lifecycle
+from awaithumans.ids import uuid7
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.rows import Rows
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
@@ -34,13 +34,14 @@ def opened(
     now = now or datetime.now(UTC)
     for number in range(count):
         spec = make_spec(**{**QUESTION, "timeout_seconds": int(within.total_seconds()), **fields})
+        asked_at = now - (count - 1 - number) * apart
         yield lifecycle.open_task(
             spec,
-            task_id=uuid4().hex,
+            task_id=uuid7(asked_at),
             fingerprint="f" * 64,
             addressees=(),
             by=AGENT,
-            now=now - (count - 1 - number) * apart,
+            now=asked_at,
         )
 
 
