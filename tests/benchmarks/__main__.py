@@ -19,6 +19,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.results import Row, table, write
 from tests.benchmarks.scenarios import SCENARIOS
 
+EXPLAINED = "docs/explanation/performance.md#what-was-not-reached"
 STOOD_ON = ("awaithumans", "anyio", "psycopg", "sqlalchemy", "starlette", "uvicorn")
 
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     rows = run(given.scenarios or list(SCENARIOS), short=given.short)
     print(f"\n{table(rows)}")
+    if any(row.reached is False for row in rows):
+        print(f"\nWhat is not reached, and why: {EXPLAINED}")
     if given.json:
         write(given.json, rows, about())
 

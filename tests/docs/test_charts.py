@@ -28,6 +28,12 @@ def test_every_chart_is_shown_in_light_and_dark_and_none_is_left_over() -> None:
     assert shown == names == {path.name for path in charts.FOLDER.glob("*")}
 
 
+def test_every_line_that_was_not_reached_is_explained() -> None:
+    explained = charts.PAGE.read_text().partition("\n## What was not reached\n")[2].partition("\n## ")[0]
+    missed = {row.line for row in read(charts.FIGURES) if row.reached is False}
+    assert {line for line in missed if f"**{line}**" not in explained} == set()
+
+
 def test_a_chart_has_a_panel_for_each_line_measured_with_more_and_more_of_something() -> None:
     ((things, panels),) = charts.charts([*SERIES, ALONE, ALONE.among(1_000, "tasks")])
     assert (things, panels) == ("tasks", [SERIES])
