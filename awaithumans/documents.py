@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
 from functools import cache, lru_cache, wraps
-from typing import NoReturn, ParamSpec, TypeVar, cast
+from typing import NoReturn, TypeVar, TypeVarTuple, cast
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -41,7 +41,7 @@ REMEMBERED = 64
 LONGEST_REMEMBERED = 200_000
 """Characters of the texts: who asks may write millions, and those are not to stay in memory."""
 
-_P = ParamSpec("_P")
+_Texts = TypeVarTuple("_Texts")
 _R = TypeVar("_R")
 _MAX_INTEGER = 10**MAX_INTEGER_DIGITS
 _WHOLE = re.compile(r"\.0|e[+]")
@@ -120,7 +120,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def remembered(made: Callable[_P, _R]) -> Callable[_P, _R]:
+def remembered(made: Callable[[*_Texts], _R]) -> Callable[[*_Texts], _R]:
     """Keep what a function makes of texts, for the latest `REMEMBERED` of them that are not too long.
 
     It is the same value for all callers, from whatever thread.
@@ -128,9 +128,9 @@ def remembered(made: Callable[_P, _R]) -> Callable[_P, _R]:
     keeping = lru_cache(maxsize=REMEMBERED)(made)
 
     @wraps(made)
-    def looked_up(*texts: _P.args, **no: _P.kwargs) -> _R:
+    def looked_up(*texts: *_Texts) -> _R:
         short = sum(len(text) for text in texts if isinstance(text, str)) <= LONGEST_REMEMBERED
-        return keeping(*texts, **no) if short else made(*texts, **no)
+        return keeping(*texts) if short else made(*texts)
 
     return looked_up
 

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from anyio import CapacityLimiter
 
 from awaithumans.channels.pauses import retry_after
+from awaithumans.channels.turns import turn
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
@@ -46,8 +47,6 @@ _MAX_AT_ONCE = 50
 _TURN_WITHIN = 15.0
 _DONE_WITHIN = 28.0
 """Seconds for a turn and the attempt: less than the runner gives a delivery, or it would end one that was posted."""
-_LEAST_PATIENCE = 1.0
-_BUSY_SECONDS = 5.0
 _MAX_ADDRESSES = 4
 _MAX_PORT = 65_535
 _HTTP_GONE = 410
@@ -151,7 +150,7 @@ class WebhookChannel:
             destination = _destination(notice.target)
         except ValueError as fault:
             raise DeliveryError(f"callback_url {fault}", permanent=True) from None
-        async with self._turn_at(destination):
+        async with turn(self._turns_of(destination), self._turn_within(), of="the receiver"):
             await self._deliver(notice, destination)
 
     async def aclose(self) -> None:
@@ -159,22 +158,9 @@ class WebhookChannel:
         if pool := self._pool.get():
             await pool.aclose()
 
-    @asynccontextmanager
-    async def _turn_at(self, to: URL) -> AsyncGenerator[None]:
-        """Have one of this receiver's turns; where none comes soon, nothing has been posted."""
-        turns = self._turns_of(to)
-        with anyio.move_on_after(self._turn_within()) as waiting:
-            await turns.acquire()
-        if waiting.cancelled_caught:
-            raise DeliveryError("the receiver is busy with others", retry_after=_BUSY_SECONDS)
-        try:
-            yield
-        finally:
-            turns.release()
-
     def _turn_within(self) -> float:
         """Say how many seconds to wait for a turn, so that a whole attempt still fits behind it."""
-        return max(min(_TURN_WITHIN, _DONE_WITHIN - self._timeout), _LEAST_PATIENCE)
+        return min(_TURN_WITHIN, _DONE_WITHIN - self._timeout)
 
     def _turns_of(self, to: URL) -> CapacityLimiter:
         """Give what lets `_MAX_AT_ONCE` deliveries go to this receiver."""
