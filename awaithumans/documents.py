@@ -7,10 +7,11 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
-from functools import cache
-from typing import NoReturn, cast
+from functools import cache, lru_cache, wraps
+from typing import NoReturn, TypeVar, TypeVarTuple, cast
 
 from awaithumans.errors import InvalidInputError
 from awaithumans.types import (
@@ -36,7 +37,12 @@ from awaithumans.types import (
 MAX_DEPTH = 64
 MAX_INTEGER_DIGITS = 1_000
 DOCUMENT_VERSION = 1
+REMEMBERED = 64
+LONGEST_REMEMBERED = 200_000
+"""Characters of the texts: who asks may write millions, and those are not to stay in memory."""
 
+_Texts = TypeVarTuple("_Texts")
+_R = TypeVar("_R")
 _MAX_INTEGER = 10**MAX_INTEGER_DIGITS
 _WHOLE = re.compile(r"\.0|e[+]")
 """What stands in every whole number that is written as a float, and may stand in texts."""
@@ -112,6 +118,21 @@ def canonical(value: object) -> str:
 def digest(value: object) -> str:
     """Give the SHA-256 of a value's canonical form, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def remembered(made: Callable[[*_Texts], _R]) -> Callable[[*_Texts], _R]:
+    """Keep what a function makes of texts, for the latest `REMEMBERED` of them that are not too long.
+
+    It is the same value for all callers, from whatever thread.
+    """
+    keeping = lru_cache(maxsize=REMEMBERED)(made)
+
+    @wraps(made)
+    def looked_up(*texts: *_Texts) -> _R:
+        short = sum(len(text) for text in texts if isinstance(text, str)) <= LONGEST_REMEMBERED
+        return keeping(*texts) if short else made(*texts)
+
+    return looked_up
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

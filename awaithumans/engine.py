@@ -6,7 +6,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from awaithumans.background import Background, Home
 from awaithumans.clock import CorrectedClock, SystemClock, sleep
 from awaithumans.documents import canonical, dumps, ensure_json
 from awaithumans.errors import (
+    AwaitHumansError,
     ConfigurationError,
     IdempotencyConflictError,
     InvalidInputError,
@@ -504,7 +505,11 @@ class Engine(TaskEngine):
         return await self._act(task_id, command)
 
     async def act_on(self, seen: Task, command: Command) -> Task:
-        """Like `act`, on a task that was just read: it is not read again unless it has changed since."""
+        """Like `act`, on a task that was just read.
+
+        It is read again where it has changed since, and where there is nothing
+        to change in `seen`, or what is wanted would be refused.
+        """
         return await self._act(seen.id, command, seen)
 
     async def _act(self, task_id: str, command: Command, seen: Task | None = None) -> Task:
@@ -698,17 +703,22 @@ class Engine(TaskEngine):
     async def _transition(
         self, task_id: str, decide: Callable[[Task, datetime], Change | None], seen: Task | None = None
     ) -> Task:
-        while True:
-            task = seen or await self._read(task_id)
+        change = self._foreseen(seen, decide) if seen else None
+        while change is None or not await self.store.apply(change):
+            task = await self._read(task_id)
             change = decide(task, self.clock.now())
             if change is None:
                 return task
-            if await self.store.apply(change):
-                await self._publish(change)
-                if change.refusal:
-                    raise change.refusal
-                return change.task
-            seen = None
+        await self._publish(change)
+        if change.refusal:
+            raise change.refusal
+        return change.task
+
+    def _foreseen(self, seen: Task, decide: Callable[[Task, datetime], Change | None]) -> Change | None:
+        """Decide on a task that may have changed since: what stands if it can be written, and else nothing."""
+        with suppress(AwaitHumansError):
+            return decide(seen, self.clock.now())
+        return None
 
     def _decide(self, command: Command, deed: Deed, task: Task, now: datetime) -> Change | None:
         deed.concerns(task)

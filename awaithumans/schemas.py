@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime, time
-from functools import lru_cache, reduce
+from functools import reduce
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import unquote
 
-from awaithumans.documents import dumps_sorted, ensure_json
+from awaithumans.documents import dumps_sorted, ensure_json, remembered
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 from awaithumans.words import counted, words
@@ -37,7 +37,6 @@ MAX_PATTERN_LENGTH = 4_000
 MAX_PATTERN_BYTES = 200_000
 """How large a compiled pattern may be."""
 
-_CACHED = 64
 _UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 MAX_STEPS = 200_000
 _EXPLAINED = 20_000
@@ -209,7 +208,7 @@ def check_schema(schema: object, field: str) -> None:
         _compiled(text)
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _check_bounds(text: str, field: str) -> None:
     """Check what was not found good before: agents ask with the same few schemas again and again."""
     schema: dict[str, object] = json.loads(text)
@@ -315,7 +314,7 @@ def _loops(root: JsonObject, references: _References) -> dict[int, int]:
     return loops
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _compiled(text: str) -> Validator:
     from jsonschema_rs import EmailOptions, RegexOptions, validator_for
 
@@ -329,7 +328,7 @@ def _compiled(text: str) -> Validator:
     )
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _references(text: str) -> _References:
     return _References(json.loads(text))
 
@@ -468,7 +467,7 @@ def _first_of_each(faults: Iterator[tuple[str, str]]) -> dict[str, str]:
     return result
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _recursive(text: str) -> bool:
     """Tell whether parts of a schema refer back to themselves."""
     references = _references(text)

@@ -9,8 +9,10 @@ import pytest
 
 from tests.benchmarks.__main__ import about
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.load import Reply
 from tests.benchmarks.results import Limit, at_least, at_most, measured, quantile, ratio_at_least, table, write
 from tests.benchmarks.scenarios import SCENARIOS
+from tests.benchmarks.wakeups import woken
 from tests.postgres import PostgresServer
 
 
@@ -27,6 +29,12 @@ def test_the_short_form_of_each_scenario_gives_its_rows(name: str, bench: Bench)
     assert rows
     assert len({(row.name, row.on) for row in rows}) == len(rows)
     assert any(row.target for row in rows)
+
+
+def test_a_poll_that_ran_out_is_no_wake_up() -> None:
+    assert woken(Reply(200, b'{"status":"completed"}', 1.0)).at == 1.0
+    with pytest.raises(RuntimeError, match="nobody was woken"):
+        woken(Reply(200, b'{"status":"created"}', 1.0))
 
 
 def test_a_target_is_met_on_its_edge() -> None:

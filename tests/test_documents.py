@@ -12,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awaithumans.documents import (
+    LONGEST_REMEMBERED,
     MAX_DEPTH,
+    REMEMBERED,
     canonical,
     dumps,
     ensure_json,
     entry_document,
     entry_from_document,
     loads,
+    remembered,
     spec_document,
     state_document,
     task_from_documents,
@@ -165,3 +168,22 @@ def test_the_canonical_form_is_that_of_the_same_value_with_plain_numbers(value):
     described = {"value": value, "1.0": "2.0", "e+": [1e16, 1.0, -0.0, 1.05]}
     plain = {"value": json.loads(canonical(value)), "1.0": "2.0", "e+": [10**16, 1, 0, 1.05]}
     assert canonical(described) == json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def test_what_follows_from_a_text_is_worked_out_once_and_few_and_short_texts_are_kept():
+    made: list[str] = []
+
+    @remembered
+    def shouted(text: str) -> str:
+        made.append(text)
+        return text.upper()
+
+    assert [shouted("a"), shouted("a")] == ["A", "A"]
+    assert made == ["a"]
+    for number in range(REMEMBERED):
+        shouted(str(number))
+    shouted("a")
+    assert made.count("a") == 2
+    long = "x" * (LONGEST_REMEMBERED + 1)
+    assert shouted(long) == shouted(long)
+    assert made.count(long) == 2

@@ -23,6 +23,7 @@ from awaithumans.errors import (
     InvalidRoutingError,
     ResponseRedactedError,
     SchemaValidationError,
+    TaskAlreadyClaimedError,
     TaskAlreadyTerminalError,
     TaskGoneError,
     TaskNotFoundError,
@@ -40,6 +41,7 @@ from awaithumans.testing.engines import ANA, Advance, Decision, EngineConformanc
 from awaithumans.types import (
     AGENT,
     Actor,
+    Claim,
     EffectKind,
     Human,
     KeyScope,
@@ -56,6 +58,7 @@ from awaithumans.types import (
 
 SECRET = "s" * 32
 YES = {"approved": True}
+BEN = Actor.of(Human(id="ben@example.com", email="ben@example.com"), auth="engine")
 OPERATOR = Actor(kind="human", id="olga", auth="host", operator=True)
 CHECKED = VerifierConfig(provider="rules", instructions="Be strict.", max_attempts=2)
 
@@ -736,6 +739,23 @@ class TestActingOnWhatWasSeen:
             assert (after.version, after.claimed_at) == (claimed.version + 1, claimed.claimed_at)
             with pytest.raises(TaskAlreadyTerminalError):
                 await engine.act_on(seen, Submit(value={"approved": False}, by=ANA))
+
+    async def test_says_that_nothing_is_to_be_done_of_what_is_there_now(self, clock):
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            task = await engine.create(a_question())
+            seen = await engine.claim(task.id, by=ANA)
+            await engine.release(task.id, by=ANA)
+            await engine.claim(task.id, by=BEN)
+            with pytest.raises(TaskAlreadyClaimedError):
+                await engine.act_on(seen, Claim(by=ANA))
+
+    async def test_refuses_nothing_for_what_is_over(self, clock):
+        async with Engine(MemoryStore(), clock=clock).run() as engine:
+            task = await engine.create(a_question())
+            seen = await engine.claim(task.id, by=BEN)
+            await engine.release(task.id, by=BEN)
+            await engine.act_on(seen, Claim(by=ANA))
+            assert (await engine.act_on(seen, Submit(value=YES, by=ANA))).status is TaskStatus.COMPLETED
 
 
 @pytest.mark.anyio

@@ -19,6 +19,7 @@ import anyio.lowlevel
 from anyio import CapacityLimiter
 
 from awaithumans.channels.pauses import retry_after
+from awaithumans.channels.turns import turn
 from awaithumans.clock import SystemClock
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
 from awaithumans.protocols import Clock, DeliveryError
@@ -44,8 +45,8 @@ _MAX_IDLE = 20
 _MAX_AT_ONCE = 50
 """Deliveries to one receiver; one that does not answer leaves connections for the others."""
 _TURN_WITHIN = 15.0
-"""Seconds to wait for a turn: together with the attempt, less than the runner gives a delivery."""
-_BUSY_SECONDS = 5.0
+_DONE_WITHIN = 28.0
+"""Seconds for a turn and the attempt: less than the runner gives a delivery, or it would end one that was posted."""
 _MAX_ADDRESSES = 4
 _MAX_PORT = 65_535
 _HTTP_GONE = 410
@@ -76,8 +77,9 @@ class WebhookChannel:
         allow_private: post to loopback and private addresses, as well.
         clock: the time that is signed; by default this machine's.
         timeout: seconds that a delivery may take, from looking the host up to
-            the response's status. A receiver gets 20 at once, and others that
-            are for it wait for their turn before.
+            the response's status; less than 28, since the runner ends it then.
+            A receiver gets 50 at once, and others that are for it wait for
+            their turn before.
         tls: replaces the system's certificate authorities.
 
     The request carries `X-Awaithumans-Signature`, made with `key`, and the
@@ -148,7 +150,7 @@ class WebhookChannel:
             destination = _destination(notice.target)
         except ValueError as fault:
             raise DeliveryError(f"callback_url {fault}", permanent=True) from None
-        async with self._turn_at(destination):
+        async with turn(self._turns_of(destination), self._turn_within(), of="the receiver"):
             await self._deliver(notice, destination)
 
     async def aclose(self) -> None:
@@ -156,18 +158,9 @@ class WebhookChannel:
         if pool := self._pool.get():
             await pool.aclose()
 
-    @asynccontextmanager
-    async def _turn_at(self, to: URL) -> AsyncGenerator[None]:
-        """Have one of this receiver's turns; where none comes soon, nothing has been posted."""
-        turns = self._turns_of(to)
-        with anyio.move_on_after(_TURN_WITHIN) as waiting:
-            await turns.acquire()
-        if waiting.cancelled_caught:
-            raise DeliveryError("the receiver is busy with others", retry_after=_BUSY_SECONDS)
-        try:
-            yield
-        finally:
-            turns.release()
+    def _turn_within(self) -> float:
+        """Say how many seconds to wait for a turn, so that a whole attempt still fits behind it."""
+        return min(_TURN_WITHIN, _DONE_WITHIN - self._timeout)
 
     def _turns_of(self, to: URL) -> CapacityLimiter:
         """Give what lets `_MAX_AT_ONCE` deliveries go to this receiver."""

@@ -7,11 +7,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time
 from fractions import Fraction
-from functools import lru_cache
 from typing import TypeVar, cast
 
 from awaithumans import schemas
-from awaithumans.documents import dumps, ensure_json
+from awaithumans.documents import dumps, ensure_json, remembered
 from awaithumans.forms.definition import (
     Date,
     DateRange,
@@ -45,7 +44,6 @@ from awaithumans.forms.widgets import laid_out
 from awaithumans.types import JsonObject
 from awaithumans.words import counted, words
 
-_CACHED = 64
 _PointT = TypeVar("_PointT", date, datetime, time)
 
 
@@ -73,7 +71,7 @@ def _fields(form: FormDefinition | JsonObject | None, schema: JsonObject) -> tup
     return _fields_of(dumps(given), dumps(schema))
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _fields_of(form: str, schema: str) -> tuple[FormField, ...]:
     """Work out once what answers are compared with: the same few questions are answered again and again."""
     known: dict[str, object] = json.loads(schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args
 from zoneinfo import ZoneInfo
 
@@ -20,7 +19,7 @@ from pydantic import (
 )
 
 from awaithumans import schemas
-from awaithumans.documents import dumps, ensure_json
+from awaithumans.documents import dumps, ensure_json, remembered
 from awaithumans.errors import InvalidInputError, InvalidSchemaError
 from awaithumans.types import JsonObject
 
@@ -32,7 +31,6 @@ MAX_STEPS = 100
 """How long a scale of stars or opinions may be."""
 MAX_NESTING = 8
 """How deep fields may stand inside other fields."""
-_CACHED = 64
 
 
 def _pattern(value: str) -> str:
@@ -449,7 +447,7 @@ def check_form(form: JsonObject | FormDefinition) -> FormDefinition:
     return _checked(dumps(dict(form)))
 
 
-@lru_cache(maxsize=_CACHED)
+@remembered
 def _checked(text: str) -> FormDefinition:
     """Check what was not found good before: agents ask with the same few forms again and again."""
     form: dict[str, object] = json.loads(text)

@@ -40,8 +40,9 @@ def _closed(url: str, count: int, deadline: datetime) -> list[float]:
     seen: list[float] = []
     until = time.monotonic() + PATIENCE
     while len(seen) < count and time.monotonic() < until:
+        closed = _timed_out(engine)
         late = 1_000 * (datetime.now(UTC) - deadline).total_seconds()
-        seen += [late] * (_timed_out(engine) - len(seen))
+        seen += [late] * (closed - len(seen))
         time.sleep(LOOK_EVERY)
     engine.dispose()
     if len(seen) < count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -60,7 +61,14 @@ async def _answered(url: str, task_id: str, poll: asyncio.Task[Reply]) -> float:
     acknowledged = accepted(await answering.ask(asking.complete(task_id)))
     answering.close()
     async with asyncio.timeout(30):
-        return 1_000 * (accepted(await poll).at - acknowledged.at)
+        return 1_000 * (woken(await poll).at - acknowledged.at)
+
+
+def woken(reply: Reply) -> Reply:
+    """Return the reply of a poll, unless its time ran out before there was an answer."""
+    if json.loads(accepted(reply).body)["status"] != "completed":
+        raise RuntimeError("a poll ended before the answer: nobody was woken")
+    return reply
 
 
 async def asked(url: str, count: int) -> list[str]:
@@ -124,7 +132,7 @@ async def _agent(url: str, until: float, taken: list[float]) -> None:
         (task_id,) = ids_in([accepted(await agent.ask(asking.create()))])
         poll = asyncio.create_task(agent.ask(asking.poll(task_id)))
         accepted(await person.ask(asking.complete(task_id)))
-        accepted(await poll)
+        woken(await poll)
         taken.append(time.perf_counter() - began)
     agent.close()
     person.close()

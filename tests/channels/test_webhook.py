@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from awaithumans.channels import webhook
+from awaithumans.channels import turns, webhook
 from awaithumans.channels.pauses import MAX_RETRY_AFTER_SECONDS
 from awaithumans.channels.webhook import _MAX_CONNECTIONS, WebhookChannel
 from awaithumans.errors import ConfigurationError, InvalidRoutingError
@@ -403,6 +403,7 @@ class TestWhatCountsAsDelivered:
         self, channel: WebhookChannel, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(webhook, "_MAX_AT_ONCE", 1)
+        monkeypatch.setattr(turns, "LEAST_PATIENCE", 0.1)
         monkeypatch.setattr(webhook, "_TURN_WITHIN", 0.1)
         receiver.replies.append((HOLD,))
         async with anyio.create_task_group() as group:
@@ -412,13 +413,16 @@ class TestWhatCountsAsDelivered:
                     await anyio.sleep(0.01)
             failure = await failure_of(channel, closed_notice(receiver.url))
             group.cancel_scope.cancel()
-        assert (failure.permanent, failure.retry_after) == (False, webhook._BUSY_SECONDS)
+        assert (failure.permanent, failure.retry_after) == (False, turns.BUSY_SECONDS)
         assert len(receiver.received) == 1
         receiver.replies.clear()
         await channel.send(closed_notice(receiver.url))
 
-    async def test_a_turn_and_an_attempt_take_less_than_the_runner_gives(self, channel: WebhookChannel) -> None:
-        assert webhook._TURN_WITHIN + channel._timeout < PERFORM_WITHIN.total_seconds()
+    @pytest.mark.parametrize("timeout", [1, 10, 20, 27])
+    async def test_a_turn_and_an_attempt_take_less_than_the_runner_gives(self, timeout: float) -> None:
+        channel = WebhookChannel(ROOT, timeout=timeout)
+        within = max(channel._turn_within(), turns.LEAST_PATIENCE)
+        assert within + timeout + webhook._DRAIN_SECONDS < PERFORM_WITHIN.total_seconds()
 
     @pytest.mark.parametrize("reply", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 200_000])
     async def test_a_server_that_talks_nonsense_is_a_failure(

@@ -15,6 +15,7 @@ import anyio
 import anyio.lowlevel
 
 from awaithumans.channels.email.transports import Envelope, quoted
+from awaithumans.channels.turns import turn
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError
 
@@ -25,6 +26,8 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 MAILS_PER_CONNECTION = 100
 
 _DELIVERY_SECONDS = 25.0
+_LONGEST_TALK = 5.0
+"""Seconds that a mail may take, beside the longest answer to it."""
 _FAREWELL_SECONDS = 2.0
 _FAILED_FOR_GOOD = 500
 _EXCEEDED, _REJECTED = 552, 554
@@ -55,7 +58,7 @@ class Smtp:
         security: `starttls` and `tls` send nothing unless it is encrypted;
             `none` is for a server on this machine, and takes no password.
         connections: at most so many at a time, on each event loop.
-        timeout: seconds that the server has for each of its answers.
+        timeout: seconds that the server has for each of its answers; well below 25, which a mail may take in all.
         tls: replaces the system's certificate authorities.
 
     Connections are kept and reused; one that the server has closed is replaced.
@@ -119,7 +122,8 @@ class Smtp:
     async def _connected(self) -> AsyncGenerator[aiosmtplib.SMTP]:
         """Lend a connection; one on which anything went wrong is not used again."""
         pool = self._pooled()
-        async with pool.slots:
+        within = _DELIVERY_SECONDS - self._timeout - _LONGEST_TALK
+        async with turn(pool.slots, within, of="the mail server"):
             connection = await self._reused(pool) or await self._opened()
             try:
                 yield connection.client

@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from awaithumans.channels.email import EmailChannel, Sender, Smtp
+from awaithumans.channels import turns
+from awaithumans.channels.email import EmailChannel, Sender, Smtp, smtp
 from awaithumans.errors import ConfigurationError
 from awaithumans.protocols import DeliveryError
 from awaithumans.testing.channels import ChannelConformance
@@ -147,6 +148,25 @@ async def test_there_are_never_more_connections_than_allowed(server: Server) -> 
             group.start_soon(channel.send, told(task_id=f"task-{number}"))
     assert len(server.mails) == 10
     assert server.connections <= 2
+
+
+async def test_whoever_gets_no_turn_in_time_has_sent_nothing_and_comes_again_soon(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail that begins late would be cut off when it is sent, and be sent twice."""
+    monkeypatch.setattr(turns, "LEAST_PATIENCE", 0.1)
+    server.will_say("MAIL", HANG)
+    async with sending(server.port, connections=1, timeout=smtp._DELIVERY_SECONDS) as channel:
+        async with anyio.create_task_group() as group:
+            group.start_soon(channel.send, told(task_id="task-1"))
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(DeliveryError) as caught:
+                await channel.send(told(task_id="task-2"))
+            group.cancel_scope.cancel()
+        assert (caught.value.permanent, caught.value.retry_after) == (False, turns.BUSY_SECONDS)
+        assert server.mails == []
+        await channel.send(told(task_id="task-2"))
+    assert len(server.mails) == 1
 
 
 async def test_a_connection_that_the_server_has_closed_is_replaced(server: Server) -> None:
