@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -256,6 +257,17 @@ def test_a_store_outlives_the_loops_that_use_it(tmp_path: Path):
     anyio.run(store.aclose)
     abandoned.clear()
     gc.collect()
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")])
+@pytest.mark.anyio
+async def test_a_loop_outlives_the_stores_it_used(store: SQLAlchemyStore):
+    another = SQLAlchemyStore(store._database._engine)
+    await another.create(opening(make_task()))
+    database = weakref.ref(another._database)
+    del another
+    gc.collect()
+    assert database() is None
 
 
 # ── The line by itself ────────────────────────────────────────────────────────
