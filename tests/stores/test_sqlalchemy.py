@@ -277,10 +277,12 @@ async def test_what_was_settled_is_known_as_ones_own_though_its_commit_still_goe
     delivery = await lease_one(store)
     written = (await store._rows()).settled(delivery, NOON, receipt="r", retry_at=None, failed=None)
     engine = create_engine(plain(store._database._engine.url), isolation_level="READ COMMITTED")
-    found: list[bool] = []
+    found: list[bool | None] = []
+    recover = SETTLE.recover
+    assert recover
 
     async def find_out() -> None:
-        await store._database.write(lambda connection: found.append(SETTLE.recover(connection, written)))  # type: ignore[misc]
+        await store._database.write(lambda connection: found.append(recover(connection, written)))
 
     async with anyio.create_task_group() as finding_out:
         with engine.connect() as connection, engine.connect() as looking, connection.begin():
