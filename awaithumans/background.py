@@ -167,9 +167,17 @@ class Background:
     async def publish(self, change: Change) -> None:
         """Tell everybody whom a written change concerns."""
         self._telemetry.changed(change)
+        self._expect_effects(change)
+        await self.changed(change.task.id)
+
+    def hint(self, change: Change) -> None:
+        """Have everybody look whom a change concerns that may be written, or not."""
+        self._expect_effects(change)
+        self._ring(change.task.id)
+
+    def _expect_effects(self, change: Change) -> None:
         if effects := (*change.effects, *change.retried):
             self._runner.expect(min(effect.due for effect in effects))
-        await self.changed(change.task.id)
 
     def committing(self, changes: list[Change]) -> None:
         """Hear, from any thread, that a host's transaction is being committed.
@@ -184,13 +192,16 @@ class Background:
 
     async def changed(self, task_id: str) -> None:
         """Tell waiters here and in other processes that a task changed."""
-        self._hub.ring(task_id)
+        self._ring(task_id)
         if not self._announcers:
             await self._announce_at_once(task_id)
-            return
-        self._unannounced.add(task_id)
-        for announcer in tuple(self._announcers):
-            announcer.ring()
+
+    def _ring(self, task_id: str) -> None:
+        self._hub.ring(task_id)
+        if self._announcers:
+            self._unannounced.add(task_id)
+            for announcer in tuple(self._announcers):
+                announcer.ring()
 
     # ── Starting ──────────────────────────────────────────────────────────────
 

@@ -704,7 +704,7 @@ class Engine(TaskEngine):
         self, task_id: str, decide: Callable[[Task, datetime], Change | None], seen: Task | None = None
     ) -> Task:
         change = self._foreseen(seen, decide) if seen else None
-        while change is None or not await self.store.apply(change):
+        while change is None or not await self._apply(change):
             task = await self._read(task_id)
             change = decide(task, self.clock.now())
             if change is None:
@@ -746,6 +746,14 @@ class Engine(TaskEngine):
         """Name the people where the channels reach them that the task uses."""
         used = {entry.prefix: entry for entry in map(entry_of, (*task.spec.notify, *task.recipients))}
         return [address for entry in used.values() for address in addresses_of(entry, people, self.channels)]
+
+    async def _apply(self, change: Change) -> bool:
+        try:
+            return await self.store.apply(change)
+        except BaseException:  # who is cancelled, or fails, does not know whether it is written: whoever waits looks
+            if self._held is None:
+                self._background.hint(change)
+            raise
 
     async def _publish(self, change: Change) -> None:
         if self._held is None:

@@ -103,5 +103,33 @@ async def test_a_question_and_its_answer_ask_the_store_for_nothing_twice() -> No
     assert store.asked == {"create": 1, "get": 4, "apply": 2}
 
 
+class _Slow(MemoryStore):
+    """Writes, and is long in saying so."""
+
+    async def apply(self, change: Change) -> bool:
+        written = await super().apply(change)
+        await anyio.sleep(PATIENCE * 10)
+        return written
+
+
+async def test_who_waits_hears_of_an_answer_whose_giver_left_before_it_was_told_that_it_is_written() -> None:
+    heard: list[Task] = []
+    async with Engine(_Slow()).run() as engine:
+        task = await engine.create(a_question())
+
+        async def wait() -> None:
+            heard.append(await engine.wait(task.id))
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(wait)
+                await anyio.wait_all_tasks_blocked()
+                async with anyio.create_task_group() as answering:
+                    answering.start_soon(engine.act, task.id, Submit(value={"approved": True}, by=ANA))
+                    await anyio.wait_all_tasks_blocked()
+                    answering.cancel_scope.cancel()
+    assert [one.response for one in heard] == [{"approved": True}]
+
+
 async def _wait_and_collect(engine: Engine, task_id: str) -> None:
     await engine.collect((await engine.wait(task_id)).id)

@@ -17,10 +17,11 @@ from importlib.util import find_spec
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio.lowlevel import RunVar, current_token
 from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
@@ -144,7 +145,8 @@ class Database:
         _refuse_unsupported(self._engine.url)
         self._dialect = dialect_of(self._engine)
         self._limiters: RunVar[tuple[CapacityLimiter, CapacityLimiter]] = RunVar("awaithumans.stores.limiters")
-        self._known_lines: RunVar[tuple[_Line, _Line]] = RunVar("awaithumans.stores.lines")
+        self._known_lines: WeakKeyDictionary[object, tuple[_Line, _Line]] = WeakKeyDictionary()
+        """By event loop; kept here, for they know this object, which a loop would keep alive."""
         self._inherited: list[Pool] = []
         self._connections = object()
         """The token of its connections in `_in_process.open`."""
@@ -240,13 +242,13 @@ class Database:
 
     def _lines(self) -> tuple[_Line, _Line]:
         """Return this event loop's lines of readers and of writers."""
-        lines = self._known_lines.get(None)
+        loop = current_token().native_token
+        lines = self._known_lines.get(loop)
         if lines is None:
-            lines = (
+            self._known_lines[loop] = lines = (
                 self._line(self._reading, self._reading, GROUPS),
                 self._line(self._writing_together, self._writing, 1 if self._dialect.one_writer else GROUPS),
             )
-            self._known_lines.set(lines)
         return lines
 
     def _line(self, together: _Way, apart: _Way, leaders: int) -> _Line:

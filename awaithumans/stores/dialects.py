@@ -93,13 +93,13 @@ class Dialect:
 
     def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Insert the rows that are not there yet."""
-        connection.execute(self._insert_new(table), self._sent(rows))
+        connection.execute(self._insert_new(table), rows)
 
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Collection[tuple[Any, ...]]:
         """Insert the rows that are not there yet, and give their primary keys."""
         statement = self._insert_new(table)
         if connection.dialect.insert_executemany_returning:
-            return {tuple(key) for key in connection.execute(_giving_keys(statement), self._sent(rows))}
+            return {tuple(key) for key in connection.execute(_giving_keys(statement), rows)}
         return [
             _key(table, row)
             for row in rows
@@ -122,12 +122,8 @@ class Dialect:
         """Raise what tells more than a lost connection, if that was the server's way to refuse."""
 
     def _insert_new(self, table: Table) -> Insert:
-        """Make an INSERT that leaves rows alone that are there already."""
+        """Make an INSERT of any number of parameter sets that leaves rows alone that are there already."""
         raise NotImplementedError
-
-    def _sent(self, rows: Sequence[Row]) -> Row | Sequence[Row]:
-        """Give rows the form in which that INSERT takes them."""
-        return rows
 
 
 class SQLite(Dialect):
@@ -225,11 +221,12 @@ class PostgreSQL(Dialect):
     def lacks_tables(self, error: DBAPIError) -> bool:
         return _state(error) in self._MISSING
 
-    def _insert_new(self, table: Table) -> Insert:
-        return _postgresql_insert(table)
+    def insert_missing(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        connection.execute(_postgresql_insert(table), {"rows": dumps(rows)})
 
-    def _sent(self, rows: Sequence[Row]) -> Row:
-        return {"rows": dumps(rows)}
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Row]) -> Collection[tuple[Any, ...]]:
+        statement = _giving_keys(_postgresql_insert(table))
+        return {tuple(key) for key in connection.execute(statement, {"rows": dumps(rows)})}
 
 
 def _state(error: DBAPIError) -> str | None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
+from itertools import count
 from typing import Any
 
 import anyio
@@ -24,6 +25,8 @@ PAYLOAD_BYTES = 7_900
 """PostgreSQL takes less than 8000."""
 
 SQLITE_PAUSE = 0.05
+TURNS = 20
+"""After as many pauses what was erased is looked for."""
 PAUSE = 1.0
 LOOK_BACK = 10_000_000
 """Microseconds by which changes may become visible out of their order."""
@@ -128,6 +131,14 @@ class _Window:
         self._newest = max((row.changed_at for row in rows), default=newest)
         return fresh
 
+    def erased(self, connection: Connection) -> list[str]:
+        """Pass over what changed since the last look; return the tasks among the latest that were erased."""
+        newest, self._newest = self._newest or 0, _newest(connection)
+        return list(connection.scalars(_ERASED, {"since": newest - LOOK_BACK}))
+
+
+_ERASED = select(tasks.c.id).where(tasks.c.changed_at > bindparam("since"), tasks.c.state.is_(None))
+
 
 def _newest(connection: Connection) -> int:
     return connection.scalar(select(func.max(tasks.c.changed_at))) or 0
@@ -150,6 +161,9 @@ class _Reading:
     what was committed since stands behind the last row that was read, each
     change once. Only where rows are missing, erased with their task, or where
     something else was written, are the latest changes looked through.
+
+    Rows may be missing without a gap: those that were erased last, whose
+    numbers are given anew. So what was erased is looked for now and then.
     """
 
     def __init__(self) -> None:
@@ -171,6 +185,10 @@ class _Reading:
         self._last, new = rows[-1], rows[1:]
         return list(dict.fromkeys(row.task_id for row in new))
 
+    def look_back(self, connection: Connection) -> list[str]:
+        """Return the tasks that were erased lately, also those that no row tells of."""
+        return self._window.erased(connection)
+
     def _read_on(self, connection: Connection) -> None:
         self._last = connection.execute(_END).one_or_none()
 
@@ -187,14 +205,17 @@ _END = select(_number, trail.c.task_id, trail.c.stamp).order_by(_number.desc()).
 async def _watch_file(pinned: Pinned) -> AsyncGenerator[Sequence[str]]:
     """Look only when SQLite says that another connection has written."""
     reading = _Reading()
-    last = await pinned.run(_data_version)
+    last = looked_back = await pinned.run(_data_version)
     yield await pinned.run(reading.begin)
-    while True:
+    for turn in count(1):
         await anyio.sleep(SQLITE_PAUSE)
         version = await pinned.run(_data_version)
         if version != last:
             last = version
             yield await pinned.run(reading.look)
+        if version != looked_back and turn % TURNS == 0:
+            looked_back = version
+            yield await pinned.run(reading.look_back)
 
 
 def _data_version(connection: Connection) -> int:

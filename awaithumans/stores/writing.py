@@ -165,12 +165,16 @@ def settle(connection: Connection, said: Sequence[Settled]) -> list[bool]:
 
 
 def _settled(connection: Connection, said: Settled) -> bool | None:
-    """Tell whether this very word was written before its connection was lost."""
+    """Tell whether this very word was written before its connection was lost.
+
+    The row is locked before it is looked at: the lost transaction may still be ending.
+    """
     if said.token is None:
         return None
-    same = (effects.c[name] == value for name, value in said.values.items() if value is not None)
-    row = select(effects.c.id).where(effects.c.id == said.id, effects.c.token == said.token, *same)
-    return True if connection.scalar(row.with_for_update()) else None
+    words = select(*(effects.c[name] for name in said.values))
+    leased = words.where(effects.c.id == said.id, effects.c.token == said.token)
+    row = connection.execute(leased.with_for_update()).mappings().one_or_none()
+    return True if row is not None and dict(row) == said.values else None
 
 
 # ── First come ────────────────────────────────────────────────────────────────

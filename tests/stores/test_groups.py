@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +34,7 @@ from tests.stores.accidents import lost_once
 MANY = 30
 each_database = pytest.mark.parametrize("backend_and_driver", EACH_DATABASE)
 never_begun = pytest.mark.filterwarnings("ignore:.*never awaited", "ignore::pytest.PytestUnraisableExceptionWarning")
-"""Anyio leaves a coroutine behind if asyncio cancels its task before that has begun."""
+"""Anyio leaves a coroutine behind if asyncio cancels its task before that has begun; such a test collects it itself."""
 
 
 @pytest.mark.anyio
@@ -231,6 +233,7 @@ async def test_a_leader_that_is_cut_off_takes_nobody_along(store: SQLAlchemyStor
             theirs.cancel()
         assert await asyncio.wait_for(asyncio.gather(*mine), timeout=20) == [change.task for change in changes]
         assert [len(await store.trail(change.task.id)) for change in changes] == [1] * MANY
+    gc.collect()
 
 
 @never_begun
@@ -252,6 +255,19 @@ def test_a_store_outlives_the_loops_that_use_it(tmp_path: Path):
     assert all(one.cancelled() or one.exception() is None for one in abandoned)
     assert anyio.run(gather, *(partial(store.get, task.id) for task in created), backend="trio") == created
     anyio.run(store.aclose)
+    abandoned.clear()
+    gc.collect()
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")])
+@pytest.mark.anyio
+async def test_a_loop_outlives_the_stores_it_used(store: SQLAlchemyStore):
+    another = SQLAlchemyStore(store._database._engine)
+    await another.create(opening(make_task()))
+    database = weakref.ref(another._database)
+    del another
+    gc.collect()
+    assert database() is None
 
 
 # ── The line by itself ────────────────────────────────────────────────────────
@@ -441,6 +457,20 @@ async def test_an_old_sqlite_that_returns_nothing_is_asked_one_by_one(store: SQL
 
 
 # ── Two stores ────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("backend_and_driver", [("asyncio", "sqlite"), ("trio", "sqlite")])
+@pytest.mark.anyio
+async def test_two_databases_share_no_group(store: SQLAlchemyStore, tmp_path: Path):
+    other = SQLAlchemyStore(f"sqlite:///{tmp_path / 'another.db'}")
+    await other.setup()
+    mine, theirs = ([opening(make_task()) for _ in range(MANY)] for _ in range(2))
+    both = zip(mine, theirs, strict=True)
+    await gather(*(partial(each.create, one) for pair in both for each, one in zip((store, other), pair, strict=True)))
+    for each, changes in ((store, mine), (other, theirs)):
+        everything = await gather(*(partial(each.get, change.task.id) for change in (*mine, *theirs)))
+        assert {task.id for task in everything if task} == {change.task.id for change in changes}
+    await other.aclose()
 
 
 @each_database

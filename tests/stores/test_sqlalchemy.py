@@ -25,7 +25,7 @@ from awaithumans.stores import database as database_module
 from awaithumans.stores.encryption import Codec
 from awaithumans.stores.rows import Rows
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore, _find, _next_due
-from awaithumans.stores.writing import apply
+from awaithumans.stores.writing import SETTLE, apply
 from awaithumans.testing.stores import StoreConformance, gather, lease_one
 from awaithumans.testing.tasks import (
     ANA,
@@ -38,7 +38,7 @@ from awaithumans.testing.tasks import (
     opening,
 )
 from awaithumans.types import Cursor, Query, Task, TaskStatus
-from tests.databases import ASYNC_SERVERS, EACH_DATABASE, SERVERS, plain
+from tests.databases import ASYNC_SERVERS, EACH_DATABASE, POSTGRES, SERVERS, plain
 from tests.stores.accidents import lost_once
 
 ROWS = Rows(Codec())
@@ -73,9 +73,13 @@ async def test_a_key_that_keeps_changing_hands_may_be_tried_again(tmp_path: Path
 # ── Whose engine it is ────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=["plain", "autocommit"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"isolation_level": "AUTOCOMMIT"}, {"use_insertmanyvalues": False}],
+    ids=["plain", "autocommit", "one by one"],
+)
 @pytest.mark.anyio
-async def test_a_hosts_engine_is_used_as_it_is(url: str, options: dict[str, str]):
+async def test_a_hosts_engine_is_used_as_it_is(url: str, options: dict[str, Any]):
     """It is neither configured nor closed, and even one in autocommit loses no atomicity."""
     async with hosts_engine(url, **options) as (engine, sync_engine):
         before = listener_count(sync_engine)
@@ -262,6 +266,33 @@ async def test_every_other_write_survives_an_unheard_commit(store: SQLAlchemySto
     with lost_once(store, before_commit=False):
         assert await store.purge(done.task)
     assert await store.get(task.id) is None
+
+
+@pytest.mark.parametrize("backend_and_driver", POSTGRES)
+@pytest.mark.anyio
+async def test_what_was_settled_is_known_as_ones_own_though_its_commit_still_goes_on(store: SQLAlchemyStore):
+    """The connection is lost before the server has ended the transaction: whoever looks has to wait for that."""
+    task = await store.create(opening(make_task()))
+    assert await store.apply(following(task, make_effect(task)))
+    delivery = await lease_one(store)
+    written = (await store._rows()).settled(delivery, NOON, receipt="r", retry_at=None, failed=None)
+    engine = create_engine(plain(store._database._engine.url), isolation_level="READ COMMITTED")
+    found: list[bool | None] = []
+    recover = SETTLE.recover
+    assert recover
+
+    async def find_out() -> None:
+        await store._database.write(lambda connection: found.append(recover(connection, written)))
+
+    async with anyio.create_task_group() as finding_out:
+        with engine.connect() as connection, engine.connect() as looking, connection.begin():
+            assert SETTLE.do(connection, [written]) == [True]
+            finding_out.start_soon(find_out)
+            with anyio.fail_after(20):
+                while not found and not looking.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                    await anyio.sleep(0.01)
+    assert found == [True]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("backend_and_driver", SERVERS)

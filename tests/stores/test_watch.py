@@ -18,7 +18,7 @@ from awaithumans.stores import watching
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.watching import PAYLOAD_BYTES
 from awaithumans.testing.stores import WatchableConformance, hears, listening
-from awaithumans.testing.tasks import SECOND, answering, following, make_task, opening
+from awaithumans.testing.tasks import NOON, SECOND, answering, following, make_task, opening
 from tests.databases import POSTGRES, plain
 
 PATIENCE = 20
@@ -177,6 +177,54 @@ async def test_nothing_is_missed_where_rows_are_erased_and_their_numbers_given_a
         assert kept.id in await pinned.run(reading.look)
         assert await other.apply(following(change.task))
         assert await pinned.run(reading.look) == [kept.id]
+
+
+@on_sqlite
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.anyio
+async def test_a_task_is_heard_of_whose_rows_are_erased_without_a_gap(
+    store: SQLAlchemyStore, other: SQLAlchemyStore, *, first: bool
+):
+    """Where others write before it is closed, or under the numbers of its rows once it is erased."""
+    task, busy = [await other.create(opening(make_task())) for _ in range(2)]
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        await pinned.run(reading.begin)
+        if first:
+            assert await other.apply(following(busy))
+        assert await other.apply(done := answering(task))
+        assert await other.purge(done.task)
+        if not first:
+            assert await other.apply(following(busy))
+        assert await pinned.run(reading.look) == [busy.id]
+        assert await pinned.run(reading.look_back) == [task.id]
+
+
+@on_sqlite
+@pytest.mark.anyio
+async def test_while_others_write_what_was_erased_is_looked_for_now_and_then(
+    store: SQLAlchemyStore, other: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watching._Reading, "look", lambda *_: [])
+    async with listening(store, PATIENCE) as heard:
+        task = await other.create(opening(make_task()))
+        assert await other.apply(done := answering(task))
+        assert await other.purge(done.task)
+        await hears(heard, task.id, patience=PATIENCE)
+
+
+@on_sqlite
+@pytest.mark.anyio
+async def test_a_look_back_after_a_busy_time_is_no_longer_than_any(store: SQLAlchemyStore, other: SQLAlchemyStore):
+    await other.create(opening(make_task()))
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        await pinned.run(reading.begin)
+        for minute in range(1, 5):
+            latest = await other.create(opening(make_task(created_at=NOON + minute * 60 * SECOND)))
+            assert await pinned.run(reading.look) == [latest.id]
+            assert await pinned.run(reading.look_back) == []
+        assert await pinned.run(reading.look) == [latest.id]
 
 
 @on_sqlite
