@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import anyio
 import httpx2
@@ -36,7 +37,11 @@ def test_stopping_the_server_ends_its_long_polls(number, tmp_path):
         "AWAITHUMANS_ADMIN_API_TOKEN": TOKEN,
     }
     program = [sys.executable, "-m", "uvicorn", "docs.examples.fastapi_app:app", "--port", str(port)]
-    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE) as server:
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([*program, "--log-level", "trace"], env=environment, stdout=output, stderr=output) as server,
+    ):
         api = httpx2.Client(
             base_url=f"http://127.0.0.1:{port}/humans/api",
             headers={"Authorization": f"Bearer {TOKEN}"},
@@ -48,7 +53,7 @@ def test_stopping_the_server_ends_its_long_polls(number, tmp_path):
             replies: list[httpx2.Response] = []
             poll = threading.Thread(target=lambda: replies.append(api.get(f"/tasks/{task['id']}/poll?timeout=25")))
             poll.start()
-            time.sleep(0.5)  # the request is under way; what if it is not, tests/examples shows
+            until(lambda: re.search(r"Started scope=.*/poll'", log.read_text()))  # what if not, tests/examples shows
             started = time.monotonic()
             server.send_signal(number)
             poll.join(PATIENCE)
@@ -130,6 +135,13 @@ async def test_the_first_poll_may_come_just_behind_the_signal(
         reply = await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=as_program("asker"))
     assert reply.json()["status"] == "created"
     assert heard == ["the server's"]
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def await_up(api: httpx2.Client) -> None:
