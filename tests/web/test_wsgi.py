@@ -279,9 +279,7 @@ class TestWaiting:
         for _ in range(3):
             assert seconds(polled, client, task_id) >= 1
 
-    def test_in_a_server_with_one_thread_nobody_waits_long(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_in_a_server_with_one_thread_nobody_waits_long(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(seats_module, "LONGEST_WAIT", 2.0 * PATIENCE)
         app = WSGIApp(world.router, threads=8)
         environ = environ_of(f"/api/tasks/{asked(browser(app))}/poll?timeout=30", headers=as_program("asker"))

@@ -388,7 +388,9 @@ async def test_slack_may_ask_to_wait(channel, slack_line: Line, place: str):
         Trouble("chat.postMessage", "silent"),
     ],
 )
-async def test_what_may_be_better_later_is_tried_again(hasty, channel, slack: Slack, slack_line: Line, place, trouble):
+async def test_what_may_be_better_later_is_tried_again(
+    hasty, channel, slack: Slack, slack_line: Line, *, place, trouble
+):
     slack_line.troubles.append(trouble)
     with pytest.raises(DeliveryError) as caught:
         await hasty.send(note(place))
