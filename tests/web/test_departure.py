@@ -132,6 +132,7 @@ def example_server(database_url: str, folder: Path) -> Iterator[tuple[Running, h
         "AWAITHUMANS_SECRET": "s" * 32,
         "AWAITHUMANS_ADMIN_API_TOKEN": TOKEN,
     }
+    folder.mkdir(exist_ok=True)
     command = ["uvicorn", "docs.examples.fastapi_app:app", "--fd", "{fd}", "--log-level", "trace"]
     headers = {"Authorization": f"Bearer {TOKEN}"}
     with (

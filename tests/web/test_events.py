@@ -380,12 +380,9 @@ async def test_a_broken_store_ends_the_stream_and_the_client_may_come_back(
 
 
 async def test_a_change_made_in_another_process_arrives(postgres_url: str, tmp_path: Path) -> None:
-    folders = [tmp_path / "here", tmp_path / "there"]
-    for folder in folders:
-        folder.mkdir()
     with (
-        example_server(postgres_url, folders[0]) as (_, here),
-        example_server(postgres_url, folders[1]) as (_, there),
+        example_server(postgres_url, tmp_path / "here") as (_, here),
+        example_server(postgres_url, tmp_path / "there") as (_, there),
     ):
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with (
