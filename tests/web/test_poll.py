@@ -42,9 +42,8 @@ async def test_a_closed_task_answers_at_once(world: World, client: httpx2.AsyncC
     task_id = await world.ask(client)
     await client.post(f"/api/tasks/{task_id}/cancel", headers=ASKER)
     with anyio.fail_after(PATIENCE):
-        assert (await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=ASKER)).json()[
-            "status"
-        ] == "cancelled"
+        reply = await client.get(f"/api/tasks/{task_id}/poll?timeout=30", headers=ASKER)
+    assert reply.json()["status"] == "cancelled"
 
 
 async def test_without_an_answer_it_tells_how_the_task_stands(world: World, client: httpx2.AsyncClient) -> None:
