@@ -87,7 +87,7 @@ def in_trio(timeout: int) -> list[Decision]:
 def one_after_another(timeout: int) -> list[Decision]:
     """Ask again after the time was up."""
     try:
-        ask(task="Too late?", timeout_seconds=1)
+        ask(task="Too late?", timeout_seconds=3)
     except OutcomeError as error:
         print(type(error).__name__, flush=True)
     return [ask(task="In time?", timeout_seconds=timeout)]
