@@ -445,7 +445,7 @@ def test_a_process_killed_after_slack_answered_leaves_one_message(slack: Slack, 
 
     def live(dies: str) -> subprocess.CompletedProcess[str]:
         program = [sys.executable, "-m", "tests.programs.mortal_messenger", path, slack.api_url, place, dies, when]
-        return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
 
     assert live("once").returncode == -signal.SIGKILL
     (before,) = slack.messages(place)
