@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from starlette.types import ASGIApp
 
 from tests.mariadb import MariaDBServer, mariadb_missing, mariadb_server
@@ -22,9 +22,10 @@ from tests.slack import Line, Slack, slack_missing, slack_server, troubled
 
 ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
 
-# How long an example takes says more about the machine than about the code.
+# How long an example or a page takes says more about the machine than about the code.
 settings.register_profile("unhurried", parent=settings(), deadline=None)
 settings.load_profile("unhurried")
+expect.set_options(timeout=30_000)
 
 
 @pytest.hookimpl(wrapper=True)

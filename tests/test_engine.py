@@ -793,7 +793,7 @@ class TestDeleting:
     async def test_ends_the_waiting_for_it(self, clock):
         engine = Engine(MemoryStore(), clock=clock)
         task = await engine.create(a_question())
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(_expect_its_end, engine, task.id)
                 await anyio.wait_all_tasks_blocked()

@@ -68,9 +68,10 @@ def test_from_the_question_to_the_typed_answer(
             assign_to="ana@example.com",
             engine=engine,
         )
-        while not BlockingEngine(engine).find(Query()):
-            pass
         page = browser.new_page()
+        while not BlockingEngine(engine).find(Query()):
+            assert not agent.done(), agent.result()
+            page.wait_for_timeout(10)
         page.goto(f"{site}/humans/")
         page.get_by_role("link", name="Approve this refund?").click()
         expect(page.get_by_text("99.99").first).to_be_visible()

@@ -105,10 +105,9 @@ class Terminal:
     next line, and no half-typed one.
     """
 
-    def __init__(self, file: int, stream: TextIO, *, quiet: float = QUIET) -> None:
+    def __init__(self, file: int, stream: TextIO) -> None:
         self._file = file
         self._stream = stream
-        self._quiet = quiet
 
     @property
     def screen(self) -> Screen:
@@ -154,7 +153,7 @@ class Terminal:
         """Drop what is typed until nothing is for a while, not even half a line."""
         with _set(self._file, lines=False, echo=False):
             while True:
-                with anyio.move_on_after(self._quiet) as silence:
+                with anyio.move_on_after(QUIET) as silence:
                     await anyio.wait_readable(self._file)
                 if silence.cancelled_caught:
                     return

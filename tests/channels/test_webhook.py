@@ -408,7 +408,7 @@ class TestWhatCountsAsDelivered:
         receiver.replies.append((HOLD,))
         async with anyio.create_task_group() as group:
             group.start_soon(channel.send, closed_notice(receiver.url))
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 while not receiver.received:
                     await anyio.sleep(0.01)
             failure = await failure_of(channel, closed_notice(receiver.url))

@@ -26,9 +26,11 @@ from docs.examples.flask_app import AGENT_TOKEN, PASSWORD, Decision, Refund
 
 ROOT = Path(__file__).parent.parent.parent
 APP = "docs.examples.flask_app:app"
+PATIENT = "tests.programs.patient_shop:app"
 PATIENCE = 60
 AGENT = {"Authorization": f"Bearer {AGENT_TOKEN}"}
-POLL = "timeout=25"
+ASKED_FOR = 25
+"""Seconds that a poll wants to wait."""
 
 GUNICORN = ("gunicorn", "--bind", "127.0.0.1:{port}")
 SERVERS = {
@@ -288,17 +290,16 @@ def answer(ana: httpx2.Client, shop: Shop, task_id: str, verdict: str) -> None:
 
 @pytest.mark.parametrize("server", ONE_PROCESS)
 def test_eight_waiting_agents_leave_two_of_four_threads_for_people(server: str, tmp_path: Path) -> None:
-    with running(ONE_PROCESS[server], tmp_path) as shop, shop.log_in() as ana, ThreadPoolExecutor(8) as agents:
+    command = ONE_PROCESS[server]
+    with running(command, tmp_path, app=PATIENT) as shop, shop.log_in() as ana, ThreadPoolExecutor(8) as agents:
         task_id = shop.ask()
         polls = [agents.submit(poll, shop, task_id) for _ in range(8)]
-        at_once = wait_for(polls, 6, within=LONGEST_WAIT)
-        started = time.monotonic()
+        at_once = wait_for(polls, 6, within=ASKED_FOR)
         assert ana.get(f"/humans/tasks/{task_id}").status_code == 200
-        assert time.monotonic() - started < 1
         assert len([one for one in polls if not one.done()]) == 2
         assert [one.result() for one in at_once] == ["created"] * 6
         answer(ana, shop, task_id, "true")
-        assert sorted(one.result(LONGEST_WAIT) for one in polls) == ["completed"] * 2 + ["created"] * 6
+        assert sorted(one.result(PATIENCE) for one in polls) == ["completed"] * 2 + ["created"] * 6
 
 
 @pytest.mark.parametrize("server", ONE_PROCESS)
@@ -323,11 +324,11 @@ def test_agents_that_never_stop_asking_leave_a_page_within_a_second(server: str,
 
 
 def test_with_one_thread_nobody_waits(tmp_path: Path) -> None:
-    with running(ALONE, tmp_path) as shop, ThreadPoolExecutor(8) as agents:
+    with running(ALONE, tmp_path, app=PATIENT) as shop, ThreadPoolExecutor(8) as agents:
         task_id = shop.ask()
         started = time.monotonic()
         assert list(agents.map(lambda _: poll(shop, task_id), range(8))) == ["created"] * 8
-        assert time.monotonic() - started < LONGEST_WAIT
+        assert time.monotonic() - started < ASKED_FOR
 
 
 def test_a_stopped_server_does_not_wait_for_its_agents(shop: Shop) -> None:
@@ -344,7 +345,7 @@ def test_a_stopped_server_does_not_wait_for_its_agents(shop: Shop) -> None:
 
 def poll(shop: Shop, task_id: str) -> str:
     with shop.client() as agent:
-        reply = agent.get(f"/humans/api/tasks/{task_id}/poll?{POLL}", headers=AGENT)
+        reply = agent.get(f"/humans/api/tasks/{task_id}/poll?timeout={ASKED_FOR}", headers=AGENT)
     assert reply.status_code == 200, reply.text
     status: str = reply.json()["status"]
     return status

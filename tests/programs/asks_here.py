@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from awaithumans import await_human, await_human_sync
 from awaithumans.errors import OutcomeError
+from awaithumans.terminal import desks
 
 
 class Refund(BaseModel):
@@ -47,6 +48,12 @@ ask = partial(
 def blocking(timeout: int) -> list[Decision]:
     """Ask from a plain script."""
     return [ask(task="Approve this refund?", timeout_seconds=timeout)]
+
+
+def where_a_paste_is_slow(timeout: int) -> list[Decision]:
+    """Ask where only a longer silence is taken for the end of what is pasted."""
+    desks.QUIET = 2.0
+    return blocking(timeout)
 
 
 def in_a_coroutine(timeout: int, backend: str = "asyncio") -> list[Decision]:
@@ -80,7 +87,7 @@ def in_trio(timeout: int) -> list[Decision]:
 def one_after_another(timeout: int) -> list[Decision]:
     """Ask again after the time was up."""
     try:
-        ask(task="Too late?", timeout_seconds=1)
+        ask(task="Too late?", timeout_seconds=3)
     except OutcomeError as error:
         print(type(error).__name__, flush=True)
     return [ask(task="In time?", timeout_seconds=timeout)]

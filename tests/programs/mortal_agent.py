@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from awaithumans import Actor, Engine, Human, Notice, Query, TaskAlreadyTerminalError, await_human
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 
-LIFE_SECONDS = 30
+LIFE_SECONDS = 60
 DIED = -signal.SIGKILL
 ANA = Actor.of(Human(id="ana"), auth="engine")
 

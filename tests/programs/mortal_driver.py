@@ -33,7 +33,7 @@ from awaithumans.adapters.langgraph import await_human, drive_human_loop
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from tests.programs.mortal_agent import import_what_lives_need
 
-LIFE_SECONDS = 30
+LIFE_SECONDS = 60
 DIED = -signal.SIGKILL
 ANA = Actor.of(Human(id="ana"), auth="engine")
 

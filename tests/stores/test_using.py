@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import anyio
@@ -18,7 +18,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engi
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.orm import Session
 
-from awaithumans import BlockingEngine, Engine
+from awaithumans import BlockingEngine, Engine, runner
 from awaithumans.errors import ConfigurationError, IdempotencyConflictError, TaskNotFoundError
 from awaithumans.protocols import Joinable, KeepsRecords, Records, Store
 from awaithumans.stores import writing
@@ -213,21 +213,24 @@ def records_of(store: Store) -> Records:
 
 
 class TestAfterwards:
-    async def test_people_are_told_after_the_commit_and_at_once(self, host: Host, store: SQLAlchemyStore) -> None:
+    async def test_people_are_told_after_the_commit_and_at_once(
+        self, host: Host, store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runner, "IDLE", timedelta(minutes=1))
         channel = RecordingChannel()
         async with Engine(store, channels=[channel]).run() as engine:
             async with host.begin() as connection:
                 await engine.using(connection).create(a_question(notify=("test:ana",)))
                 await anyio.sleep(0.2)
                 assert channel.sent == []
-            with anyio.fail_after(4):  # the runner looks every five seconds, hint or no hint
+            with anyio.fail_after(20):  # and not when the runner looks, hint or no hint
                 while not channel.sent:
                     await anyio.sleep(0.01)
 
     async def test_waiters_hear_of_what_was_done_in_a_transaction(self, host: Host, store: SQLAlchemyStore) -> None:
         async with Engine(store).run() as engine:
             task = await engine.create(a_question())
-            with anyio.fail_after(8):  # and not at the next look, up to half a minute later
+            with anyio.fail_after(20):  # and not at the next look, up to half a minute later
                 async with anyio.create_task_group() as group:
                     group.start_soon(engine.wait, task.id)
                     await anyio.wait_all_tasks_blocked()

@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 import termios
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ from awaithumans import BlockingEngine, Engine, TaskCancelledError, TaskTimeoutE
 from awaithumans.errors import ConfigurationError
 from awaithumans.terminal import terminal_engine
 from awaithumans.types import Query, Task, TaskStatus, VerifierConfig
-from tests.typist import person_here, play, program, unstyled
+from tests.typist import WITHIN, person_here, play, program, unstyled
 
 ASKS = ("-m", "tests.programs.asks_here")
 ANSWERS = [("Approved", "y\n"), ("Amount", "99.95\n"), ("[none]", "\n"), ("Send?", "y\n")]
@@ -148,9 +147,9 @@ class TestAScript:
     @pytest.mark.parametrize("rest", ["\n", "y\n", "y"])
     def test_sends_nothing_for_the_rest_of_a_paste(self, rest):
         """It comes in pieces, as over a slow line or from a key that is held."""
-        with program(*ASKS, "blocking", "60") as person:
+        with program(*ASKS, "where_a_paste_is_slow", "60") as person:
             play(person, [*ANSWERS[:2], ("[none]", "pasted\n")])
-            for _ in range(30):
+            for _ in range(50):
                 with pytest.raises(pexpect.TIMEOUT):
                     person.expect_exact(["Send?", "Sent."], timeout=0.05)
                 person.send(rest)
@@ -346,7 +345,12 @@ class Screen(io.TextIOWrapper):
 class Silent(Typed):
     """A console where nobody types; like IDLE's it looks again and again."""
 
+    def __init__(self, asked: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._asked = asked
+
     def readline(self, *_: object) -> str:  # type: ignore[override]  # as TextIO has it
+        self._asked()
         while True:
             time.sleep(0.01)
 
@@ -390,9 +394,8 @@ class TestAConsoleWithoutAFile:
             ask(**QUESTION | {"timeout_seconds": 1})
 
     def test_can_be_interrupted(self, ask, monkeypatch):
-        monkeypatch.setattr(sys, "stdin", Silent())
+        monkeypatch.setattr(sys, "stdin", Silent(asked=partial(os.kill, os.getpid(), signal.SIGINT)))
         monkeypatch.setattr(sys, "stderr", Typed())
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         with pytest.raises(KeyboardInterrupt):
             ask(**QUESTION)
 
@@ -413,12 +416,17 @@ class TestAConsoleWithoutAFile:
 def test_a_cancelled_call_takes_its_question_along():
     """Nobody else could answer it, and the next call is to ask anew."""
 
-    async def give_up() -> None:
-        with anyio.move_on_after(1):  # time enough to be asked
-            await await_human(**QUESTION)
+    async def give_up(screen: list[str]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(await_human, **QUESTION))
+            with anyio.fail_after(WITHIN):
+                while not screen:
+                    await anyio.sleep(0.01)
+            group.cancel_scope.cancel()
 
-    with person_here(("Approved", ""), ("Approved", "y\n"), ("Send?", "y\n")):
-        anyio.run(give_up)
+    with person_here(("Approved", "")) as screen:
+        anyio.run(give_up, screen)
+    with person_here(("Approved", "y\n"), ("Send?", "y\n")):
         assert anyio.run(partial(await_human, **QUESTION)).approved
     assert not find_open(terminal_engine())
 

@@ -51,7 +51,7 @@ def in_no_time():
     """Hours pass in each of these tests; it takes a moment."""
     started = time.monotonic()
     yield
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 async def outcome(order: str, done: Callable[[str], None] = lambda _: None, **fields: Any) -> None:

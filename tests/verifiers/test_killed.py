@@ -11,7 +11,7 @@ from pathlib import Path
 def live(folder: Path, fate: str, minutes: int) -> str:
     database = f"sqlite:///{folder / 'tasks.db'}"
     program = [sys.executable, "-m", "tests.programs.mortal_checker", database, fate, str(minutes)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == (-signal.SIGKILL if fate == "dies" else 0), done.stderr
     return done.stdout.strip()
 

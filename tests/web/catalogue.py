@@ -184,6 +184,7 @@ def press(page: Page, button: Locator) -> None:
     button.click()
     expect(page.locator("form.answer")).to_have_count(1)
     expect(page.locator("form[data-old]")).to_have_count(0)
+    button.page.wait_for_load_state()
 
 
 def fills_rows(*rows: Mapping[str, Deed], add: str = "Add") -> Deed:

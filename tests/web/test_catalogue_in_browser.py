@@ -52,6 +52,7 @@ class Asked:
         """Fail unless the page says what is wrong at exactly these fields, and is at the first."""
         alert = self.page.get_by_role("alert")
         expect(alert).to_be_visible()
+        self.page.wait_for_load_state()
         said = {one.inner_text(): one.get_attribute("href") or "" for one in alert.get_by_role("link").all()}
         named = {text.replace(" ›", ":").split(":")[0] for text in said}
         assert {label for label in faults if any(text.startswith(label) for text in said)} == set(faults), said

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
+import re
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -19,42 +18,28 @@ import pytest
 from awaithumans.web import departure
 from awaithumans.web.departure import until_departure
 from awaithumans.web.seats import BRIEF
+from tests.running import Running, running
 from tests.web.world import World, as_program
 
 TOKEN = "a token for this test only"
 PATIENCE = 20
+START_SECONDS = 60
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_the_server_ends_its_long_polls(number, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "AWAITHUMANS_DATABASE_URL": f"sqlite:///{tmp_path}/t.db",
-        "AWAITHUMANS_SECRET": "s" * 32,
-        "AWAITHUMANS_ADMIN_API_TOKEN": TOKEN,
-    }
-    program = [sys.executable, "-m", "uvicorn", "docs.examples.fastapi_app:app", "--port", str(port)]
-    with subprocess.Popen(program, env=environment, stderr=subprocess.PIPE) as server:
-        api = httpx2.Client(
-            base_url=f"http://127.0.0.1:{port}/humans/api",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-            timeout=PATIENCE,
-        )
-        with api:
-            await_up(api)
-            task = api.post("/tasks", json=question()).json()
-            replies: list[httpx2.Response] = []
-            poll = threading.Thread(target=lambda: replies.append(api.get(f"/tasks/{task['id']}/poll?timeout=25")))
-            poll.start()
-            time.sleep(0.5)  # the request is under way; what if it is not, tests/examples shows
-            started = time.monotonic()
-            server.send_signal(number)
-            poll.join(PATIENCE)
-            server.wait(PATIENCE)
-            assert time.monotonic() - started < 10
-        assert [(reply.status_code, reply.json()["status"]) for reply in replies] == [(200, "created")]
+def test_stopping_the_server_ends_its_long_polls(number: signal.Signals, tmp_path: Path) -> None:
+    with example_server(f"sqlite:///{tmp_path}/t.db", tmp_path) as (server, api):
+        task = api.post("/tasks", json=question()).json()
+        replies: list[httpx2.Response] = []
+        poll = threading.Thread(target=lambda: replies.append(api.get(f"/tasks/{task['id']}/poll?timeout=25")))
+        poll.start()
+        until(lambda: re.search(r"Started scope=.*/poll'", server.log.read_text()))  # what if not, tests/examples shows
+        started = time.monotonic()
+        server.process.send_signal(number)
+        poll.join(PATIENCE)
+        server.process.wait(PATIENCE)
+        assert time.monotonic() - started < PATIENCE
+    assert [(reply.status_code, reply.json()["status"]) for reply in replies] == [(200, "created")]
 
 
 @pytest.fixture
@@ -132,15 +117,29 @@ async def test_the_first_poll_may_come_just_behind_the_signal(
     assert heard == ["the server's"]
 
 
-def await_up(api: httpx2.Client) -> None:
+def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if api.get("/health").status_code == 200:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@contextmanager
+def example_server(database_url: str, folder: Path) -> Iterator[tuple[Running, httpx2.Client]]:
+    """Run the example application in a process of its own, with a log of each request that comes."""
+    settings = {
+        "AWAITHUMANS_DATABASE_URL": database_url,
+        "AWAITHUMANS_SECRET": "s" * 32,
+        "AWAITHUMANS_ADMIN_API_TOKEN": TOKEN,
+    }
+    folder.mkdir(exist_ok=True)
+    command = ["uvicorn", "docs.examples.fastapi_app:app", "--fd", "{fd}", "--log-level", "trace"]
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with (
+        running(command, cwd=folder, env=settings) as server,
+        httpx2.Client(base_url=f"{server.url}/humans/api", headers=headers, timeout=START_SECONDS) as api,
+    ):
+        yield server, api
 
 
 def question() -> dict[str, object]:

@@ -198,14 +198,14 @@ async def test_an_answer_says_whose_word_it_is_that_it_was_ana(world: World, cli
 # ── In a browser ──────────────────────────────────────────────────────────────
 
 AROUND = """<!doctype html><title>The host's product</title><h1>Order A-1</h1>
-<iframe src="{src}" style="width: 100%; height: 300px; border: 0"></iframe>
 <script>
 window.heard = [];
 addEventListener("message", (event) => {{
   heard.push({{ origin: event.origin, ...event.data }});
   if (event.data.type === "resize") document.querySelector("iframe").style.height = event.data.payload.height + "px";
 }});
-</script>"""
+</script>
+<iframe src="{src}" style="width: 100%; height: 300px; border: 0"></iframe>"""
 
 
 INK: dict[ColorScheme, str] = {"light": "rgb(26, 31, 43)", "dark": "rgb(232, 235, 241)"}

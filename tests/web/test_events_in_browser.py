@@ -84,7 +84,8 @@ def test_the_browser_stops_once_it_saw_the_end(browser: Browser, site: Site) -> 
     page.on("response", lambda response: replies.append(response.status))
     page.evaluate(FOLLOW, f"/humans/api/tasks/{task_id}/events")
     page.wait_for_function("told.length === 1")
-    site.complete(task_id)
+    with page.expect_response(lambda response: response.status == 204):
+        site.complete(task_id)
     page.wait_for_function("source.readyState === EventSource.CLOSED")
     assert page.evaluate("told.map(task => task.status)") == ["created", "completed"]
     assert replies == [200, 204]

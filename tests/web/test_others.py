@@ -311,7 +311,7 @@ def test_ana_presses_and_has_mail(browser: Browser, serve: Callable[[ASGIApp], s
 
 def links_by_subject(server: Server, wait: Callable[[float], object], count: int, *, since: int = 0) -> dict[str, str]:
     """Wait for so many mails; give the address that each of the latest opens."""
-    for _ in range(400):
+    for _ in range(1_200):
         if len(server.mails) >= count:
             break
         wait(25)

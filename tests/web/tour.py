@@ -49,6 +49,10 @@ PAYLOAD = {
     "пусто": None,
     "текст": "Лампа пришла разбитой.\nЯ хотел бы получить деньги назад.",
 }
+STAY = """document.addEventListener("readystatechange", () => {
+  document.querySelector("[data-reload]")?.removeAttribute("data-reload");
+});"""
+"""Has the page of what is being checked not load itself anew while it is looked at: scripts run after this."""
 CHECKED = {"provider": "moody", "instructions": "вежливо", "max_attempts": 2}
 
 
@@ -64,6 +68,7 @@ class Tour:
         """Open a tab of an operator."""
         context = browser.new_context(**options)  # type: ignore[arg-type]
         context.add_cookies([{"name": "user", "value": "olga", "url": self.base}])
+        context.add_init_script(STAY)
         return context.new_page()
 
 

@@ -297,7 +297,7 @@ async def test_a_forged_resume_approves_nothing(forged: Any, graphs: Graphs, peo
     async with driving(partial(drive_human_loop, graph, config=thread(), engine=engine)) as [driven]:
         await people.asked(1)
         await people.answer(NO)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while not driven.done.is_set():
                 for task in await people.opened():
                     await people.engine.submit(task.id, NO, by=ANA)

@@ -16,7 +16,7 @@ from tests.channels.email.mail import Server, parsed
 def live(folder: Path, place: str, when: str, minutes: int) -> int:
     database = f"sqlite:///{folder / 'tasks.db'}"
     program = [sys.executable, "-m", "tests.programs.mortal_mailer", database, place, when, str(minutes)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode in {0, -signal.SIGKILL}, done.stderr
     return done.returncode
 
