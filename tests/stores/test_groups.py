@@ -15,11 +15,12 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import Connection, ExceptionContext, create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 
 from awaithumans.errors import TaskGoneError
 from awaithumans.stores.database import GROUPS
+from awaithumans.stores.dialects import Dialect, PostgreSQL
 from awaithumans.stores.groups import LARGEST, Line
 from awaithumans.stores.rows import Written
 from awaithumans.stores.schema import addressees, tasks, words
@@ -476,12 +477,21 @@ async def test_two_databases_share_no_group(store: SQLAlchemyStore, tmp_path: Pa
 @each_database
 @pytest.mark.anyio
 async def test_two_stores_groups_do_not_lock_each_other_out(
-    store: SQLAlchemyStore, used_url: str, caplog: pytest.LogCaptureFixture
+    store: SQLAlchemyStore, used_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Both create with the same keys and change the same tasks, in opposite order, at the same time."""
-    caplog.set_level("INFO", "awaithumans.stores")
+    if store._database.dialect == "postgresql":
+        write_slowly(used_url)
+        monkeypatch.setattr(PostgreSQL, "impatient", Dialect.impatient)  # or none would wait for a deadlock
     other = SQLAlchemyStore(used_url)
     await other.setup()
+    with refused(store) as here, refused(other) as there:
+        await both_create_and_apply(store, other)
+    await other.aclose()
+    assert DEADLOCK not in {*here, *there}
+
+
+async def both_create_and_apply(store: SQLAlchemyStore, other: SQLAlchemyStore) -> None:
     for number in range(5):
         specs = [make_spec(idempotency_key=f"{number}-{n}") for n in range(MANY)]
         asked = [[opening(make_task(spec=spec)) for spec in specs] for _ in range(2)]
@@ -496,9 +506,37 @@ async def test_two_stores_groups_do_not_lock_each_other_out(
             *(partial(other.apply, following(task, make_effect(task), attempt=1)) for task in reversed(held)),
         )
         assert [first + second for first, second in zip(won[:MANY], won[MANY:][::-1], strict=True)] == [1] * MANY
-    await other.aclose()
-    if store._database.dialect == "postgresql":
-        assert not caplog.messages, "a deadlock would have been retried"
+
+
+def write_slowly(url: str) -> None:
+    """Have each row of a task take some time, so that whoever writes many meets others."""
+    sleeping = "BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END"
+    engine = create_engine(plain(url))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS '{sleeping}'")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER slowly AFTER INSERT OR UPDATE ON {tasks.name} FOR EACH ROW EXECUTE FUNCTION slowly()"
+        )
+    engine.dispose()
+
+
+DEADLOCK = "40P01"
+"""As PostgreSQL says it. That one waits long for the other is none."""
+
+
+@contextmanager
+def refused(store: SQLAlchemyStore) -> Iterator[list[str | None]]:
+    """Collect the states in which the database refuses statements meanwhile."""
+    engine, states = store._database._engine, list[str | None]()
+
+    def note(context: ExceptionContext) -> None:
+        states.append(getattr(context.original_exception, "sqlstate", None))
+
+    event.listen(engine, "handle_error", note)
+    try:
+        yield states
+    finally:
+        event.remove(engine, "handle_error", note)
 
 
 # ── Means ─────────────────────────────────────────────────────────────────────
