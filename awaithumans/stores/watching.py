@@ -24,8 +24,8 @@ CHANNEL = "awaithumans"
 PAYLOAD_BYTES = 7_900
 """PostgreSQL takes less than 8000."""
 
-SQLITE_PAUSE = 0.05
-TURNS = 20
+SQLITE_PAUSE = 0.1
+TURNS = 10
 """After as many pauses what was erased is looked for."""
 PAUSE = 1.0
 LOOK_BACK = 10_000_000

@@ -476,13 +476,12 @@ async def test_two_databases_share_no_group(store: SQLAlchemyStore, tmp_path: Pa
 
 @each_database
 @pytest.mark.anyio
+@pytest.mark.usefixtures("slow_rows")
 async def test_two_stores_groups_do_not_lock_each_other_out(
     store: SQLAlchemyStore, used_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     """Both create with the same keys and change the same tasks, in opposite order, at the same time."""
-    if store._database.dialect == "postgresql":
-        write_slowly(used_url)
-        monkeypatch.setattr(PostgreSQL, "impatient", Dialect.impatient)  # or none would wait for a deadlock
+    monkeypatch.setattr(PostgreSQL, "impatient", Dialect.impatient)  # or none would wait for a deadlock
     other = SQLAlchemyStore(used_url)
     await other.setup()
     with refused(store) as here, refused(other) as there:
@@ -508,15 +507,21 @@ async def both_create_and_apply(store: SQLAlchemyStore, other: SQLAlchemyStore) 
         assert [first + second for first, second in zip(won[:MANY], won[MANY:][::-1], strict=True)] == [1] * MANY
 
 
-def write_slowly(url: str) -> None:
-    """Have each row of a task take some time, so that whoever writes many meets others."""
+@pytest.fixture
+def slow_rows(store: SQLAlchemyStore, used_url: str) -> Iterator[None]:
+    """On PostgreSQL, have each row of a task take some time, so that whoever writes many meets others."""
+    if store._database.dialect != "postgresql":
+        yield
+        return
+    engine = create_engine(plain(used_url), isolation_level="AUTOCOMMIT")
     sleeping = "BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END"
-    engine = create_engine(plain(url))
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS '{sleeping}'")
         connection.exec_driver_sql(
             f"CREATE TRIGGER slowly AFTER INSERT OR UPDATE ON {tasks.name} FOR EACH ROW EXECUTE FUNCTION slowly()"
         )
+        yield
+        connection.exec_driver_sql("DROP FUNCTION slowly CASCADE")
     engine.dispose()
 
 
