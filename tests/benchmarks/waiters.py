@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
-from awaithumans.background import RECHECK_EVERY
 from tests.benchmarks import asking
 from tests.benchmarks.bench import BOTH, OBSERVED, Bench
 from tests.benchmarks.load import Connection, accepted, drive, request
@@ -42,7 +41,7 @@ async def _on(bench: Bench, kind: str, app: Server, count: int) -> list[Row]:
     await _until(app.url, lambda waiters: waiters == count)
     await _quiet(app.url)
     connected, held = time.perf_counter() - began, (app.memory() - before) / count / KB
-    queries, busy = await _idle(app, bench.size(RECHECK_EVERY, short=0.5))
+    queries, busy = await _idle(app, bench.size(8.0, short=0.5))
     leaving = min(LEAVING, count // 2)
     gone = await _leave(app.url, waiting, leaving)
     beside = await _create_milliseconds(app.url, creates)
