@@ -284,12 +284,17 @@ async def test_what_a_slow_reader_may_not_see_any_more_is_not_given():
         assert sorted(seen) == sorted(set(asked) - {taken})
 
 
+def engine_that_tells_nobody(store: Store, clock: VirtualClock) -> Engine:
+    engine = Engine(store, clock=clock)
+    engine._background._start_lazily = lambda: None  # type: ignore[method-assign]
+    return engine
+
+
 @on_memory
 async def test_a_lost_hint_costs_time_and_nothing_else():
     """A memory store tells no other engine: every hint is lost."""
     clock, store = VirtualClock(), MemoryStore()
-    engine, silent = Engine(store, clock=clock), Engine(store, clock=clock)
-    silent._background._start_lazily = lambda: None  # type: ignore[method-assign]
+    engine, silent = Engine(store, clock=clock), engine_that_tells_nobody(store, clock)
     async with engine.run(), anyio.create_task_group() as group:
         task = await engine.create(a_question())
         found: list[tuple[str, int]] = []
@@ -314,8 +319,7 @@ async def test_a_lost_hint_costs_time_and_nothing_else():
 async def test_who_waits_for_what_another_process_erased_is_told_so():
     """All hints are lost; that it is gone shows at the next look after what is awaited."""
     clock, store = VirtualClock(), MemoryStore()
-    engine, silent = Engine(store, clock=clock), Engine(store, clock=clock)
-    silent._background._start_lazily = lambda: None  # type: ignore[method-assign]
+    engine, silent = Engine(store, clock=clock), engine_that_tells_nobody(store, clock)
     async with engine.run(), anyio.create_task_group() as group:
         task = await engine.create(a_question())
         told: list[str] = []

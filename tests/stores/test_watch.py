@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 import anyio
 import pytest
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from awaithumans.stores import watching
+from awaithumans.stores.database import Pinned
 from awaithumans.stores.sqlalchemy import SQLAlchemyStore
 from awaithumans.stores.watching import PAYLOAD_BYTES
 from awaithumans.testing.stores import WatchableConformance, hears, listening
@@ -124,6 +125,15 @@ async def test_where_nothing_notifies_a_look_now_and_then_finds_changes(
         assert await another(heard) == [older.id]
 
 
+@asynccontextmanager
+async def trail_read_on(store: SQLAlchemyStore) -> AsyncGenerator[tuple[watching._Reading, Pinned]]:
+    """Read what is written from now on, on one connection."""
+    async with store._database.pinned() as pinned:
+        reading = watching._Reading()
+        await pinned.run(reading.begin)
+        yield reading, pinned
+
+
 @on_sqlite
 @pytest.mark.anyio
 async def test_however_many_changes_there_were_a_look_reads_the_new_ones_alone(
@@ -148,9 +158,7 @@ async def test_a_task_that_is_erased_as_soon_as_it_is_closed_is_heard_of(
     store: SQLAlchemyStore, other: SQLAlchemyStore, *, more: bool
 ):
     task = await other.create(opening(make_task()))
-    async with store._database.pinned() as pinned:
-        reading = watching._Reading()
-        await pinned.run(reading.begin)
+    async with trail_read_on(store) as (reading, pinned):
         assert await other.apply(done := answering(task))
         for _ in range(2 * more):
             await other.create(opening(make_task()))
@@ -166,9 +174,7 @@ async def test_nothing_is_missed_where_rows_are_erased_and_their_numbers_given_a
 ):
     first, last = [await other.create(opening(make_task())) for _ in range(2)]
     erased, kept = (first, last) if vacuum else (last, first)
-    async with store._database.pinned() as pinned:
-        reading = watching._Reading()
-        await pinned.run(reading.begin)
+    async with trail_read_on(store) as (reading, pinned):
         assert await other.apply(done := answering(erased))
         assert await other.purge(done.task)
         if vacuum:
@@ -187,9 +193,7 @@ async def test_a_task_is_heard_of_whose_rows_are_erased_without_a_gap(
 ):
     """Where others write before it is closed, or under the numbers of its rows once it is erased."""
     task, busy = [await other.create(opening(make_task())) for _ in range(2)]
-    async with store._database.pinned() as pinned:
-        reading = watching._Reading()
-        await pinned.run(reading.begin)
+    async with trail_read_on(store) as (reading, pinned):
         if first:
             assert await other.apply(following(busy))
         assert await other.apply(done := answering(task))
@@ -217,9 +221,7 @@ async def test_while_others_write_what_was_erased_is_looked_for_now_and_then(
 @pytest.mark.anyio
 async def test_a_look_back_after_a_busy_time_is_no_longer_than_any(store: SQLAlchemyStore, other: SQLAlchemyStore):
     await other.create(opening(make_task()))
-    async with store._database.pinned() as pinned:
-        reading = watching._Reading()
-        await pinned.run(reading.begin)
+    async with trail_read_on(store) as (reading, pinned):
         for minute in range(1, 5):
             latest = await other.create(opening(make_task(created_at=NOON + minute * 60 * SECOND)))
             assert await pinned.run(reading.look) == [latest.id]
